@@ -240,6 +240,9 @@ class Evaluate(ConfigModel):
     seed: int = Field(7, ge=0, lt=2**32, description="Seed of sampling and of the bootstrap.")
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; the result's bytes may depend on it.")
     bootstraps: int = Field(500, ge=20, description="Bootstrap draws per interval.")
+    features: Pretrained | None = Field(
+        None, description="Pretrained picture features that judge the GAN besides the reader; null leaves them out."
+    )
     gan_samples: int = Field(5000, ge=100, description="Pictures generated to evaluate the GAN.")
     lstm_samples: int = Field(1000, ge=100, description="Lines generated to evaluate the LSTM.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of these lines.")

@@ -13,6 +13,7 @@ from scipy.linalg import eigvalsh_tridiagonal
 from adloom.arrays import AnyArray, BoolArray, Float64Array
 
 MANIFOLD_NEIGHBOURS = 3
+OUTLIER_QUANTILE, OUTLIER_MARGIN = 0.995, 1.15  # an outlier is farther than this quantile of real pictures, by a margin
 GRID_BITS = 20  # of an embedding's values; products have 40, and 13 more hold a sum of 2**13 products
 ROWS_PER_SUM = 4096  # summed at once, even if each counts twice; the partial sums are added in order
 CELLS_PER_TILE = 2**22  # of a matrix of distances
@@ -25,16 +26,16 @@ def frechet_distance(embedding: AnyArray, mean: Float64Array, covariance: Float6
 
     |m - m'|² + tr(C + C' - 2 (C C')^½), with the root's trace from the eigenvalues of L' C L with C' = L L'.
     """
-    centre, here = _fit_weighted_normal(_round_to_grid(embedding), weights)
-    factor = _cholesky(covariance)
-    overlap = _multiply(_multiply(factor.T, here), factor)
+    centre, here = _fit_weighted_normal(round_to_grid(embedding), weights)
+    factor = cholesky(covariance)
+    overlap = multiply(multiply(factor.T, here), factor)
     traces = float(np.trace(here) + np.trace(covariance))
     return float(((centre - mean) ** 2).sum()) + traces - 2 * float(np.sqrt(np.maximum(_eigenvalues(overlap), 0)).sum())
 
 
 def fit_normal(embedding: AnyArray) -> tuple[Float64Array, Float64Array]:
     """Return mean (dimensions,) and covariance (dimensions, dimensions)."""
-    return _fit_weighted_normal(_round_to_grid(embedding), np.ones(len(embedding)))
+    return _fit_weighted_normal(round_to_grid(embedding), np.ones(len(embedding)))
 
 
 def kernel_distances(generated: AnyArray, real: AnyArray) -> Float64Array:
@@ -58,15 +59,25 @@ def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
     The manifold is the union of balls around `others` up to neighbour number MANIFOLD_NEIGHBOURS.
     """
     neighbour = min(MANIFOLD_NEIGHBOURS, len(others) - 1)  # number 0 is the point itself
-    x, y = _round_to_grid(points), _round_to_grid(others)
+    x, y = round_to_grid(points), round_to_grid(others)
     tiles = (_squared_distances(y[rows], y) for rows in _split_rows(y, y))
     radius = np.concatenate([np.partition(tile, neighbour, axis=1)[:, neighbour] for tile in tiles])
     return np.concatenate([(_squared_distances(x[rows], y) <= radius).any(1) for rows in _split_rows(x, y)])
 
 
+def find_outliers(points: AnyArray, real: AnyArray) -> BoolArray:
+    """Return which points (points,) are clearly farther from the nearest real one than real ones are from each other."""
+    x, y = round_to_grid(points), round_to_grid(real)
+    nearest = np.concatenate([_squared_distances(x[rows], y).min(1) for rows in _split_rows(x, y)])
+    others = np.concatenate([np.partition(_squared_distances(y[rows], y), 1, 1)[:, 1] for rows in _split_rows(y, y)])
+    limit = OUTLIER_MARGIN**2 * np.quantile(others, OUTLIER_QUANTILE, method="higher")
+    is_outlier: BoolArray = nearest > limit
+    return is_outlier
+
+
 def _mean_kernel(a: AnyArray, b: AnyArray, *, without_self: bool) -> Float64Array:
     """Return the mean kernel of each a with all b, (a,)."""
-    x, y = _round_to_grid(a), _round_to_grid(b)
+    x, y = round_to_grid(a), round_to_grid(b)
     sums = []
     for rows in _split_rows(x, y):
         values = (x[rows] @ y.T / x.shape[1] + 1) ** 3
@@ -88,7 +99,7 @@ def _split_rows(x: Float64Array, y: Float64Array) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, len(x), size))
 
 
-def _round_to_grid(values: AnyArray) -> Float64Array:
+def round_to_grid(values: AnyArray) -> Float64Array:
     """Return values rounded to BITS bits below the largest."""
     _, exponent = np.frexp(np.abs(values).max(initial=0))
     unit = 2.0 ** (int(exponent) - GRID_BITS)
@@ -109,13 +120,13 @@ def _fit_weighted_normal(points: Float64Array, weights: AnyArray) -> tuple[Float
     return centre, second / total - np.outer(centre, centre)
 
 
-def _multiply(a: Float64Array, b: Float64Array) -> Float64Array:
+def multiply(a: Float64Array, b: Float64Array) -> Float64Array:
     """Return the product of two small matrices without BLAS."""
     product: Float64Array = np.einsum("ij,kj->ik", a, np.ascontiguousarray(b.T))
     return product
 
 
-def _cholesky(matrix: Float64Array) -> Float64Array:
+def cholesky(matrix: Float64Array) -> Float64Array:
     """Return L with L L' = matrix, (n, n), which may be singular."""
     rest, factor = matrix.copy(), np.zeros_like(matrix)
     least = SINGULAR * float(np.trace(matrix))

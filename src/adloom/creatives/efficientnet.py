@@ -18,6 +18,8 @@ from adloom.arrays import Float32Array, UInt8Array
 BATCH = 64  # pictures read at once
 STEM, FEATURES = 32, 1280  # channels of the first and of the last layer
 EDGE = 96  # pixels to which pictures are resized: below, small pictures of clothes are told apart less well
+TEXTURE_BLOCK, TEXTURE_EDGE = 10, 64  # the last block has lost what tells a grey square from a picture
+TEXTURE_SCALE = 1 / 16  # makes values of about 1
 STAGES = (  # (blocks, kernel, stride of the first block, expansion, channels)
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -97,12 +99,20 @@ def to_input(pictures: torch.Tensor, edge: int = EDGE) -> torch.Tensor:
 @torch.no_grad()
 def embed_pictures(net: EfficientNetLite0, batches: Iterable[UInt8Array]) -> Float32Array:
     """Return the features (pictures, FEATURES) of batches of pictures (batch, 1 or 3, height, width)."""
-    features = [
-        net(to_input(torch.from_numpy(pixels[start : start + BATCH]).float() / 127.5 - 1)).numpy()
-        for pixels in batches
-        for start in range(0, len(pixels), BATCH)
-    ]
-    return np.concatenate(features)
+    return np.concatenate([net(part).numpy() for part in _split_inputs(batches, EDGE)])
+
+
+@torch.no_grad()
+def embed_textures(net: EfficientNetLite0, batches: Iterable[UInt8Array]) -> Float32Array:
+    """Return features of shapes and textures, (pictures, 112), in which noise is far from pictures of products."""
+    parts = (net.list_outputs(part, TEXTURE_BLOCK)[-1] for part in _split_inputs(batches, TEXTURE_EDGE))
+    return np.concatenate([TEXTURE_SCALE * features.mean((2, 3)).numpy() for features in parts])
+
+
+def _split_inputs(batches: Iterable[UInt8Array], edge: int) -> Iterator[torch.Tensor]:
+    for pixels in batches:
+        for start in range(0, len(pixels), BATCH):
+            yield to_input(torch.from_numpy(pixels[start : start + BATCH]).float() / 127.5 - 1, edge)
 
 
 def _build_blocks() -> Iterator[Block]:

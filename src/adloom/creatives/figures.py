@@ -9,6 +9,7 @@ from adloom.arrays import AnyArray, UInt8Array
 from adloom.evaluation import figures
 
 INCH = 0.62  # edge of a picture on the page
+GAP = 2  # white pixels between pictures
 READABLE = 20  # categories up to which a matrix has numbers in its cells
 
 
@@ -18,8 +19,10 @@ def draw_rows(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
     figure, grid = figures.create_panels(len(rows), 1, 1.6 + INCH * longest, INCH * len(rows) + 0.1)
     for [ax], (label, pictures) in zip(grid, rows, strict=True):
         figures.hide_axes(ax)
-        _show_picture(ax, np.concatenate(list(pictures), axis=2))
-        ax.set_xlim(-0.5, longest * pictures.shape[3] - 0.5)
+        edge = pictures.shape[3] + GAP
+        spaced = np.pad(pictures, ((0, 0), (0, 0), (0, 0), (0, GAP)), constant_values=255)
+        _show_picture(ax, np.concatenate(list(spaced), axis=2))
+        ax.set_xlim(-0.5, longest * edge - 0.5)
         ax.set_anchor("W")
         ax.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, color=figures.INK)
     return figures.to_png(figure)

@@ -1,39 +1,54 @@
 """Evaluate the picture generator: agreement, likeness to real pictures, and memorization."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 
-from adloom.arrays import AnyArray, Float32Array, Int64Array
+from adloom.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 from adloom.config.params import Evaluate
-from adloom.creatives import distances, figures, memorization
+from adloom.creatives import distances, gan_sections, memorization
 from adloom.creatives.conditions import ConditionSpace
+from adloom.creatives.data_copying import ct_statistic
 from adloom.creatives.inference import PictureGenerator, PictureReader, generate_pictures, read_pictures
+from adloom.creatives.second_reader import fit_second_reader
 from adloom.creatives.table import Creatives, CreativeTable
-from adloom.evaluation import figures as style
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Evaluation, History, Sample, Section
 
 MIN_PER_CATEGORY = 20  # pictures to generate of each category
-SHOWN = 10  # pictures in a row
-PAIRS = 8  # nearest neighbours shown
+MIN_TRAINING = 10  # pictures of a category that counts for the lowest agreement
+CANARIES = 300  # training pictures that are planted among the generated ones
+NEW = 1500  # validation pictures that tell how often new pictures are taken for copies
+JUDGED = 1500  # real pictures in pretrained features, of each split
+PAIRS = ("Nearest pairs", "The drawn pictures that come nearest to a training picture, relative.")
+READER_PAIRS = ("Nearest pairs by reader", "The drawn pictures that the reader finds nearest to a training picture.")
+Embed = Callable[[Iterable[UInt8Array]], Float32Array]
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The reader's outputs for generated and real pictures."""
+class Judges:
+    """Everything that judges a generator; metrics of an absent judge are left out."""
 
-    predicted: Int64Array  # (generated,), the category that the reader predicts
-    generated: Float32Array  # (generated, dimensions), embeddings
-    real: Float32Array  # (test, dimensions)
+    reader: PictureReader | None = None
+    known: Float32Array | None = None  # (training, dimensions), the reader's embeddings of the training pictures
+    embed: Embed | None = None  # pretrained features of batches of pictures
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of the table with known categories, by split."""
+
+    train: Int64Array
+    validation: Int64Array
+    test: Int64Array
 
 
 def evaluate(
     generator: PictureGenerator,
-    reader: PictureReader | None,
+    judges: Judges,
     creatives: CreativeTable,
     space: ConditionSpace,
     params: Evaluate,
@@ -42,39 +57,72 @@ def evaluate(
     """
     Measure a generator on generated pictures in the training rows' mix of categories.
 
-    Without a reader, metrics that need one are left out. Raises DataError when there is no test picture.
+    Raises DataError when there is no test picture.
     """
     categories = space.categories
-    train, test = creatives.find_rows("train", categories), creatives.find_test_rows(categories)
-    mix = creatives.number_categories(train, categories)
+    train, validation = (creatives.find_rows(split, categories) for split in ("train", "validation"))
+    rows = Rows(train, validation, creatives.find_test_rows(categories))
+    mix = creatives.number_categories(rows.train, categories)
     category = choose_categories(mix, len(categories), params.gan_samples)
     generated = Creatives(generate_pictures(generator, space.encode(category), creatives.shape, params.seed), category)
-    near = _find_nearest(generated, test, train, creatives)
-    samples = _memorization_samples(near["drawn"], memorization.copy_threshold(near["test"]))
-    sheet = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in enumerate(categories)]
-    caption = "The first pictures drawn of each category, not selected."
-    sections: list[Section] = [Figure("Sample sheet", caption, figures.draw_rows(sheet))]
-    if reader is not None:
-        probabilities, embedding = read_pictures(reader, generated.split_batches())
-        real = read_pictures(reader, creatives.decode_batches(test))[1]
-        judgement = Judgement(probabilities.argmax(1), embedding, real)
-        samples |= _agreement_samples(judgement.predicted == generated.category, generated.category, categories)
-        samples |= _distance_samples(judgement)
-        sections += _draw_misread(judgement.predicted, generated, categories)
-    metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    sections += [
-        *_tabulate_categories(metrics, categories),
-        _draw_distances(near),
-        _draw_pairs(near["drawn"], generated, train, creatives),
+    search = _search_training(generated, rows, creatives, params.seed)
+    is_counted = ~memorization.find_repeats(generated.pixels)
+    samples = {**_memorization_samples(search), "repeats": _share(~is_counted)}
+    sections: list[Section] = [
+        gan_sections.draw_sheet(generated, categories),
+        gan_sections.draw_interpolation(generator, space, creatives.shape, params.seed),
     ]
-    sections.append(Figure("Learning curves", CURVES, style.draw_learning_curves(history)))
-    return Evaluation(metrics, samples, sections)
+    if judges.embed is not None and len(rows.test) > 1:
+        is_outlier, pretrained = _judge_by_features(judges.embed, generated, rows, creatives, categories)
+        is_counted &= ~is_outlier
+    else:
+        pretrained = {}
+    samples |= pretrained
+    pairs = [(PAIRS, search.generated.index, search.generated.relative)]
+    if judges.reader is not None:
+        reading = _read_all(judges.reader, generated, rows, creatives)
+        is_small = np.bincount(mix, minlength=len(categories)) < MIN_TRAINING
+        hit = (reading.predicted == category) & is_counted
+        samples |= _agreement_samples(hit, category, categories, is_small)
+        samples |= _manifold_samples(reading, is_counted)
+        samples |= {} if pretrained else _distance_samples(reading.drawn, reading.real)
+        sections += gan_sections.draw_misread(reading.predicted, generated, categories)
+        sections += gan_sections.list_small(mix, categories, MIN_TRAINING)
+        if judges.known is not None:
+            index, distance = memorization.nearest_embeddings(reading.drawn, judges.known)
+            test_distance = memorization.nearest_embeddings(reading.real, judges.known)[1]
+            samples["ct_statistic"] = _copying_sample(reading, distance, test_distance)
+            pairs.append((READER_PAIRS, index, distance))
+    metrics = {
+        name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items() if sample.defined
+    }
+    sections += [
+        *gan_sections.tabulate_categories(metrics, categories),
+        gan_sections.draw_distances(search.generated, search.test),
+        *(gan_sections.draw_pairs(*pair, generated, rows.train, creatives) for pair in pairs),
+        gan_sections.draw_curves(history),
+    ]
+    return Evaluation(metrics, {name: samples[name] for name in metrics}, sections)
 
 
-CURVES = (
-    "Hinge losses of the two opponents. They tell of balance, not of quality: a discriminator at 0 has won, one at 2 "
-    "cannot tell real from drawn."
-)
+@dataclass(frozen=True)
+class Reading:
+    """The reader's outputs for generated and for test pictures."""
+
+    predicted: Int64Array  # (generated,), the category that the reader predicts
+    drawn: Float32Array  # (generated, dimensions), embeddings
+    real_predicted: Int64Array  # (test,)
+    real: Float32Array  # (test, dimensions)
+
+
+@dataclass(frozen=True)
+class Search:
+    """The nearest training pictures of four groups of pictures."""
+
+    generated: memorization.NearestTraining
+    test: memorization.NearestTraining
+    validation: memorization.NearestTraining
+    canaries: memorization.NearestTraining
 
 
 def choose_categories(category: Int64Array, categories: int, number: int) -> Int64Array:
@@ -84,11 +132,12 @@ def choose_categories(category: Int64Array, categories: int, number: int) -> Int
 
 
 def lowest_share(category: AnyArray, hit: AnyArray, weights: AnyArray) -> float:
-    """Return the lowest share of hits (rows,) over the categories (rows,)."""
-    number = int(category.max()) + 1
-    rows = np.bincount(category, weights, number)
-    hits = np.bincount(category, weights * hit, number)
-    return float((hits[rows > 0] / rows[rows > 0]).min())
+    """Return the lowest share of hits (rows,) over the categories (rows,); those below 0 are left out."""
+    known = category >= 0
+    number = int(category.max(initial=-1)) + 1
+    rows = np.bincount(category[known], weights[known], number)
+    hits = np.bincount(category[known], (weights * hit)[known], number)
+    return float((hits[rows > 0] / rows[rows > 0]).min()) if rows.any() else float("nan")
 
 
 def weighted_median(values: AnyArray, weights: AnyArray) -> float:
@@ -98,97 +147,93 @@ def weighted_median(values: AnyArray, weights: AnyArray) -> float:
     return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
-def _find_nearest(
-    generated: Creatives, test: Int64Array, train: Int64Array, creatives: CreativeTable
-) -> dict[str, memorization.NearestTraining]:
-    """Return the nearest training pictures of both groups; the training pictures are read once."""
-    pictures = chain(generated.split_batches(), creatives.decode_batches(test))
-    near = memorization.find_nearest(pictures, creatives.decode_batches(train))
-    return {"drawn": near.select(slice(len(generated))), "test": near.select(slice(len(generated), None))}
+def spread_rows(rows: Int64Array, number: int) -> Int64Array:
+    """Return at most `number` of the rows, evenly spread."""
+    return rows[:: -(-len(rows) // number)] if len(rows) > number else rows
 
 
-def _memorization_samples(near: memorization.NearestTraining, threshold: float) -> dict[str, Sample]:
+def _search_training(generated: Creatives, rows: Rows, creatives: CreativeTable, seed: int) -> Search:
+    """Find the nearest training pictures of all groups; the training pictures are read once."""
+    canaries = memorization.make_canaries(creatives.decode(spread_rows(rows.train, CANARIES)), seed)
+    validation = spread_rows(rows.validation, NEW)
+    real = chain(creatives.decode_batches(rows.test), creatives.decode_batches(validation))
+    near = memorization.find_nearest(
+        chain(generated.split_batches(), real, [canaries]), creatives.decode_batches(rows.train)
+    )
+    ends = np.cumsum([0, len(generated), len(rows.test), len(validation), len(canaries)])
+    return Search(*(near.select(slice(start, end)) for start, end in pairwise(ends.tolist())))
+
+
+def _memorization_samples(search: Search) -> dict[str, Sample]:
+    threshold = memorization.copy_threshold(search.test)
+    is_new = search.validation.pixels >= memorization.LEAK
     return {
-        "copies": Sample((near.relative < threshold,), statistics.mean, "share"),
-        "nearest_distance": Sample((near.relative,), weighted_median, "distance"),
+        "copies": _share(search.generated.relative < threshold),
+        "nearest_distance": Sample((search.generated.relative,), weighted_median, "distance"),
+        "canary_recall": _share(search.canaries.relative < threshold),
+        "false_copies": _share(search.validation.relative[is_new] < threshold),
     }
 
 
-def _agreement_samples(hit: AnyArray, category: Int64Array, categories: list[str]) -> dict[str, Sample]:
-    each = {
-        f"agreement.{name}": Sample((hit[category == number],), statistics.mean, "share")
-        for number, name in enumerate(categories)
-    }
-    return {
-        "agreement": Sample((hit,), statistics.mean, "share"),
-        "agreement_lowest": Sample((category, hit), lowest_share, "share"),
-        **each,
-    }
+def _judge_by_features(
+    embed: Embed, generated: Creatives, rows: Rows, creatives: CreativeTable, categories: list[str]
+) -> tuple[BoolArray, dict[str, Sample]]:
+    """Return which generated pictures are outliers, and the metrics in pretrained features."""
+    test, validation = (spread_rows(split, JUDGED) for split in (rows.test, rows.validation))
+    drawn, real = embed(generated.split_batches()), embed(creatives.decode_batches(test))
+    is_outlier = distances.find_outliers(drawn, real)
+    samples = {"outliers": _share(is_outlier), **_distance_samples(drawn, real)}
+    if len(validation):
+        labels = creatives.number_categories(validation, categories)
+        second = fit_second_reader(embed(creatives.decode_batches(validation)), labels, len(categories))
+        if second is not None:
+            samples["second_agreement"] = _share((second.read(drawn) == generated.category) & ~is_outlier)
+            test_labels = creatives.number_categories(test, categories)
+            samples["second_accuracy"] = _share(second.read(real) == test_labels)
+    return is_outlier, samples
 
 
-def _distance_samples(judgement: Judgement) -> dict[str, Sample]:
-    mean, covariance = distances.fit_normal(judgement.real)
+def _distance_samples(drawn: Float32Array, real: Float32Array) -> dict[str, Sample]:
+    mean, covariance = distances.fit_normal(real)
 
     def frechet(row: AnyArray, weights: AnyArray) -> float:
-        return distances.frechet_distance(judgement.generated[row], mean, covariance, weights)
+        return distances.frechet_distance(drawn[row], mean, covariance, weights)
 
-    generated, real = judgement.generated, judgement.real
     return {
-        "frechet_distance": Sample((np.arange(len(generated)),), frechet, "distance"),
-        "kernel_distance": Sample((distances.kernel_distances(generated, real),), statistics.mean, "distance"),
-        "precision": Sample((distances.in_manifold(generated, real),), statistics.mean, "share"),
-        "recall": Sample((distances.in_manifold(real, generated),), statistics.mean, "share"),
+        "frechet_distance": Sample((np.arange(len(drawn)),), frechet, "distance"),
+        "kernel_distance": Sample((distances.kernel_distances(drawn, real),), statistics.mean, "distance"),
     }
 
 
-def _draw_misread(predicted: Int64Array, generated: Creatives, categories: list[str]) -> list[Section]:
-    """Return misread pictures of the worst category, if there are any."""
-    wrong = predicted != generated.category
-    if not wrong.any():
-        return []
-    worst = int(np.bincount(generated.category[wrong]).argmax())
-    rows = np.flatnonzero(wrong & (generated.category == worst))[: 2 * PAIRS]
-    captions = [f"read as\n{categories[predicted[row]]}" for row in rows]
-    picture = figures.draw_captioned(generated.pixels[rows], captions)
-    return [Figure(f"Worst category: {categories[worst]}", "Drawn as asked, taken for something else.", picture)]
+def _read_all(reader: PictureReader, generated: Creatives, rows: Rows, creatives: CreativeTable) -> Reading:
+    drawn = read_pictures(reader, generated.split_batches())
+    real = read_pictures(reader, creatives.decode_batches(rows.test))
+    return Reading(drawn[0].argmax(1), drawn[1], real[0].argmax(1), real[1])
 
 
-def _tabulate_categories(metrics: Mapping[str, Metric], categories: list[str]) -> list[Section]:
-    """Return the table of agreement per category, if there was a reader."""
-    known = [(name, metrics[f"agreement.{name}"]) for name in categories if f"agreement.{name}" in metrics]
-    if not known:
-        return []
-    rows: list[list[str | float | int]] = [
-        [name, metric.n, round(metric.value, 3), f"{metric.low:.3f} … {metric.high:.3f}"]
-        for name, metric in sorted(known, key=lambda pair: pair[1].value)
-    ]
-    caption = "Share of drawn pictures that the reader takes for the category asked, the worst first."
-    return [Table("Categories", caption, ["category", "drawn", "agreement", "95 % interval"], rows)]
+def _manifold_samples(reading: Reading, is_counted: BoolArray) -> dict[str, Sample]:
+    return {
+        "precision": _share(distances.in_manifold(reading.drawn, reading.real) & is_counted),
+        "recall": _share(distances.in_manifold(reading.real, reading.drawn)),
+    }
 
 
-def _draw_distances(near: Mapping[str, memorization.NearestTraining]) -> Figure:
-    names = {"drawn": "drawn pictures", "test": "real test pictures"}
-    relative = {names[group]: nearest.relative for group, nearest in near.items()}
-    pixels = {names[group]: nearest.pixels for group, nearest in near.items()}
-    unit = f"distance to the nearest / to the {memorization.SCALE_NEIGHBOUR}th"
-    picture = figures.draw_histograms(
-        [
-            (unit, relative, memorization.copy_threshold(near["test"])),
-            ("distance to the nearest, grey levels", pixels, None),
-        ]
+def _copying_sample(reading: Reading, distance: Float64Array, test_distance: Float64Array) -> Sample:
+    columns = (
+        np.concatenate([test_distance, distance]),
+        np.repeat([False, True], [len(test_distance), len(distance)]),
+        np.concatenate([reading.real_predicted, reading.predicted]),
     )
-    caption = (
-        "How near pictures lie to their nearest training picture, mirrored or not. Copies would pile up near 0, left "
-        "of the threshold, which 0.1 % of real new pictures pass. Plain distances (right) fall for smooth ones, too."
-    )
-    return Figure("Nearest training pictures", caption, picture)
+    return Sample(columns, ct_statistic, "deviations")
 
 
-def _draw_pairs(
-    near: memorization.NearestTraining, generated: Creatives, train: Int64Array, creatives: CreativeTable
-) -> Figure:
-    closest = np.argsort(near.relative, kind="stable")[:PAIRS]
-    labels = [f"{near.relative[row]:.2f}" for row in closest]
-    nearest = creatives.decode(train[near.index[closest]])
-    picture = figures.draw_pairs(generated.pixels[closest], nearest, labels, ("drawn", "nearest training"))
-    return Figure("Nearest pairs", "The drawn pictures that come nearest to a training picture, relative.", picture)
+def _agreement_samples(
+    hit: BoolArray, category: Int64Array, categories: list[str], is_small: BoolArray
+) -> dict[str, Sample]:
+    each = {f"agreement.{name}": _share(hit[category == number]) for number, name in enumerate(categories)}
+    lowest = Sample((np.where(is_small[category], -1, category), hit), lowest_share, "share")
+    return {"agreement": _share(hit), "agreement_lowest": lowest, **each}
+
+
+def _share(hit: AnyArray) -> Sample:
+    return Sample((hit,), statistics.mean, "share")

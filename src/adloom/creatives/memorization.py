@@ -2,8 +2,9 @@
 Memorization: distances of generated pictures to training pictures.
 
 The distance to the nearest training picture is divided by the distance to neighbour number SCALE_NEIGHBOUR, because
-smooth pictures are near to many. A copy is near 0. The threshold is a low quantile over test pictures. Mirrored copies
-are detected, crops and turns are not.
+smooth pictures are near to many. A copy is near 0. The threshold is a low quantile over test pictures. Mirrored, noisy
+and compressed copies are detected, crops and turns are not. The search is exact, tile by tile: its memory does not
+depend on the number of training pictures.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,10 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adloom.arrays import Float32Array, Float64Array, Int64Array, UInt8Array
+from adloom.arrays import BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 
 SCALE_NEIGHBOUR = 50  # its distance is the unit
 QUANTILE = 0.001  # share of real test pictures that lie below the threshold
+MAX_THRESHOLD = 0.3  # of few test pictures, even the lowest quantile is high
+LEAK = 2.0  # grey levels; a test picture so near to a training picture is the same one, and tells nothing of new ones
+REPEAT = 4.0  # grey levels between pictures that count as the same
+CANARY_NOISE = 5.0  # grey levels, standard deviation
+EMBEDDING_LEVELS = 2**11  # sums of squares of unit-length embeddings are then exact in float32
 MAX_EDGE = 16  # pixels at most; pictures are averaged down to this
 LEVELS = 128  # of brightness; sums of squares are then integers that float32 holds exactly, in any order
 PICTURES_PER_TILE, TRAINING_PER_TILE = 256, 4096  # compared at once; the results do not depend on them
@@ -61,7 +67,43 @@ def find_nearest(pictures: Iterable[UInt8Array], training: Iterable[UInt8Array])
 
 def copy_threshold(test: NearestTraining) -> float:
     """Return the relative distance below which a picture counts as a copy."""
-    return float(np.quantile(test.relative, QUANTILE))
+    new = test.relative[test.pixels >= LEAK]
+    return min(MAX_THRESHOLD, float(np.quantile(new, QUANTILE))) if len(new) else MAX_THRESHOLD
+
+
+def make_canaries(training: UInt8Array, seed: int) -> UInt8Array:
+    """Return copies of training pictures that a search must find: as they are, mirrored, and noisy, in turn."""
+    canaries = training.copy()
+    canaries[1::3] = training[1::3, :, :, ::-1]
+    noise = np.random.default_rng(seed).normal(0, CANARY_NOISE, training[2::3].shape)
+    canaries[2::3] = np.clip(np.rint(training[2::3] + noise), 0, 255).astype(np.uint8)
+    return canaries
+
+
+def find_repeats(pictures: UInt8Array) -> BoolArray:
+    """Return which pictures (pictures,) repeat an earlier one, mirrored or not, up to REPEAT grey levels."""
+    points = _to_points(pictures)
+    farthest = points[0].size * (REPEAT * (LEVELS - 1) / 255) ** 2
+    repeats = np.zeros(len(points), bool)
+    for start in range(0, len(points), PICTURES_PER_TILE):
+        rows = slice(start, start + PICTURES_PER_TILE)
+        is_same = _compare(points[rows], points[: rows.stop]) <= farthest
+        repeats[rows] = np.tril(is_same, start - 1).any(1)
+    return repeats
+
+
+def nearest_embeddings(embedding: Float32Array, training: Float32Array) -> tuple[Int64Array, Float64Array]:
+    """Return index and distance (pictures,) of the nearest of the training pictures' unit-length embeddings."""
+    points, known = (np.rint(each.astype(np.float32) * EMBEDDING_LEVELS) for each in (embedding, training))
+    index = np.zeros(len(points), np.int64)
+    least = np.full(len(points), np.inf, np.float32)
+    for first in range(0, len(known), TRAINING_PER_TILE):
+        tile = known[first : first + TRAINING_PER_TILE]
+        squares = (tile**2).sum(1) - 2 * (points @ tile.T) + (points**2).sum(1)[:, None]
+        is_nearer = squares.min(1) < least
+        index[is_nearer] = first + squares.argmin(1)[is_nearer]
+        least = np.minimum(least, squares.min(1))
+    return index, np.sqrt(least.astype(np.float64)) / EMBEDDING_LEVELS
 
 
 def _collect_tiles(batches: Iterable[UInt8Array]) -> Iterator[UInt8Array]:

@@ -15,9 +15,28 @@ class Term:
 
 _TERMS = {
     "agreement": Term(
-        "Agreement", "Share of generated pictures that the reader assigns to the requested category.", "higher"
+        "Agreement",
+        "Share of generated pictures that the reader assigns to the requested category. Repeats and outliers count as "
+        "wrong.",
+        "higher",
     ),
-    "agreement_lowest": Term("Worst category", "The lowest agreement of any single category.", "higher"),
+    "agreement_lowest": Term(
+        "Worst category", "The lowest agreement of any category with at least 10 training pictures.", "higher"
+    ),
+    "second_agreement": Term(
+        "Second agreement",
+        "Agreement with a second reader that shares nothing with the training: linear discriminants of pretrained "
+        "features, fitted on validation pictures.",
+        "higher",
+    ),
+    "second_accuracy": Term("Second accuracy", "Share of real test pictures that the second reader reads.", "neither"),
+    "repeats": Term("Repeats", "Share of generated pictures that repeat an earlier one, up to 4 grey levels.", "lower"),
+    "outliers": Term(
+        "Outliers",
+        "Share of generated pictures that are clearly farther from all real ones than these are from each other, in "
+        "pretrained features.",
+        "lower",
+    ),
     "attribute_agreement": Term(
         "Attribute agreement", "Share of generated pictures in which the reader sees the requested value.", "higher"
     ),
@@ -29,19 +48,36 @@ _TERMS = {
         "Share of generated pictures that are closer to a training picture than 99.9 % of real test pictures are.",
         "lower",
     ),
+    "canary_recall": Term(
+        "Canaries found",
+        "Share of planted copies, plain, mirrored and noisy, that the search for copies finds.",
+        "higher",
+    ),
+    "false_copies": Term(
+        "False copies", "Share of real validation pictures that the search takes for copies.", "lower"
+    ),
+    "ct_statistic": Term(
+        "Three-sample test",
+        "Whether generated pictures are nearer to the training pictures than real test pictures are, in the reader's "
+        "features and in standard deviations; below -3 the generator copies.",
+        "neither",
+    ),
     "frechet_distance": Term(
         "Fréchet distance",
-        "Distance between generated and real pictures in the reader's features, both modelled as normal "
-        "distributions; 0 means equal.",
+        "Distance between generated and real pictures in pretrained features, both modelled as normal distributions; "
+        "0 means equal.",
         "lower",
     ),
     "kernel_distance": Term(
         "Kernel distance",
-        "Distance between generated and real pictures without assuming normal distributions (an unbiased MMD²).",
+        "Distance between generated and real pictures in pretrained features without assuming normal distributions "
+        "(an unbiased MMD²).",
         "lower",
     ),
     "precision": Term(
-        "Precision", "Share of generated pictures that lie among the real ones: are they plausible?", "higher"
+        "Precision",
+        "Share of generated pictures that lie among the real ones: are they plausible? Repeats and outliers do not.",
+        "higher",
     ),
     "recall": Term(
         "Recall", "Share of real pictures that lie among the generated ones: is anything missing?", "higher"

@@ -10,7 +10,7 @@ import numpy as np
 from adloom.arrays import AnyArray
 
 DIGITS = 10  # significant digits; later ones depend on the order of sums
-Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette"]
+Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette", "deviations"]
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Evaluate, context: StageContex
     inputs_by_name = {"model": inputs.model, "table": inputs.table} | ({"judge": inputs.judge} if inputs.judge else {})
     for folder in inputs_by_name.values():
         manifest.verify(folder)
-    evaluation = measure(inputs.model, inputs.table, resolve_judge(inputs.model, inputs.judge), params)
+    evaluation = measure(inputs.model, inputs.table, resolve_judge(inputs.model, inputs.judge), params, context)
     with manifest.draft(outputs.report, "evaluate", params, inputs_by_name) as draft:
         for name, content in sections.render_files(evaluation).items():
             (draft.path / name).write_bytes(content)

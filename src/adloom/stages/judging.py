@@ -103,7 +103,7 @@ def _measure_differences(
     margins = {rule.metric: rule.margin for rule in rules if rule.margin is not None}
     if not margins:
         return {}
-    evaluation = measure(candidate.model, candidate.table, candidate.judge, params.evaluate)
+    evaluation = measure(candidate.model, candidate.table, candidate.judge, params.evaluate, context)
     rivals = _measure_champion(champion, candidate, params, context) if champion else evaluation.baseline
     shared = [name for name in margins if name in evaluation.samples and name in rivals]
     pairs = {name: (evaluation.samples[name], rivals[name]) for name in shared}
@@ -125,7 +125,7 @@ def _measure_champion(
             model = fetch_verified(context.registry, champion, Path(folder) / "champion")
             own_judge = _fetch_judge(champion, candidate, Path(folder) / "judge", context)
             _check_comparable(model, candidate.model)
-            return measure(model, candidate.table, own_judge, params.evaluate, rows_of=candidate.model).samples
+            return measure(model, candidate.table, own_judge, params.evaluate, context, rows_of=candidate.model).samples
         except ArtifactError as error:
             logger.warning("%s champion %s: %s", champion.model, champion.version, error)
             return {}

@@ -2,15 +2,23 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from adloom.arrays import Float32Array
 from adloom.config.models import MODELS, ModelSpec
 from adloom.config.params import Evaluate
+from adloom.context import StageContext
 from adloom.errors import ArtifactError, ConfigError
 from adloom.evaluation.metric import Evaluation
 from adloom.storage import manifest, parquet
+
+if TYPE_CHECKING:
+    from adloom.creatives.conditions import ConditionSpace
+    from adloom.creatives.gan_evaluation import Embed, Judges
+    from adloom.creatives.table import CreativeTable
 
 
 @dataclass(frozen=True)
@@ -22,12 +30,20 @@ class Subject:
     judge: Path  # the model itself when it needs none
     params: Evaluate
     rows_of: Path  # the policy that decides which impressions are old enough to count
+    context: StageContext | None  # fetches pretrained features; without it, they are left out
 
 
-def measure(model: Path, table: Path, judge: Path, params: Evaluate, rows_of: Path | None = None) -> Evaluation:
+def measure(
+    model: Path,
+    table: Path,
+    judge: Path,
+    params: Evaluate,
+    context: StageContext | None = None,
+    rows_of: Path | None = None,
+) -> Evaluation:
     """Measure a model on the test rows of a table; for a policy, on the rows of another policy, `rows_of`."""
     evaluation: Evaluation = resolve_name(find_spec(model).evaluator)(
-        Subject(model, table, judge, params, rows_of or model)
+        Subject(model, table, judge, params, rows_of or model, context)
     )
     return evaluation
 
@@ -58,17 +74,51 @@ def measure_generator(subject: Subject) -> Evaluation:
     """Measure the picture generator; without a reader, by pixels alone."""
     from adloom.creatives import attribute_evaluation, gan_evaluation
     from adloom.creatives.conditions import ConditionSpace
-    from adloom.onnx_models.runtime import Generator, Reader
+    from adloom.onnx_models.runtime import Generator
     from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
-    reader = None if manifest.skip_reason(subject.judge) else Reader(subject.judge, params.threads)
-    generator = Generator(model, params.threads)
     creatives, space = open_creatives(subject.table), ConditionSpace.from_card(read_card(model))
-    evaluation = gan_evaluation.evaluate(generator, reader, creatives, space, params, _history(model))
+    generator, judges = Generator(model, params.threads), _open_judges(subject, creatives, space)
+    evaluation = gan_evaluation.evaluate(generator, judges, creatives, space, params, _history(model))
+    reader = judges.reader
     if reader is None or not space.attributes or read_card(subject.judge).get("attributes") != space.attributes:
         return evaluation
     return evaluation.extend(attribute_evaluation.evaluate_generator(generator, reader, creatives, space, params))
+
+
+def _open_judges(subject: Subject, creatives: "CreativeTable", space: "ConditionSpace") -> "Judges":
+    """Open the reader, unless it was skipped, and the pretrained features, unless params leave them out."""
+    from adloom.creatives.gan_evaluation import Judges
+    from adloom.onnx_models.runtime import Reader
+
+    params, context = subject.params, subject.context
+    embed = _open_features(params.features, params.threads, context) if params.features and context else None
+    if manifest.skip_reason(subject.judge):
+        return Judges(embed=embed)
+    ids = creatives.rows["creative_id"].iloc[creatives.find_rows("train", space.categories)]
+    return Judges(Reader(subject.judge, params.threads), _read_known(subject.judge, ids.tolist()), embed)
+
+
+def _open_features(uri: str, threads: int, context: StageContext) -> "Embed":
+    """Return the function that embeds batches of pictures in pretrained features."""
+    import torch
+
+    from adloom.creatives.efficientnet import embed_textures, load_efficientnet
+    from adloom.stages.pretrained import fetch_pretrained
+
+    torch.set_num_threads(threads)
+    return partial(embed_textures, load_efficientnet(fetch_pretrained(uri, context)))
+
+
+def _read_known(reader: Path, ids: list[str]) -> Float32Array | None:
+    """Return a reader's embeddings of the pictures (ids, dimensions); None when it was trained on others."""
+    import numpy as np
+
+    with np.load(reader / "known.npz") as known:
+        number = {name: row for row, name in enumerate(known["creative_id"].tolist())}
+        rows = [number.get(name, -1) for name in ids]
+        return None if min(rows) < 0 else known["embedding"][rows]
 
 
 def measure_reader(subject: Subject) -> Evaluation:

@@ -77,7 +77,7 @@ def test_eigenvalues_and_factor_are_those_of_the_matrix() -> None:
     spread = RNG.normal(size=(12, 9)) @ np.diag(np.logspace(0, -5, 9))
     matrix = spread.T @ spread
     np.testing.assert_allclose(distances._eigenvalues(matrix), np.linalg.eigvalsh(matrix), rtol=0, atol=1e-14)
-    factor = distances._cholesky(matrix)
+    factor = distances.cholesky(matrix)
     np.testing.assert_allclose(factor @ factor.T, matrix, rtol=0, atol=1e-14)
 
 

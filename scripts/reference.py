@@ -28,6 +28,7 @@ from adloom.config.settings import KERNEL_VARIABLES, Settings
 from adloom.data.contracts import CONTRACTS, Column
 from adloom.decision_log import record
 from adloom.decision_log.log import LogStatistics
+from adloom.evaluation import glossary
 from adloom.kubeflow import trigger_server
 from adloom.serving.api import openapi, schemas
 from adloom.serving.decide.metrics import DecisionMetrics
@@ -142,6 +143,12 @@ def http_bodies() -> str:
 def http_problems() -> str:
     """Return the status codes of errors."""
     return _table(("status", "meaning"), [(f"`{code}`", text) for code, text in openapi.PROBLEMS.items()])
+
+
+def model_metrics() -> str:
+    """Return every metric of the models."""
+    rows = [(f"`{metric}`", term.name, term.sentence, term.better) for metric, term in glossary.TERMS.items()]
+    return _table(("metric", "name", "meaning", "better"), rows)
 
 
 def metrics() -> str:
@@ -343,6 +350,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
         http_bodies,
         http_problems,
         metrics,
+        model_metrics,
         alerts,
         tables,
         records,

@@ -56,8 +56,10 @@ def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
     """
     Return which points (points,) lie in the manifold of the others (Kynkäänniemi et al. 2019).
 
-    The manifold is the union of balls around `others` up to neighbour number MANIFOLD_NEIGHBOURS.
+    The manifold is the union of balls around `others` up to neighbour number MANIFOLD_NEIGHBOURS. One point has none.
     """
+    if len(others) < 2:
+        return np.zeros(len(points), bool)
     neighbour = min(MANIFOLD_NEIGHBOURS, len(others) - 1)  # number 0 is the point itself
     x, y = round_to_grid(points), round_to_grid(others)
     tiles = (_squared_distances(y[rows], y) for rows in _split_rows(y, y))
@@ -66,7 +68,7 @@ def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
 
 
 def find_outliers(points: AnyArray, real: AnyArray) -> BoolArray:
-    """Return which points (points,) are clearly farther from the nearest real one than real ones are from each other."""
+    """Return which points (points,) lie clearly farther from all real ones than these lie from each other."""
     x, y = round_to_grid(points), round_to_grid(real)
     nearest = np.concatenate([_squared_distances(x[rows], y).min(1) for rows in _split_rows(x, y)])
     others = np.concatenate([np.partition(_squared_distances(y[rows], y), 1, 1)[:, 1] for rows in _split_rows(y, y)])

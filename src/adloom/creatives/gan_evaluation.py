@@ -66,26 +66,23 @@ def evaluate(
     category = choose_categories(mix, len(categories), params.gan_samples)
     generated = Creatives(generate_pictures(generator, space.encode(category), creatives.shape, params.seed), category)
     search = _search_training(generated, rows, creatives, params.seed)
-    is_counted = ~memorization.find_repeats(generated.pixels)
-    samples = {**_memorization_samples(search), "repeats": _share(~is_counted)}
+    is_repeat, is_outlier = memorization.find_repeats(generated.pixels), np.zeros(len(generated), bool)
+    samples = {**_memorization_samples(search), "repeats": _share(is_repeat)}
     sections: list[Section] = [
         gan_sections.draw_sheet(generated, categories),
         gan_sections.draw_interpolation(generator, space, creatives.shape, params.seed),
     ]
     if judges.embed is not None and len(rows.test) > 1:
-        is_outlier, pretrained = _judge_by_features(judges.embed, generated, rows, creatives, categories)
-        is_counted &= ~is_outlier
-    else:
-        pretrained = {}
-    samples |= pretrained
+        is_outlier, pretrained = _judge_by_features(judges.embed, generated, rows, creatives, categories, is_repeat)
+        samples |= pretrained
     pairs = [(PAIRS, search.generated.index, search.generated.relative)]
     if judges.reader is not None:
         reading = _read_all(judges.reader, generated, rows, creatives)
         is_small = np.bincount(mix, minlength=len(categories)) < MIN_TRAINING
-        hit = (reading.predicted == category) & is_counted
+        hit = (reading.predicted == category) & ~is_repeat & ~is_outlier
         samples |= _agreement_samples(hit, category, categories, is_small)
-        samples |= _manifold_samples(reading, is_counted)
-        samples |= {} if pretrained else _distance_samples(reading.drawn, reading.real)
+        samples = _distance_samples(reading.drawn, reading.real) | samples  # those in pretrained features come first
+        samples |= _manifold_samples(reading, is_repeat, is_outlier)
         sections += gan_sections.draw_misread(reading.predicted, generated, categories)
         sections += gan_sections.list_small(mix, categories, MIN_TRAINING)
         if judges.known is not None:
@@ -176,7 +173,12 @@ def _memorization_samples(search: Search) -> dict[str, Sample]:
 
 
 def _judge_by_features(
-    embed: Embed, generated: Creatives, rows: Rows, creatives: CreativeTable, categories: list[str]
+    embed: Embed,
+    generated: Creatives,
+    rows: Rows,
+    creatives: CreativeTable,
+    categories: list[str],
+    is_repeat: BoolArray,
 ) -> tuple[BoolArray, dict[str, Sample]]:
     """Return which generated pictures are outliers, and the metrics in pretrained features."""
     test, validation = (spread_rows(split, JUDGED) for split in (rows.test, rows.validation))
@@ -187,7 +189,7 @@ def _judge_by_features(
         labels = creatives.number_categories(validation, categories)
         second = fit_second_reader(embed(creatives.decode_batches(validation)), labels, len(categories))
         if second is not None:
-            samples["second_agreement"] = _share((second.read(drawn) == generated.category) & ~is_outlier)
+            samples["second_agreement"] = _share((second.read(drawn) == generated.category) & ~is_repeat & ~is_outlier)
             test_labels = creatives.number_categories(test, categories)
             samples["second_accuracy"] = _share(second.read(real) == test_labels)
     return is_outlier, samples
@@ -211,10 +213,11 @@ def _read_all(reader: PictureReader, generated: Creatives, rows: Rows, creatives
     return Reading(drawn[0].argmax(1), drawn[1], real[0].argmax(1), real[1])
 
 
-def _manifold_samples(reading: Reading, is_counted: BoolArray) -> dict[str, Sample]:
+def _manifold_samples(reading: Reading, is_repeat: BoolArray, is_outlier: BoolArray) -> dict[str, Sample]:
+    """Return precision and recall; outliers have no manifold, and repeats one without extent."""
     return {
-        "precision": _share(distances.in_manifold(reading.drawn, reading.real) & is_counted),
-        "recall": _share(distances.in_manifold(reading.real, reading.drawn)),
+        "precision": _share(distances.in_manifold(reading.drawn, reading.real) & ~is_repeat & ~is_outlier),
+        "recall": _share(distances.in_manifold(reading.real, reading.drawn[~is_outlier])),
     }
 
 

@@ -13,7 +13,7 @@ class Term:
     better: Literal["higher", "lower", "neither"]
 
 
-_TERMS = {
+TERMS = {
     "agreement": Term(
         "Agreement",
         "Share of generated pictures that the reader assigns to the requested category. Repeats and outliers count as "
@@ -80,7 +80,9 @@ _TERMS = {
         "higher",
     ),
     "recall": Term(
-        "Recall", "Share of real pictures that lie among the generated ones: is anything missing?", "higher"
+        "Recall",
+        "Share of real pictures that lie among the generated ones, outliers aside: is anything missing?",
+        "higher",
     ),
     "nearest_distance": Term(
         "Distance to training", "Median distance from a generated picture to its nearest training picture.", "neither"
@@ -155,5 +157,5 @@ _TERMS = {
 def find_term(metric: str) -> Term:
     """Return a metric's term; `accuracy.<category>` uses that of `accuracy`."""
     name, _, category = metric.partition(".")
-    known = _TERMS.get(name) or Term(name.replace("_", " ").capitalize(), "", "neither")
+    known = TERMS.get(name) or Term(name.replace("_", " ").capitalize(), "", "neither")
     return Term(f"{known.name}: {category}", "The same metric for one category.", known.better) if category else known

@@ -74,7 +74,7 @@ def measure_generator(subject: Subject) -> Evaluation:
     """Measure the picture generator; without a reader, by pixels alone."""
     from adloom.creatives import attribute_evaluation, gan_evaluation
     from adloom.creatives.conditions import ConditionSpace
-    from adloom.onnx_models.runtime import Generator
+    from adloom.onnx_models.runtime import Generator, Reader
     from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
@@ -82,7 +82,11 @@ def measure_generator(subject: Subject) -> Evaluation:
     generator, judges = Generator(model, params.threads), _open_judges(subject, creatives, space)
     evaluation = gan_evaluation.evaluate(generator, judges, creatives, space, params, _history(model))
     reader = judges.reader
-    if reader is None or not space.attributes or read_card(subject.judge).get("attributes") != space.attributes:
+    if (
+        not isinstance(reader, Reader)
+        or not space.attributes
+        or read_card(subject.judge).get("attributes") != space.attributes
+    ):
         return evaluation
     return evaluation.extend(attribute_evaluation.evaluate_generator(generator, reader, creatives, space, params))
 

@@ -64,6 +64,13 @@ def test_precision_and_recall_see_a_missing_half() -> None:
     assert distances.in_manifold(real, drawn).mean() < 0.6
 
 
+def test_outliers_by_hand() -> None:
+    """Real points at 0, 1, 2 and 4: the farthest nearest other is 2 away; an outlier is more than 2.3 away."""
+    real = np.array([[0.0], [1.0], [2.0], [4.0]])
+    assert distances.find_outliers(np.array([[1.5], [6.2], [6.4], [-3.0]]), real).tolist() == [False, False, True, True]
+    assert distances.find_outliers(np.array([[0.0], [1.0]]), np.zeros((2, 1))).tolist() == [False, True]
+
+
 @pytest.mark.parametrize("cells", [1, 500, 2**30])
 def test_results_do_not_depend_on_the_tiles(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn, real = np.random.default_rng(1).normal(size=(2, 300, 64)) / 8

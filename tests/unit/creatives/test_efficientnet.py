@@ -7,7 +7,7 @@ from tests.support.random_efficientnet import write_weights
 from torch.nn import functional
 
 from adloom.creatives import efficientnet
-from adloom.creatives.efficientnet import EfficientNetLite0, embed_pictures, load_efficientnet, to_input
+from adloom.creatives.efficientnet import EfficientNetLite0, embed_pictures, embed_textures, load_efficientnet, to_input
 
 HALVING = (1, 3, 5, 11)  # blocks with a stride of 2, as in the paper's table
 SHORTCUT = (2, 4, 6, 7, 9, 10, 12, 13, 14)
@@ -58,6 +58,13 @@ def test_pictures_of_every_size_are_embedded(net: EfficientNetLite0, edge: int, 
     assert embedding.shape == (3, efficientnet.FEATURES)
     np.testing.assert_allclose(embedding, embed_pictures(net, [pixels]), atol=1e-5)
     assert np.ptp(embedding, axis=0).max() > 0
+
+
+def test_textures_are_the_averages_of_block_eleven(net: EfficientNetLite0) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 28, 28), np.uint8)
+    block = net.list_outputs(to_input(torch.from_numpy(pixels).float() / 127.5 - 1, 64))[10]
+    textures = embed_textures(net, [pixels[:1], pixels[1:]])
+    np.testing.assert_allclose(textures, block.mean((2, 3)) / 16, atol=1e-5)
 
 
 def test_a_grey_picture_is_read_as_the_same_picture_in_rgb() -> None:

@@ -82,3 +82,39 @@ def test_results_do_not_depend_on_the_tiles(pictures: int, training: int, monkey
 
 def test_more_neighbours_than_training_pictures() -> None:
     assert find_nearest(TRAINING[:3], TRAINING[:3]).relative.tolist() == [0, 0, 0]
+
+
+def test_canaries_are_found_among_new_pictures() -> None:
+    """Each third is mirrored, each third noisy; training pictures that were planted twice are found as well."""
+    canaries = memorization.make_canaries(TRAINING[:99], seed=1)
+    assert (canaries[::3] == TRAINING[:99:3]).all()
+    assert (canaries[1::3] == TRAINING[1:99:3, :, :, ::-1]).all()
+    doubled = np.concatenate([TRAINING, TRAINING[:50], TRAINING[:50]])
+    threshold = memorization.copy_threshold(find_nearest(products(300), doubled))
+    found = find_nearest(np.concatenate([canaries, products(300)]), doubled).relative < threshold
+    assert found[:99].mean() >= 0.99
+    assert found[99:].mean() <= 0.01
+
+
+def test_leaked_test_pictures_do_not_blind_the_search() -> None:
+    leaked = find_nearest(np.concatenate([products(300), TRAINING[:30]]), TRAINING)
+    assert memorization.copy_threshold(leaked) == min(0.3, np.quantile(leaked.relative[:300], 0.001))
+    assert memorization.copy_threshold(leaked.select(slice(300, None))) == 0.3
+
+
+@pytest.mark.parametrize("tile", [1, 7, 1000])
+def test_repeats_of_earlier_pictures_are_found(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memorization, "PICTURES_PER_TILE", tile)
+    drawn = products(30)
+    drawn[20], drawn[25] = drawn[3], drawn[4, :, :, ::-1]
+    assert np.flatnonzero(memorization.find_repeats(drawn)).tolist() == [20, 25]
+
+
+@pytest.mark.parametrize("tile", [1, 7, 4096])
+def test_nearest_embeddings_are_those_of_a_full_comparison(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memorization, "TRAINING_PER_TILE", tile)
+    a, b = (points / np.linalg.norm(points, axis=1, keepdims=True) for points in RNG.normal(size=(2, 40, 8)))
+    index, distance = memorization.nearest_embeddings(a.astype(np.float32), b.astype(np.float16))
+    full = np.linalg.norm(a[:, None] - b[None], axis=2)
+    np.testing.assert_allclose(distance, full.min(1), atol=0.005)
+    assert (full[np.arange(40), index] <= full.min(1) + 0.005).all()

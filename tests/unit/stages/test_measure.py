@@ -74,7 +74,7 @@ def test_without_a_reader_the_generator_is_held(tmp_path: Path, table: Path) -> 
     manifest.skip(tmp_path / "none", "train_cnn", Source(uri="x"), "train_cnn.enabled is false")
     alone = measure(model, table, tmp_path / "none", EVALUATE)
     assert {"agreement", "frechet_distance", "copies"} <= set(judged.metrics)
-    assert set(alone.metrics) == {"copies", "nearest_distance"}
+    assert set(alone.metrics) == {"copies", "nearest_distance", "canary_recall", "repeats"}
     rules = [MetricRule(metric="agreement", at_least=0.0), MetricRule(metric="copies", at_most=1.0)]
     assert decide(judged.metrics, None, rules).verdict == "promote"
     assert decide(alone.metrics, None, rules).verdict == "hold"

@@ -71,7 +71,7 @@ class KneserNey(Generic[T]):
         """
         result = np.full(np.broadcast_shapes(contexts[0].shape, symbol.shape), 1 / (self.symbols - 1))
         for order, context in zip(self.orders, contexts, strict=True):
-            node = _find_nodes(order.keys, context, symbol, self.symbols)
+            node = find_nodes(order.keys, context, symbol, self.symbols)
             share = np.where(node == MISSING, 0.0, order.discounted[node])
             backoff = np.where(context == MISSING, 1.0, order.backoff[context])
             result = share + backoff * result
@@ -103,7 +103,7 @@ class KneserNey(Generic[T]):
         for k in range(1, len(self.orders)):
             node = np.full(n, 0 if k <= length else MISSING)
             for order, symbol in zip(self.orders[:k], history[:, -k:].T, strict=False):
-                node = _find_nodes(order.keys, node, symbol, self.symbols)
+                node = find_nodes(order.keys, node, symbol, self.symbols)
             contexts.append(node)
         return contexts
 
@@ -111,7 +111,7 @@ class KneserNey(Generic[T]):
         """Return for each length k the nodes (positions,) that end at each position."""
         nodes, parents = [], np.zeros(len(stream), np.int64)
         for order in self.orders:
-            nodes.append(_find_nodes(order.keys, parents, stream, self.symbols))
+            nodes.append(find_nodes(order.keys, parents, stream, self.symbols))
             parents = _shift_right(nodes[-1], stream)
         return nodes
 
@@ -122,22 +122,32 @@ def fit(lines: Sequence[Sequence[T]], order: int, possible: int = UNICODE) -> Kn
 
     Lines are counted in chunks, once per order, so memory grows with the distinct n-grams alone.
     """
+    return fit_orders(lines, order, possible)[-1]
+
+
+def fit_orders(lines: Sequence[Sequence[T]], highest: int, possible: int = UNICODE) -> list[KneserNey[T]]:
+    """
+    Return the model of every order from 1 to `highest`, which share their counts.
+
+    The list is shorter when no line has that many symbols. Raises ValueError without lines.
+    """
     if not lines:
         raise ValueError("Kneser-Ney: no lines to fit on")
     alphabet = tuple(sorted(set[T]().union(*lines)))
     symbols = UNSEEN + 1 + len(alphabet)
     levels: list[Int64Array] = []
     plain: list[Int64Array] = []
-    while len(levels) < order:
+    while len(levels) < highest:
         keys, occurrences = _count_next_level(lines, alphabet, levels)
         if not len(keys):
             break
         levels.append(keys)
         plain.append(occurrences)
     counts = _count_continuations(levels, plain, symbols)
-    contexts = [1, *(len(keys) for keys in levels)]
-    tables = (_build_table(levels[k], counts[k], contexts[k], symbols) for k in range(len(levels)))
-    return KneserNey(alphabet, tuple(tables), possible)
+    sizes = [1, *(len(keys) for keys in levels)]
+    lower = [_build_table(*level, symbols) for level in zip(levels, counts, sizes, strict=False)]
+    top = [_build_table(*level, symbols) for level in zip(levels, plain, sizes, strict=False)]
+    return [KneserNey(alphabet, (*lower[:k], top[k]), possible) for k in range(len(levels))]
 
 
 def estimate_discounts(counts: Int64Array) -> Float64Array:
@@ -169,7 +179,7 @@ def _count_next_level(
     for stream in _iterate_streams(lines, alphabet):
         parents = np.zeros(len(stream), np.int64)
         for level in levels:
-            parents = _shift_right(_find_nodes(level, parents, stream, symbols), stream)
+            parents = _shift_right(find_nodes(level, parents, stream, symbols), stream)
         exists = parents != MISSING
         new_keys, new_counts = np.unique(parents[exists] * symbols + stream[exists], return_counts=True)
         keys, place = np.unique(np.concatenate([keys, new_keys]), return_inverse=True)
@@ -186,7 +196,7 @@ def _count_continuations(levels: Sequence[Int64Array], plain: Sequence[Int64Arra
     counts, suffix = list(plain), np.zeros(len(levels[0]), np.int64)  # node of each n-gram less its first symbol
     for k in range(1, len(levels)):
         parent, symbol = np.divmod(levels[k], symbols)
-        suffix = _find_nodes(levels[k - 1], suffix[parent], symbol, symbols)
+        suffix = find_nodes(levels[k - 1], suffix[parent], symbol, symbols)
         continued = np.bincount(suffix, minlength=len(levels[k - 1]))
         counts[k - 1] = np.where(continued == 0, plain[k - 1], continued)
     if len(levels) > 1:
@@ -215,7 +225,7 @@ def _shift_right(nodes: Int64Array, stream: Int64Array) -> Int64Array:
     return np.where(stream == START, MISSING, np.concatenate([[MISSING], nodes[:-1]]))
 
 
-def _find_nodes(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
+def find_nodes(keys: Int64Array, parent: Int64Array, symbol: Int64Array, symbols: int) -> Int64Array:
     """Return the nodes of parents continued by symbols, MISSING if absent; shapes broadcast."""
     child_keys = np.where(parent == MISSING, MISSING, parent * symbols + symbol)
     index = np.minimum(np.searchsorted(keys, child_keys), len(keys) - 1)

@@ -1,23 +1,35 @@
 """
 Write lines of copy that keep the rules. NumPy only, so that serving needs no torch.
 
-A line that breaks a rule is rejected and another is drawn. Equal requests to equal models give equal lines.
+Tokens that would break a rule cannot be drawn. Equal requests to equal models give equal lines.
 """
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import numpy as np
 
-from adloom.arrays import BoolArray, Int64Array, UInt64Array
+from adloom.arrays import UInt64Array
+from adloom.copywriting.line_constraint import LineConstraint, match_words
+from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.copywriting.verbatim_filter import is_known
 from adloom.sequences.decoding import S, SequenceModel, decode_batch
+from adloom.sequences.guidance import Guided
 
 MAX_ROUNDS = 10  # of at most n lines each: bounds the cost of a request
+TEMPERATURE, TOP_P, GUIDANCE = 0.8, 0.95, 1.0  # serving's defaults
+CANDIDATES = 3  # lines drawn for each that must contain words; the likeliest are returned
+FIRST_WORDS = 4  # a required word comes after at most so many others
 UNREADABLE = "\ufffd"
+CLAIMS = (
+    "100%", "100 %", "#1", "no. 1", "number one", "best", "cheapest", "lowest price", "free", "guarantee", "guaranteed",
+    "guarantees", "risk-free", "money back", "miracle", "cure", "cures", "heals", "clinically proven",
+    "scientifically proven", "proven", "doctor recommended", "always", "never", "forever", "instant", "instantly",
+    "permanent", "permanently", "organic", "eco-friendly", "climate neutral", "sustainable", "last chance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,8 +37,15 @@ class LineRules:
     """Rules that every returned line keeps. Blank lines and broken UTF-8 are always rejected."""
 
     banned: tuple[str, ...] = ()  # words or phrases, matched as whole words in any case
+    required: tuple[str, ...] = ()  # likewise
+    no_claims: bool = False  # also ban CLAIMS, words of advertising claims that need evidence
     max_characters: int | None = None  # of the whole line, prompt included
     known: UInt64Array | None = None  # fingerprints of lines that must not be repeated verbatim
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """All banned words and phrases."""
+        return (*self.banned, *(CLAIMS if self.no_claims else ()))
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,7 @@ class LineRequest:
     prompt: str = ""  # every line begins with it
     temperature: float = 1.0  # below 1 more likely lines, above 1 more unusual ones
     top_p: float = 1.0  # nucleus: only the likeliest tokens that together have this probability
+    guidance: float = 0.0  # above 0 lines are more typical of their category
     max_tokens: int = 64  # a line that has not ended by then is rejected
     max_drawn: int = sys.maxsize  # tokens of all lines together; lines that have not ended by then are left out
     rules: LineRules = LineRules()
@@ -51,27 +71,14 @@ def write_lines(model: SequenceModel[S], tokenizer: Tokenizer, request: LineRequ
     Nucleus sampling: Holtzman, Buys, Du, Forbes & Choi 2020. The prompt may end inside a word, because each step allows
     the tokens that agree with its rest.
     """
+    writer = _LineWriter(model, tokenizer, request)
     lines: list[str] = []
-    tokens_left = request.max_drawn
-    for number in range(MAX_ROUNDS):
-        missing = request.n - len(lines)
-        batch = min(request.n, 2 * missing)
-        max_steps = min(request.max_tokens, tokens_left // max(batch, 1))
-        if missing <= 0 or max_steps == 0:
-            break
-        sequences, steps = decode_batch(
-            model,
-            batch,
-            _LineConstraint(tokenizer, request, batch),
-            np.random.default_rng([request.seed, number]),
-            prefix=tokenizer.prefix(request.category),
-            end=tokenizer.end,
-            max_tokens=max_steps,
-            temperature=request.temperature,
-            top_p=request.top_p,
-        )
-        lines += filter_lines([tokenizer.decode(tokens) for tokens in sequences], request.rules)[:missing]
-        tokens_left -= batch * steps
+    while writer.can_draw and (missing := request.n - len(lines)) > 0:
+        if request.rules.required:
+            lines += writer.draw_with_required(missing)[:missing]
+        else:
+            drawn = writer.draw([request.prompt] * min(request.n, 2 * missing))
+            lines += filter_lines(drawn, request.rules)[:missing]
     return lines
 
 
@@ -80,40 +87,95 @@ def filter_lines(lines: Sequence[str], rules: LineRules) -> list[str]:
     valid = [line for line in lines if line.strip() and UNREADABLE not in line]
     if rules.max_characters is not None:
         valid = [line for line in valid if len(line) <= rules.max_characters]
-    if rules.banned:
-        banned = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in rules.banned), re.IGNORECASE)
+    if rules.forbidden:
+        banned = match_words(rules.forbidden)
         valid = [line for line in valid if not banned.search(line)]
+    valid = [line for line in valid if all(match_words([word]).search(line) for word in rules.required)]
     if rules.known is not None:
         valid = [line for line, is_copy in zip(valid, is_known(rules.known, valid), strict=True) if not is_copy]
     return valid
 
 
-class _LineConstraint:
-    """Holds the lines of a batch to the prompt and to the maximum length."""
+class _LineWriter(Generic[S]):
+    """Draws the lines of one request, and counts its rounds and tokens."""
 
-    def __init__(self, tokenizer: Tokenizer, request: LineRequest, batch: int) -> None:
-        self._tokenizer = tokenizer
-        self._prompt_left = [tokenizer.spell(request.prompt)] * batch
-        self._characters_left = np.full(batch, request.rules.max_characters or np.iinfo(np.int64).max)
-        self._masks: dict[str, BoolArray] = {}  # by the rest of the prompt
+    def __init__(self, model: SequenceModel[S], tokenizer: Tokenizer, request: LineRequest) -> None:
+        self._plain, self._tokenizer, self._request = model, tokenizer, request
+        self._prefix = tokenizer.prefix(request.category)
+        guided = request.guidance > 0 and self._prefix != tokenizer.begin
+        self._model: SequenceModel[Any] = (
+            Guided(model, self._prefix, tokenizer.begin, request.guidance) if guided else model
+        )
+        self._cost = 2 if guided else 1  # tokens that the model reads for each one drawn
+        self._tokens_left, self._round = request.max_drawn, 0
 
-    def allowed(self, rows: Int64Array) -> BoolArray:
-        """Return the tokens that agree with the rest of each row's prompt: (rows, vocabulary)."""
-        return np.stack([self._mask(self._prompt_left[row]) for row in rows])
+    @property
+    def can_draw(self) -> bool:
+        """Whether the request allows another round."""
+        return self._round < MAX_ROUNDS and self._tokens_left > 0
 
-    def update(self, rows: Int64Array, tokens: Int64Array) -> BoolArray:
-        """Return which rows are not too long with their next token (rows,)."""
-        for row, token in zip(rows, tokens, strict=True):
-            self._prompt_left[row] = self._prompt_left[row][len(self._tokenizer.pieces[token]) :]
-        self._characters_left[rows] -= self._tokenizer.characters[tokens]
-        within: BoolArray = self._characters_left[rows] >= 0
-        return within
+    def draw(self, prompts: Sequence[str], *, whole_words: bool = False) -> list[str]:
+        """
+        Return the lines with these prompts that ended.
 
-    def _mask(self, rest: str) -> BoolArray:
-        """Return which tokens agree with the rest of a prompt (vocabulary,)."""
-        if rest not in self._masks:
-            mask = np.array([piece.startswith(rest) or rest.startswith(piece) for piece in self._tokenizer.pieces])
-            mask[list(self._tokenizer.special)] = False
-            mask[self._tokenizer.end] = not rest
-            self._masks[rest] = mask
-        return self._masks[rest]
+        In late rounds a line that would be too long ends with its last whole word, where others are given up.
+        """
+        request, rules = self._request, self._request.rules
+        max_steps = min(request.max_tokens, self._tokens_left // (self._cost * max(len(prompts), 1)))
+        late = self._round >= MAX_ROUNDS // 2 or 2 * self._tokens_left < request.max_drawn
+        sequences, steps = decode_batch(
+            self._model,
+            len(prompts),
+            LineConstraint(
+                self._tokenizer, prompts, rules.forbidden, rules.max_characters, whole_words=whole_words, cut=late
+            ),
+            np.random.default_rng([request.seed, self._round]),
+            prefix=self._prefix,
+            end=self._tokenizer.end,
+            max_tokens=max_steps,
+            temperature=request.temperature,
+            top_p=request.top_p,
+        )
+        self._round += 1
+        self._tokens_left = self._tokens_left - self._cost * len(prompts) * steps if max_steps else 0
+        lines = [self._tokenizer.decode(tokens) for tokens in sequences]
+        return [_end_with_word(line, request) for line in lines] if late else lines
+
+    def draw_with_required(self, count: int) -> list[str]:
+        """
+        Return lines with all required words, the likeliest first.
+
+        Each word replaces the end of a drawn line, and the model writes on from there.
+        """
+        request = self._request
+        lines = self.draw([request.prompt] * (CANDIDATES * count)) or [request.prompt]
+        for number, word in enumerate(request.rules.required):
+            random = np.random.default_rng([request.seed, self._round, number])
+            lacking = [line for line in lines if not match_words([word]).search(line)]
+            prompts = [_place_word(line, word, request, random) for line in lacking]
+            lines = [line for line in lines if line not in lacking] + (
+                self.draw(prompts, whole_words=True) if prompts else []
+            )
+        valid = list(dict.fromkeys(filter_lines(lines, request.rules)))
+        bits = line_bits(self._plain, self._tokenizer, valid, [request.category] * len(valid))
+        order = np.argsort(bits / np.array([len(line) + 1 for line in valid]), kind="stable")
+        return [valid[i] for i in order]
+
+
+def _place_word(line: str, word: str, request: LineRequest, random: np.random.Generator) -> str:
+    """Return the prompt, some of the line's next words and a required word."""
+    words = line[len(request.prompt) :].split(" ")
+    first = 1 if request.prompt else 0  # the prompt may end inside a word
+    kept = int(random.integers(first, max(min(len(words), FIRST_WORDS), first) + 1))
+    limit = request.rules.max_characters or sys.maxsize
+    while kept > first and len(request.prompt) + len(" ".join(words[:kept])) + 1 + len(word) > limit:
+        kept -= 1
+    return " ".join(part for part in (f"{request.prompt}{' '.join(words[:kept])}".rstrip(), word) if part)
+
+
+def _end_with_word(line: str, request: LineRequest) -> str:
+    """Return a line that reached the limit without its last word, which may be cut; "" if nothing is left."""
+    if len(line) != request.rules.max_characters or line == request.prompt:
+        return line
+    start = len(request.prompt)
+    return line[:start] + line[start:].rpartition(" ")[0]

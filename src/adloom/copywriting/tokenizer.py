@@ -16,6 +16,9 @@ from adloom.errors import ArtifactError
 BEGIN, END, CATEGORY = "<begin>", "<end>", "<category:{}>"
 BYTES = 256
 MIN_FREQUENCY = 2  # a pair that occurs once is no pattern
+_PRINTABLE = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}  # bytes that stand for themselves
+_OTHERS = [byte for byte in range(BYTES) if byte not in _PRINTABLE]
+_ALPHABET = [chr(byte) if byte in _PRINTABLE else chr(BYTES + _OTHERS.index(byte)) for byte in range(BYTES)]
 
 
 class Tokenizer:
@@ -34,10 +37,10 @@ class Tokenizer:
         self.pieces: list[str] = [
             str(model.id_to_token(i)) for i in range(self.size)
         ]  # each token as `spell` writes it
-        continuing = {self.spell(chr(code))[-1] for code in range(0x80, 0xC0)}  # bytes that continue a character
-        self.characters = np.array(  # (vocabulary,): how many begin in each token
-            [0 if i in self.special else sum(c not in continuing for c in p) for i, p in enumerate(self.pieces)]
-        )
+        self.piece_bytes = [  # the UTF-8 of each token
+            b"" if i in self.special else bytes(map(_ALPHABET.index, piece)) for i, piece in enumerate(self.pieces)
+        ]
+        self.characters = np.array([sum(byte & 0xC0 != 0x80 for byte in piece) for piece in self.piece_bytes])
 
     @property
     def categories(self) -> list[str]:
@@ -62,13 +65,16 @@ class Tokenizer:
 
     def spell(self, text: str) -> str:
         """Return a text in the alphabet of `pieces`, one character per byte of UTF-8."""
-        return "".join(part for part, _ in self._byte_level.pre_tokenize_str(text))
+        return spell_bytes(text.encode())
 
     def to_json(self) -> str:
         """Return the content of tokenizer.json; equal training gives equal bytes."""
         return self._model.to_str(pretty=True) + "\n"
 
-    _byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+def spell_bytes(content: bytes) -> str:
+    """Return bytes in the alphabet of `Tokenizer.pieces`."""
+    return "".join(_ALPHABET[byte] for byte in content)
 
 
 def from_json(text: str) -> Tokenizer:

@@ -5,7 +5,7 @@ The weight depends on how many of the last tokens the n-grams have seen in this 
 on sequences that trained neither model (Jelinek & Mercer 1980).
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Generic, Self
 

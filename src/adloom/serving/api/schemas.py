@@ -159,7 +159,17 @@ class CopyRules(Body):
 
     max_characters: int = Field(60, ge=1, le=200, description="Longest line.")
     banned_words: list[Name] = Field([], max_length=200, description="Words no line may contain, in any case.")
+    required_words: list[Name] = Field(
+        [], max_length=4, description="Words or phrases that every line contains, in any case."
+    )
+    no_claims: bool = Field(
+        False, description="Whether to ban words of claims that need evidence, such as guaranteed, best or free."
+    )
     temperature: float = Field(0.8, ge=0.1, le=2, description="Below 1 safer lines, above 1 bolder ones.")
+    top_p: float = Field(
+        0.95, ge=0.1, le=1, description="Only the likeliest tokens that together have this probability are drawn."
+    )
+    guidance: float = Field(1.0, ge=0, le=4, description="Above 0 lines are more typical of their category.")
 
 
 class CopyRequest(Body):

@@ -60,9 +60,17 @@ def write(request: CopyRequest, models: Models) -> CopyAnswer:
         category=request.category,
         prompt=request.prompt,
         temperature=request.rules.temperature,
+        top_p=request.rules.top_p,
+        guidance=request.rules.guidance,
         max_tokens=MAX_TOKENS + 2 * _count_tokens(request.prompt, lstm.model),  # a prompt may be spelled in more tokens
         max_drawn=MAX_DRAWN,
-        rules=LineRules(tuple(request.rules.banned_words), request.rules.max_characters, lstm.model.known),
+        rules=LineRules(
+            banned=tuple(request.rules.banned_words),
+            required=tuple(request.rules.required_words),
+            no_claims=request.rules.no_claims,
+            max_characters=request.rules.max_characters,
+            known=lstm.model.known,
+        ),
     )
     lines = write_lines(lstm.model.write, lstm.model.tokenizer, line_request)
     return CopyAnswer(

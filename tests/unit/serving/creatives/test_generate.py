@@ -145,7 +145,7 @@ class TestWrite:
         assert all(line.startswith("Lovely") and len(line) <= 20 and "soft" not in line.lower() for line in lines)
         assert not set(lines) & set(LINES), "a training line was repeated"
 
-    def test_rules_nobody_can_meet_cost_no_more_than_others(self, client: TestClient, models: Models) -> None:
+    def test_many_banned_words_cost_no_more_than_none(self, client: TestClient, models: Models) -> None:
         request = {"n": 64, "rules": {"max_characters": 200, "banned_words": ["coat", "dress", "warm"]}}
         asked: list[int] = []
 
@@ -160,8 +160,8 @@ class TestWrite:
         bundle = models.loaded["lstm"]
         counted = replace(bundle, model=replace(bundle.model, write=Counted()))
         body = CopyRequest.model_validate(request)
-        assert generate.write(body, Models({"lstm": counted}, {})).lines == []
-        assert post_ok(client, WRITE, request | {"seed": 1})["lines"] == []
+        written = " ".join(generate.write(body, Models({"lstm": counted}, {})).lines).lower()
+        assert not any(word in written for word in ("coat", "dress", "warm"))
         assert sum(asked) <= generate.MAX_DRAWN
 
     def test_equal_seeds_give_equal_lines(self, client: TestClient) -> None:

@@ -1,0 +1,112 @@
+"""What may come next in a line: the prompt, whole characters, no banned word, and no more than allowed."""
+
+import re
+from codecs import getincrementaldecoder
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from adloom.arrays import BoolArray, Int64Array
+from adloom.copywriting.tokenizer import Tokenizer, spell_bytes
+
+_Utf8 = getincrementaldecoder("utf-8")
+
+
+class _Situation(NamedTuple):
+    """Everything that decides which tokens may come next, but the length."""
+
+    rest: str  # of the prompt, as the tokenizer spells it
+    ends_word: bool  # the prompt ends here, and with it a word
+    tail: str  # last characters, as far as a banned word may begin there
+    pending: bytes  # of a character that is not whole yet
+
+
+class LineConstraint:
+    """Limits the tokens of a batch of lines, each with its own prompt."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prompts: Sequence[str],
+        banned: Sequence[str] = (),
+        max_characters: int | None = None,
+        *,
+        whole_words: bool = False,  # whether the last word of a prompt must not continue
+        cut: bool = False,  # whether a line ends at the limit; otherwise a line that exceeds it is given up
+    ) -> None:
+        self._tokenizer, self._whole_words, self._cut = tokenizer, whole_words, cut
+        self._prompts = [prompt.encode() for prompt in prompts]
+        self._written = [b""] * len(prompts)
+        self._left = np.full(len(prompts), max_characters or np.iinfo(np.int64).max)
+        self._banned = tuple(word.lower() for word in banned)
+        self._window = max(map(len, self._banned), default=0)
+        self._search_banned = match_words(self._banned).search
+        self._masks: dict[_Situation, BoolArray] = {}
+
+    def allowed(self, rows: Int64Array) -> BoolArray:
+        """Return the tokens that may come next in each row: (rows, vocabulary)."""
+        situations = [self._describe(row) for row in rows]
+        for situation in {*situations} - self._masks.keys():
+            self._masks[situation] = self._build_mask(situation)
+        masks = np.stack([self._masks[situation] for situation in situations])
+        if self._cut:
+            masks &= self._tokenizer.characters <= self._left[rows][:, None]
+        masks[~masks.any(axis=1), self._tokenizer.end] = True  # the rules refuse such a line afterwards
+        return masks
+
+    def update(self, rows: Int64Array, tokens: Int64Array) -> BoolArray:
+        """Return which rows are not too long with their next token (rows,)."""
+        for row, token in zip(rows, tokens, strict=True):
+            self._written[row] += self._tokenizer.piece_bytes[token]
+        self._left[rows] -= self._tokenizer.characters[tokens]
+        within: BoolArray = self._left[rows] >= 0
+        return within
+
+    def _describe(self, row: int) -> _Situation:
+        written, prompt = self._written[row], self._prompts[row]
+        decoder = _Utf8()
+        text = decoder.decode(written)
+        ends_word = self._whole_words and written == prompt != b""
+        rest = spell_bytes(prompt[len(written) :])
+        return _Situation(rest, ends_word, self._find_tail(text), decoder.getstate()[0])
+
+    def _find_tail(self, text: str) -> str:
+        """Return the shortest end of a text on which it depends whether a banned word follows."""
+        if not self._banned:
+            return ""
+        recent = text[-self._window - 1 :]
+        for start in range(len(recent)):
+            begins_word = not (start and _is_word(recent[start - 1])) and (start or len(recent) == len(text))
+            if begins_word and any(word.startswith(recent[start:].lower()) for word in self._banned):
+                return recent[start:]
+        return recent[-1:]
+
+    def _build_mask(self, situation: _Situation) -> BoolArray:
+        """Return which tokens may come next (vocabulary,)."""
+        mask = np.array([self._fits(token, situation) for token in range(self._tokenizer.size)])
+        mask[self._tokenizer.end] = not (situation.rest or situation.pending)
+        return mask
+
+    def _fits(self, token: int, situation: _Situation) -> bool:
+        piece, rest = self._tokenizer.pieces[token], situation.rest
+        if token in self._tokenizer.special or not (piece.startswith(rest) or rest.startswith(piece)):
+            return False
+        content = self._tokenizer.piece_bytes[token]
+        try:
+            text = _Utf8().decode(situation.pending + content)
+        except UnicodeDecodeError:
+            return False
+        goes_on = situation.ends_word or (self._whole_words and rest)
+        if goes_on and _is_word(content[len(rest) :].decode(errors="ignore")[:1]):
+            return False
+        return not self._banned or not self._search_banned(situation.tail + text)
+
+
+def match_words(words: Sequence[str]) -> re.Pattern[str]:
+    """Return the pattern of whole words or phrases in any case."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE)
+
+
+def _is_word(character: str) -> bool:
+    return re.match(r"\w", character) is not None

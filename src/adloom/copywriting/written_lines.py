@@ -1,0 +1,121 @@
+"""Measure lines that a model wrote: variety, copies of training lines, spelling and category."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from adloom.copywriting import verbatim_filter
+from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, LineRules, filter_lines, write_lines
+from adloom.copywriting.tokenizer import Tokenizer
+from adloom.evaluation import statistics
+from adloom.evaluation.metric import Sample
+from adloom.sequences.decoding import S, SequenceModel
+from adloom.sequences.kneser_ney import KneserNey
+
+MAX_LENGTH = 200  # characters or tokens of a line
+WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")  # letters of any script
+
+
+def measure(
+    model: SequenceModel[S],
+    tokenizer: Tokenizer,
+    train: pd.DataFrame,
+    baseline: KneserNey[str],
+    count: int,
+    temperature: float,
+    seed: int,
+) -> dict[str, Sample]:
+    """
+    Return the samples of `count` written lines.
+
+    Variety and copies are those of lines drawn from the whole distribution, in the training rows' mix of categories;
+    spelling and category are those of lines as they are served, as many of each category.
+    """
+    training = train["text"].tolist()
+    ours = _draw_mix(model, tokenizer, train["category"], count, temperature, seed)
+    drawn = baseline.sample(count, seed, MAX_LENGTH)
+    theirs = filter_lines(["".join(line) for line in drawn], LineRules())
+    served = {
+        name: _serve(model, tokenizer, name, count // max(len(tokenizer.categories), 1), seed + i)
+        for i, name in enumerate(tokenizer.categories or [None])
+    }
+    samples = {
+        "distinct_2": distinct_2_sample(ours),
+        "kneser_ney_distinct_2": distinct_2_sample(theirs),
+        "copied": copied_sample(ours, training),
+        "kneser_ney_copied": copied_sample(theirs, training),
+        "known_words": known_words_sample([line for lines in served.values() for line in lines], training),
+    }
+    if len(tokenizer.categories) > 1:
+        samples["category_agreement"] = agreement_sample(served, train)
+    return {name: sample for name, sample in samples.items() if sample.defined}
+
+
+def distinct_2_sample(lines: Sequence[str]) -> Sample:
+    """Return the sample of distinct-2 (Li et al. 2016): new word bigrams over all word bigrams, by line."""
+    seen: set[tuple[str, str]] = set()
+    new, total = [], []
+    for line in lines:
+        bigrams = list(pairwise(line.casefold().split()))
+        before = len(seen)
+        seen.update(bigrams)
+        new.append(len(seen) - before)
+        total.append(len(bigrams))
+    return Sample((np.array(new), np.array(total)), statistics.ratio, "share")
+
+
+def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
+    """Return the sample of the share of lines that are training lines."""
+    return Sample(
+        (verbatim_filter.is_known(verbatim_filter.fingerprint_lines(training), lines),), statistics.mean, "share"
+    )
+
+
+def known_words_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
+    """Return the sample of the share of written words that occur in a training line, by line."""
+    known = {word.casefold() for line in training for word in WORD.findall(line)}
+    words = [[word.casefold() in known for word in WORD.findall(line)] for line in lines]
+    columns = np.array([sum(line) for line in words]), np.array([len(line) for line in words])
+    return Sample(columns, statistics.ratio, "share")
+
+
+def agreement_sample(served: dict[str | None, list[str]], train: pd.DataFrame) -> Sample:
+    """Return the sample of the share of lines that a classifier of the training lines assigns to their category."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline, make_union
+
+    known = train[train["category"].notna()].drop_duplicates(["text", "category"])
+    classifier = make_pipeline(
+        make_union(
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        ),
+        LogisticRegression(C=4, class_weight="balanced", max_iter=300),
+    ).fit(known["text"], known["category"])
+    names = [name for name, lines in served.items() for _ in lines]
+    lines = [line for lines in served.values() for line in lines]
+    return Sample((np.array(classifier.predict(lines) == names if lines else [], np.bool_),), statistics.mean, "share")
+
+
+def _draw_mix(
+    model: SequenceModel[S], tokenizer: Tokenizer, categories: pd.Series, count: int, temperature: float, seed: int
+) -> list[str]:
+    """Return lines of the model in a mix of categories."""
+    names = [None if pd.isna(name) else str(name) for name in categories]
+    drawn = np.random.default_rng(seed).choice(np.array(names, object), count)
+    mix = sorted(Counter(drawn).items(), key=lambda item: item[0] or "")
+    requests = [
+        LineRequest(n, seed + i, name, temperature=temperature, max_tokens=MAX_LENGTH)
+        for i, (name, n) in enumerate(mix)
+    ]
+    return [line for request in requests for line in write_lines(model, tokenizer, request)]
+
+
+def _serve(model: SequenceModel[S], tokenizer: Tokenizer, category: str | None, n: int, seed: int) -> list[str]:
+    request = LineRequest(n, seed, category, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE)
+    return write_lines(model, tokenizer, request)

@@ -15,7 +15,7 @@ from adloom.config.sources import Source
 from adloom.storage import manifest
 
 ROOT = Path(__file__).parents[2]
-EVALUATE = Evaluate(threads=1, bootstraps=40, lstm_samples=100, ngram_order=3)
+EVALUATE = Evaluate(threads=1, bootstraps=40, lstm_samples=100)
 
 
 def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = False) -> Params:

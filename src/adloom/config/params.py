@@ -246,7 +246,6 @@ class Evaluate(ConfigModel):
     gan_samples: int = Field(5000, ge=100, description="Pictures generated to evaluate the GAN.")
     lstm_samples: int = Field(1000, ge=100, description="Lines generated to evaluate the LSTM.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of these lines.")
-    ngram_order: int = Field(5, ge=2, description="Order of the Kneser-Ney character model.")
 
 
 class Register(ConfigModel):

@@ -1,14 +1,15 @@
 """The bits that a sequence model needs for lines of copy."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from adloom.arrays import Float64Array
+from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.sequences.decoding import S, SequenceModel
 
 BATCH = 128  # lines scored at once
+BATCH_TOKENS = 8192  # of these lines together, padding included
 
 
 def line_bits(
@@ -20,20 +21,28 @@ def line_bits(
     They are an upper bound, because only the tokenizer's own split is scored.
     """
     tokens = [tokenizer.encode_line(line, category) for line, category in zip(lines, categories, strict=True)]
-    order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]))  # similar lengths together need less padding
     bits = np.zeros(len(tokens))
-    for start in range(0, len(order), BATCH):
-        batch = order[start : start + BATCH]
-        bits[batch] = _batch_bits(model, [tokens[i] for i in batch])
+    for rows, token, real in iterate_batches(tokens):
+        bits[rows] = _batch_bits(model, token, real)
     return bits
 
 
-def _batch_bits(model: SequenceModel[S], lines: Sequence[Sequence[int]]) -> Float64Array:
-    lengths = np.array([len(line) for line in lines])
-    real = np.arange(lengths.max()) < lengths[:, None]
-    token = np.zeros(real.shape, np.int64)
-    token[real] = np.concatenate(lines)
-    logits, _ = model(token[:, :-1], model.start(len(lines)))
+def iterate_batches(lines: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Int64Array, BoolArray]]:
+    """Yield rows, padded tokens (rows, sequence) and what is no padding; lines of similar lengths are together."""
+    order = sorted(range(len(lines)), key=lambda i: len(lines[i]))
+    while order:
+        longest = len(lines[order[min(BATCH, len(order)) - 1]])
+        count = min(BATCH, max(BATCH_TOKENS // longest, 1))
+        rows, order = order[:count], order[count:]
+        lengths = np.array([len(lines[i]) for i in rows])
+        real = np.arange(lengths.max()) < lengths[:, None]
+        token = np.zeros(real.shape, np.int64)
+        token[real] = np.concatenate([lines[i] for i in rows])
+        yield rows, token, real
+
+
+def _batch_bits(model: SequenceModel[S], token: Int64Array, real: BoolArray) -> Float64Array:
+    logits, _ = model(token[:, :-1], model.start(len(token)))
     target = np.take_along_axis(logits, token[:, 1:, None], axis=2)[..., 0].astype(np.float64)
     highest = logits.max(axis=2, keepdims=True)
     total = np.exp((logits - highest).astype(np.float64)).sum(axis=2)

@@ -50,7 +50,7 @@ def measure(
         "kneser_ney_copied": copied_sample(theirs, training),
         "known_words": known_words_sample([line for lines in served.values() for line in lines], training),
     }
-    if len(tokenizer.categories) > 1:
+    if train["category"].nunique() > 1:
         samples["category_agreement"] = agreement_sample(served, train)
     return {name: sample for name, sample in samples.items() if sample.defined}
 
@@ -93,7 +93,7 @@ def agreement_sample(served: dict[str | None, list[str]], train: pd.DataFrame) -
     classifier = make_pipeline(
         make_union(
             TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+            TfidfVectorizer(tokenizer=str.split, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True),
         ),
         LogisticRegression(C=4, class_weight="balanced", max_iter=300),
     ).fit(known["text"], known["category"])

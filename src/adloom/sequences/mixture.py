@@ -5,9 +5,10 @@ The weight depends on how many of the last tokens the n-grams have seen in this 
 on sequences that trained neither model (Jelinek & Mercer 1980).
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Set
 from dataclasses import dataclass
-from typing import Generic, Self
+from pathlib import Path
+from typing import Any, Generic, Self
 
 import numpy as np
 
@@ -91,12 +92,12 @@ class Mixture(Generic[S]):
     """A network and n-grams of the same tokens, as one model."""
 
     def __init__(self, network: SequenceModel[S], ngrams: TokenNgrams, weights: Float64Array) -> None:
-        self._network, self._ngrams = network, ngrams
+        self.network, self._ngrams = network, ngrams
         self.weights = weights  # (orders,) of the network, by the number of tokens seen
 
     def start(self, batch: int) -> MixtureState[S]:
         """Return the state before the first token."""
-        return MixtureState(self._network.start(batch), self._ngrams.start(batch))
+        return MixtureState(self.network.start(batch), self._ngrams.start(batch))
 
     def __call__(self, token: Int64Array, state: MixtureState[S]) -> tuple[Float32Array, MixtureState[S]]:
         """Return the logarithm of each next token's probability (batch, sequence, vocabulary), and the next state."""
@@ -107,7 +108,7 @@ class Mixture(Generic[S]):
 
     def predict(self, token: Int64Array, state: MixtureState[S]) -> tuple[Predictions, MixtureState[S]]:
         """Return each model's probabilities of the next tokens, and the next state."""
-        logits, network = self._network(token, state.network)
+        logits, network = self.network(token, state.network)
         odds = np.exp((logits - logits.max(axis=2, keepdims=True)).astype(np.float64))
         contexts, steps = state.contexts, []
         for column in token.T:
@@ -118,7 +119,7 @@ class Mixture(Generic[S]):
         return Predictions(odds / odds.sum(axis=2, keepdims=True), ngrams, seen), MixtureState(network, contexts)
 
     def to_arrays(self) -> dict[str, AnyArray]:
-        """Return the n-grams and weights, for `from_arrays`."""
+        """Return the n-grams and weights, for `load_mixture`."""
         tables = {
             f"{name}_{k}": getattr(table, name)
             for k, table in enumerate(self._ngrams.tables)
@@ -126,14 +127,18 @@ class Mixture(Generic[S]):
         }
         return {"weights": self.weights, "symbol": self._ngrams.symbol, **tables}
 
-    @classmethod
-    def from_arrays(cls, network: SequenceModel[S], arrays: Mapping[str, AnyArray]) -> Self:
-        """Return the mixture of a network and the n-grams that `to_arrays` returned."""
+
+def load_mixture(network: SequenceModel[S], path: Path) -> SequenceModel[Any]:
+    """Return a network mixed with the n-grams of a file, or alone when there is none."""
+    if not path.exists():
+        return network
+    with np.load(path, allow_pickle=False) as arrays:
+        weights = arrays["weights"]
         tables = (
             NgramTable(*(arrays[f"{name}_{k}"] for name in ("keys", "discounted", "backoff")))
-            for k in range(len(arrays["weights"]))
+            for k in range(len(weights))
         )
-        return cls(network, TokenNgrams(arrays["symbol"], tuple(tables)), arrays["weights"])
+        return Mixture(network, TokenNgrams(arrays["symbol"], tuple(tables)), weights)
 
 
 def fit_weights(network: Float64Array, ngrams: Float64Array, seen: Int64Array, orders: int) -> Float64Array:

@@ -145,14 +145,12 @@ def measure_copywriter(subject: Subject) -> Evaluation:
     """Measure the copywriter."""
     from adloom.copywriting import evaluation, tokenizer
     from adloom.onnx_models.runtime import Copywriter
+    from adloom.sequences.mixture import load_mixture
 
     model, params = subject.model, subject.params
-    write, words = (
-        Copywriter(model, params.threads),
-        tokenizer.from_json((model / "tokenizer.json").read_text(encoding="utf-8")),
-    )
+    words = tokenizer.from_json((model / "tokenizer.json").read_text(encoding="utf-8"))
+    write = load_mixture(Copywriter(model, params.threads), model / "ngrams.npz")
     rows = parquet.read(subject.table)
-    rows = rows[rows["split"].isin(["train", "test"])]
     return evaluation.evaluate(write, words, rows, read_card(model)["categories"], params, _history(model))
 
 

@@ -1,8 +1,9 @@
 """
-Train the copywriter: byte-pair tokens of data/dataset/copy and an LSTM that continues them.
+Train the copywriter: byte-pair tokens of data/dataset/copy, an LSTM that continues them, and n-grams it is mixed with.
 
-The artifact models/lstm holds copywriter.onnx, tokenizer.json, known.npz (fingerprints of the training lines, so that
-serving can reject verbatim copies), sample_lines.json, history.json and card.json.
+The artifact models/lstm holds copywriter.onnx, tokenizer.json, ngrams.npz (the n-grams and the weights of the mixture),
+known.npz (fingerprints of the training lines, so that serving can reject verbatim copies), sample_lines.json,
+history.json and card.json.
 
 Example: adloom train-lstm
 """
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.copywriting.tokenizer import Tokenizer
+    from adloom.onnx_models.runtime import LstmState
     from adloom.sequences.batches import TokenDataset
+    from adloom.sequences.mixture import Mixture
     from adloom.sequences.net import SequenceLstm
     from adloom.training.loop import History, TrainingSession
 
 STAGE = "train_lstm"
 SAMPLES = 8  # lines shown for each category
-TEMPERATURE = 0.8  # serving's default
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _train(
     from adloom.storage import npz
     from adloom.training import loop
 
-    words = tokenizer.fit(train["text"], train["category"].dropna(), params.vocabulary)
+    words = tokenizer.fit(train["text"].drop_duplicates(), train["category"].dropna(), params.vocabulary)
     module, history = loop.fit(
         lambda: SequenceModule(words.size, words.begin, params),
         _tokenise(train, words),
@@ -84,6 +86,8 @@ def _train(
     _export(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
     npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines(train["text"]))
+    mixture = _mix(folder, words, train, validation, params)
+    npz.save(folder / "ngrams.npz", **mixture.to_arrays())
     session.draft.write_json("sample_lines.json", _write_samples(folder, words, params))
     session.run.log_artifact(folder / "sample_lines.json")
     session.draft.rows.update(train=len(train), validation=len(validation))
@@ -99,12 +103,29 @@ def _require_lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
     return rows
 
 
+def _list_distinct(rows: "pd.DataFrame") -> "tuple[list[str], list[str | None]]":
+    """Return the distinct lines and the category of each; a line of two categories is listed twice."""
+    distinct = rows.drop_duplicates(["text", "category"])
+    categories = distinct["category"].astype(object).where(distinct["category"].notna(), None)
+    return distinct["text"].tolist(), categories.tolist()
+
+
 def _tokenise(rows: "pd.DataFrame", words: "Tokenizer") -> "TokenDataset":
     from adloom.sequences.batches import TokenDataset
 
-    categories = rows["category"].astype(object).where(rows["category"].notna(), None)
-    tokens = [words.encode_line(text, category) for text, category in zip(rows["text"], categories, strict=True)]
-    return TokenDataset(tokens, [len(text) + 1 for text in rows["text"]])
+    texts, categories = _list_distinct(rows)
+    tokens = [words.encode_line(text, category) for text, category in zip(texts, categories, strict=True)]
+    return TokenDataset(tokens, [len(text) + 1 for text in texts])
+
+
+def _mix(
+    folder: Path, words: "Tokenizer", train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm
+) -> "Mixture[LstmState]":
+    from adloom.copywriting.mixing import mix
+    from adloom.onnx_models.runtime import Copywriter
+
+    lines = train["text"].drop_duplicates().tolist()
+    return mix(Copywriter(folder, params.threads), words, lines, *_list_distinct(validation))
 
 
 def _export(net: "SequenceLstm", path: Path) -> None:
@@ -139,13 +160,17 @@ def _write_samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[
     """Return lines of the exported model for each category and for none; no training lines."""
     import numpy as np
 
-    from adloom.copywriting.lines import LineRequest, LineRules, write_lines
+    from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, LineRules, write_lines
     from adloom.onnx_models.runtime import Copywriter
+    from adloom.sequences.mixture import load_mixture
 
-    model = Copywriter(folder, params.threads)
+    model = load_mixture(Copywriter(folder, params.threads), folder / "ngrams.npz")
     rules = LineRules(known=np.load(folder / "known.npz")["fingerprints"])
     names = enumerate((None, *words.categories))  # each has its own seed
     requests = [
-        LineRequest(SAMPLES, params.seed + i, category, temperature=TEMPERATURE, rules=rules) for i, category in names
+        LineRequest(
+            SAMPLES, params.seed + i, category, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE, rules=rules
+        )
+        for i, category in names
     ]
     return [{"category": r.category, "lines": write_lines(model, words, r)} for r in requests]

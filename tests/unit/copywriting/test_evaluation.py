@@ -6,7 +6,7 @@ import pytest
 from tests.support.toy_lines import LINES, Bigram, words
 
 from adloom.config.params import Evaluate
-from adloom.copywriting.evaluation import copied_sample, distinct_2_sample, evaluate
+from adloom.copywriting.evaluation import evaluate
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, Lines, Sample, Table
@@ -20,32 +20,21 @@ NAMES = {
     "distinct_2",
     "copied",
     "kneser_ney_copied",
+    "known_words",
 }
+HELD = ["Warm coat", "Soft warm dress", "Soft coat", "Lovely coat", "Lovely coat", "Warm warm dress"]  # made of LINES
+SPLITS = ["validation", "validation", "test", "test", "test", "test"]
 HISTORY = {"loss": [[10, 3.0], [20, 2.0]], "validation_loss": [[10, 3.1], [20, 2.2]]}
 
 
 def table(category: str | None) -> pd.DataFrame:
-    rows = pd.DataFrame({"text": LINES * 3, "category": category, "split": ["train"] * 12 + ["test"] * 6})
+    rows = pd.DataFrame({"text": LINES * 3 + HELD, "category": category, "split": ["train"] * 18 + SPLITS})
     return rows.assign(category=rows["category"].astype("str") if category else None)
 
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
     return evaluate(Bigram(WORDS, smoothing=1e-6), WORDS, table("Coats"), ["Coats", "Dresses"], PARAMS, HISTORY)
-
-
-def value(sample: Sample) -> float:
-    return sample.statistic(*sample.columns, np.ones(len(sample.columns[0])))
-
-
-def test_distinct_2_counts_each_bigram_once() -> None:
-    assert (
-        value(distinct_2_sample(["so soft coat", "So soft", "warm", "so warm coat"])) == 4 / 5
-    )  # "so soft" came again
-
-
-def test_copied_is_the_share_of_training_lines() -> None:
-    assert value(copied_sample(["Lovely dress", "lovely  Dress", "Lovely", "coat"], LINES)) == 0.5
 
 
 def test_metrics_have_the_fixed_names_and_each_a_sample(evaluation: Evaluation) -> None:
@@ -61,16 +50,22 @@ def test_a_writer_that_knows_the_lines_needs_fewer_bits(evaluation: Evaluation) 
     assert metrics["bits_ratio"].value == pytest.approx(
         metrics["bits_per_character"].value / metrics["kneser_ney_bits_per_character"].value
     )
-    assert metrics["bits_per_character"].n == 6
+    assert metrics["bits_per_character"].n == 3  # one line is there twice
     assert metrics["copied"].value > 0.5
+    assert metrics["known_words"].value == 1
 
 
 def test_sections_show_the_comparison_curves_lines_and_worst_cases(evaluation: Evaluation) -> None:
-    comparison, curves, *sampled, worst = evaluation.sections
+    comparison, orders, curves, *sampled, worst = evaluation.sections
     assert isinstance(comparison, Table)
+    assert isinstance(orders, Table)
+    (baseline,) = (row for row in orders.rows if "(the baseline)" in str(row[0]))
+    assert min(row[2] for row in orders.rows) == baseline[2]
+    assert {row[1] for row in orders.rows} == {"distinct lines", "all lines"}
     assert [row[0] for row in comparison.rows] == [
-        "copywriter", "copywriter, not told the category", "Kneser-Ney, 5 characters",
+        "copywriter", "copywriter, not told the category", f"Kneser-Ney, {str(baseline[0]).split()[0]} characters",
     ]  # fmt: skip
+    assert "of the 3 distinct test lines" in comparison.caption
     assert isinstance(curves, Figure)
     assert [s.title for s in sampled] == ["Sample lines: Coats", "Sample lines: Dresses", "Sample lines: any"]
     assert all(isinstance(s, Lines) and s.lines for s in sampled)
@@ -88,13 +83,38 @@ def test_rows_without_categories_are_measured_too() -> None:
 
 @pytest.mark.slow
 def test_a_writer_of_nothing_readable_is_still_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adloom.copywriting.evaluation.MAX_LENGTH", 20)  # every line is given up at that length
+    monkeypatch.setattr("adloom.copywriting.written_lines.MAX_LENGTH", 20)  # every line is given up at that length
     write = Bigram(WORDS, smoothing=1e-6)
     write.table[:, WORDS.end] = -1000
     evaluation = evaluate(write, WORDS, table(None), [], PARAMS, HISTORY)
-    assert set(evaluation.metrics) == NAMES - {"distinct_2", "copied"}
+    assert set(evaluation.metrics) == NAMES - {"distinct_2", "copied", "known_words"}
 
 
-def test_without_test_lines_there_is_nothing_to_measure() -> None:
-    with pytest.raises(DataError, match="copy: 0 lines in split test, expected at least 1"):
-        evaluate(Bigram(WORDS), WORDS, table(None).head(12), [], PARAMS, HISTORY)
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_every_split_needs_a_line(split: str) -> None:
+    rows = table(None)
+    with pytest.raises(DataError, match=f"copy: 0 lines in split {split}, expected at least 1"):
+        evaluate(Bigram(WORDS), WORDS, rows[rows["split"] != split], [], PARAMS, HISTORY)
+
+
+def test_test_lines_that_are_training_lines_do_not_count() -> None:
+    rows = table(None)
+    copied = rows[rows["split"] == "train"].assign(split="test")
+    known = pd.concat([rows[rows["split"] != "test"], copied], ignore_index=True)
+    with pytest.raises(DataError, match="copy: all 18 lines of split test are training lines too; add lines"):
+        evaluate(Bigram(WORDS), WORDS, known, [], PARAMS, HISTORY)
+    plain, mixed = (
+        evaluate(Bigram(WORDS), WORDS, lines, [], PARAMS, HISTORY).samples["bits_ratio"]
+        for lines in (rows, pd.concat([rows, copied], ignore_index=True))
+    )
+    assert [column.tolist() for column in plain.columns] == [column.tolist() for column in mixed.columns]
+
+
+def test_lines_of_one_group_are_one_row_of_the_intervals() -> None:
+    rows = table(None)
+    grouped = rows.assign(group=["a" if text in ("Lovely coat", "Soft coat") else None for text in rows["text"]])
+    alone, together = (
+        evaluate(Bigram(WORDS), WORDS, lines, [], PARAMS, HISTORY).samples["bits_ratio"] for lines in (rows, grouped)
+    )
+    assert (alone.rows, together.rows) == (3, 2)
+    assert [column.sum() for column in together.columns] == pytest.approx([column.sum() for column in alone.columns])

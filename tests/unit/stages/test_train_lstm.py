@@ -15,10 +15,11 @@ from adloom.config.params import TrainLstm
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.copywriting import tokenizer, verbatim_filter
-from adloom.copywriting.lines import LineRequest, LineRules, write_lines
+from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, LineRules, write_lines
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Copywriter
 from adloom.registry.memory import MemoryRegistry
+from adloom.sequences.mixture import Mixture, load_mixture
 from adloom.stages import train_lstm
 from adloom.stages.train_lstm import Inputs, Outputs
 from adloom.storage import manifest, parquet
@@ -31,7 +32,15 @@ pytestmark = pytest.mark.slow
 PARAMS = TrainLstm(
     epochs=3, steps_per_epoch=20, batch_size=16, learning_rate=0.05, vocabulary=300, hidden=16, dropout=0.1, threads=1
 )
-FILES = {"copywriter.onnx", "tokenizer.json", "known.npz", "sample_lines.json", "history.json", "card.json"}
+FILES = {
+    "copywriter.onnx",
+    "tokenizer.json",
+    "ngrams.npz",
+    "known.npz",
+    "sample_lines.json",
+    "history.json",
+    "card.json",
+}
 
 
 def rows() -> pd.DataFrame:
@@ -105,8 +114,12 @@ def test_the_exported_model_writes_the_recorded_sample_lines(trained: tuple[Path
     assert not any(verbatim_filter.is_known(copies, sample["lines"]).any() for sample in samples)
     words = tokenizer.from_json((folder / "tokenizer.json").read_text())
     rules = LineRules(known=copies)
-    request = LineRequest(8, PARAMS.seed + 1, "Coats", temperature=0.8, rules=rules)
-    assert samples[1]["lines"] == write_lines(Copywriter(folder, 1), words, request)
+    request = LineRequest(
+        8, PARAMS.seed + 1, "Coats", temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE, rules=rules
+    )
+    model = load_mixture(Copywriter(folder, 1), folder / "ngrams.npz")
+    assert isinstance(model, Mixture)
+    assert samples[1]["lines"] == write_lines(model, words, request)
 
 
 def test_state_carries_a_line_over_calls(trained: tuple[Path, MemoryRun]) -> None:

@@ -23,6 +23,8 @@ from adloom.creatives.conditions import ConditionSpace
 from adloom.errors import AdloomError, ArtifactError
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw_slate
+from adloom.sequences.decoding import SequenceModel
+from adloom.sequences.mixture import load_mixture
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import Problem, unavailable
 from adloom.serving.api.schemas import ServedModel
@@ -88,7 +90,7 @@ class PictureReader:
 class Writer:
     """The copywriter, its tokenizer and the fingerprints of training lines."""
 
-    write: Copywriter
+    write: SequenceModel[Any]
     tokenizer: Tokenizer
     known: UInt64Array  # (fingerprints,)
 
@@ -295,7 +297,7 @@ def open_reader(folder: Path, card: ModelCard, threads: int) -> PictureReader:
 def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:
     """Open the copywriter and predict one token."""
     tokens = tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    writer = Copywriter(folder, threads, INFERENCE_TIMEOUT)
+    writer = load_mixture(Copywriter(folder, threads, INFERENCE_TIMEOUT), folder / "ngrams.npz")
     logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
     _check_output(folder, "logits", logits, (1, 1, tokens.size))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:

@@ -33,7 +33,7 @@ class LineConstraint:
         max_characters: int | None = None,
         *,
         whole_words: bool = False,  # whether the last word of a prompt must not continue
-        cut: bool = False,  # whether a line ends at the limit; otherwise a line that exceeds it is given up
+        cut: bool = False,  # whether a line ends with the token that exceeds the limit; otherwise it is given up
     ) -> None:
         self._tokenizer, self._whole_words, self._cut = tokenizer, whole_words, cut
         self._prompts = [prompt.encode() for prompt in prompts]
@@ -50,18 +50,17 @@ class LineConstraint:
         for situation in {*situations} - self._masks.keys():
             self._masks[situation] = self._build_mask(situation)
         masks = np.stack([self._masks[situation] for situation in situations])
-        if self._cut:
-            masks &= self._tokenizer.characters <= self._left[rows][:, None]
+        masks[self._left[rows] < 0] = False
         masks[~masks.any(axis=1), self._tokenizer.end] = True  # the rules refuse such a line afterwards
         return masks
 
     def update(self, rows: Int64Array, tokens: Int64Array) -> BoolArray:
-        """Return which rows are not too long with their next token (rows,)."""
+        """Return which rows may continue with their next token (rows,)."""
         for row, token in zip(rows, tokens, strict=True):
             self._written[row] += self._tokenizer.piece_bytes[token]
         self._left[rows] -= self._tokenizer.characters[tokens]
-        within: BoolArray = self._left[rows] >= 0
-        return within
+        continues: BoolArray = (self._left[rows] >= 0) | self._cut
+        return continues
 
     def _describe(self, row: int) -> _Situation:
         written, prompt = self._written[row], self._prompts[row]

@@ -118,7 +118,7 @@ class _LineWriter(Generic[S]):
         """
         Return the lines with these prompts that ended.
 
-        In late rounds a line that would be too long ends with its last whole word, where others are given up.
+        In late rounds a line that is too long is cut after a whole word; in earlier ones it is given up.
         """
         request, rules = self._request, self._request.rules
         max_steps = min(request.max_tokens, self._tokens_left // (self._cost * max(len(prompts), 1)))
@@ -174,8 +174,9 @@ def _place_word(line: str, word: str, request: LineRequest, random: np.random.Ge
 
 
 def _end_with_word(line: str, request: LineRequest) -> str:
-    """Return a line that reached the limit without its last word, which may be cut; "" if nothing is left."""
-    if len(line) != request.rules.max_characters or line == request.prompt:
+    """Return a line that exceeds the limit up to its last whole word; "" if nothing is left."""
+    limit, start = request.rules.max_characters or sys.maxsize, len(request.prompt)
+    if len(line) <= limit:
         return line
-    start = len(request.prompt)
-    return line[:start] + line[start:].rpartition(" ")[0]
+    kept, following = line[start:limit], line[limit]
+    return line[:start] + (kept if following == " " else kept.rpartition(" ")[0])

@@ -96,12 +96,25 @@ TERMS = {
     ),
     "bits_per_character": Term("Bits per character", "Mean surprise of the copywriter at unseen lines.", "lower"),
     "kneser_ney_bits_per_character": Term(
-        "Kneser-Ney bits", "Bits per character of an n-gram model on the same training text: the baseline.", "neither"
+        "Kneser-Ney bits",
+        "Bits per character of the baseline: of all Kneser-Ney models of 3 to 12 characters, trained on the same lines "
+        "or on the distinct ones, the best on the validation split.",
+        "neither",
     ),
     "bits_ratio": Term(
         "Bits against Kneser-Ney",
-        "The copywriter's bits divided by the n-gram model's; below 1 the copywriter is better.",
+        "The copywriter's bits for distinct test lines divided by those of the best n-gram model; below 1 the "
+        "copywriter is better.",
         "lower",
+    ),
+    "known_words": Term(
+        "Known words", "Share of the words of lines, as served by default, that a training line has.", "higher"
+    ),
+    "category_agreement": Term(
+        "Category agreement",
+        "Share of lines, as served by default and as many of each category, that a separate classifier of training "
+        "lines assigns to the requested category.",
+        "higher",
     ),
     "distinct_2": Term("Variety", "Share of word pairs in generated lines that are distinct.", "higher"),
     "copied": Term("Copied lines", "Share of generated lines that occur verbatim in the training text.", "lower"),

@@ -1,6 +1,5 @@
 """The evaluation: variety and copying by hand, then all of it on a known writer."""
 
-import numpy as np
 import pandas as pd
 import pytest
 from tests.support.toy_lines import LINES, Bigram, words
@@ -9,7 +8,7 @@ from adloom.config.params import Evaluate
 from adloom.copywriting.evaluation import evaluate
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Evaluation, Figure, Lines, Sample, Table
+from adloom.evaluation.metric import Evaluation, Figure, Lines, Table
 
 PARAMS = Evaluate(bootstraps=20, lstm_samples=100)
 WORDS = words()
@@ -34,7 +33,8 @@ def table(category: str | None) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return evaluate(Bigram(WORDS, smoothing=1e-6), WORDS, table("Coats"), ["Coats", "Dresses"], PARAMS, HISTORY)
+    knowing = Bigram(WORDS, [*LINES, *HELD], smoothing=1e-6)
+    return evaluate(knowing, WORDS, table("Coats"), ["Coats", "Dresses"], PARAMS, HISTORY)
 
 
 def test_metrics_have_the_fixed_names_and_each_a_sample(evaluation: Evaluation) -> None:
@@ -51,7 +51,7 @@ def test_a_writer_that_knows_the_lines_needs_fewer_bits(evaluation: Evaluation) 
         metrics["bits_per_character"].value / metrics["kneser_ney_bits_per_character"].value
     )
     assert metrics["bits_per_character"].n == 3  # one line is there twice
-    assert metrics["copied"].value > 0.5
+    assert metrics["copied"].value > 0.3
     assert metrics["known_words"].value == 1
 
 

@@ -1,0 +1,35 @@
+"""Mixing: the n-grams take over from a network that knows less, and a good network keeps its weight."""
+
+import numpy as np
+import pytest
+from tests.support.toy_lines import LINES, Bigram, words
+
+from adloom.arrays import Float32Array, Int64Array
+from adloom.copywriting.mixing import mix
+from adloom.copywriting.scoring import line_bits
+
+WORDS = words()
+HELD = ["Warm coat", "Lovely warm dress", "Soft coat"]
+
+
+class Ignorant(Bigram):
+    """A network without an opinion."""
+
+    def __call__(self, token: Int64Array, state: int) -> tuple[Float32Array, int]:
+        return np.zeros((*token.shape, WORDS.size), np.float32), state
+
+
+def test_the_better_model_gets_the_weight_and_the_mixture_is_no_worse() -> None:
+    knowing = Bigram(WORDS, [*LINES, *HELD], smoothing=1e-3)
+    weights = []
+    for network in (Ignorant(WORDS), knowing):
+        mixture = mix(network, WORDS, LINES, HELD, [None] * len(HELD))
+        bits = [line_bits(model, WORDS, HELD, [None] * len(HELD)).sum() for model in (mixture, network)]
+        assert bits[0] < bits[1] * 1.02
+        weights.append(float(mixture.weights.mean()))
+    assert weights == [pytest.approx(0, abs=0.2), pytest.approx(1, abs=0.4)]
+
+
+def test_categories_reach_the_network() -> None:
+    mixtures = [mix(Bigram(WORDS), WORDS, LINES, HELD, [name] * len(HELD)) for name in (None, "Coats")]
+    assert mixtures[0].weights == pytest.approx(mixtures[1].weights, abs=1e-6)  # a bigram knows both the same way

@@ -35,10 +35,10 @@ def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = Fals
 
 
 def copy_rows() -> pd.DataFrame:
-    """Return lines that the copywriter knows: 20 of split train, 16 of test."""
-    lines = (tiny_models.LINES * 8)[:36]
-    split = ["train"] * 20 + ["test"] * 16
-    return pd.DataFrame({"copy_id": [str(i) for i in range(36)], "text": lines, "category": None, "split": split})
+    """Return 20 lines that the copywriter knows as split train, and 17 made of their word pairs."""
+    lines = tiny_models.LINES * 4 + ["Soft warm dress"] + ["Lovely warm dress", "Very warm coat"] * 8
+    split = ["train"] * 20 + ["validation"] + ["test"] * 16
+    return pd.DataFrame({"copy_id": map(str, range(37)), "text": lines, "category": None, "split": split})
 
 
 def copywriter(target: Path, sharpness: float = 1.0) -> Path:

@@ -28,7 +28,7 @@ def test_a_report_holds_numbers_and_what_to_look_at(
     assert (sealed.facts, sealed.inputs["model"]) == ({"model": "lstm"}, manifest.digest(model))
     findings = parse_findings({name: (report / name).read_bytes() for name in sealed.files})
     assert {name: metric.value for name, metric in findings.metrics.items()} == values
-    assert findings.metrics["bits_per_character"].n == 16  # the rows of split test
+    assert findings.metrics["bits_per_character"].n == 2  # the distinct lines of split test
     assert {Table, Lines} <= {type(section) for section in findings.sections}
 
 
@@ -92,7 +92,7 @@ def test_measuring_looks_at_test_rows_only(tmp_path: Path, make_table: MakeTable
     after = measure(model, make_table("copy", rows), model, EVALUATE)
     assert after.metrics["bits_per_character"].value > 2 * before.metrics["bits_per_character"].value
     rows["split"] = np.where(rows["split"] == "test", "validation", rows["split"])
-    rows.loc[rows.index[-1], ["split", "text"]] = ["test", "Lovely dress"]
+    rows.loc[rows.index[-1], ["split", "text"]] = ["test", "Very soft dress"]
     assert measure(model, make_table("copy", rows), model, EVALUATE).metrics["bits_per_character"].n == 1
 
 

@@ -112,7 +112,7 @@ def test_test_lines_that_are_training_lines_do_not_count() -> None:
 
 def test_lines_of_one_group_are_one_row_of_the_intervals() -> None:
     rows = table(None)
-    grouped = rows.assign(group=["a" if text in ("Lovely coat", "Soft coat") else None for text in rows["text"]])
+    grouped = rows.assign(group=rows["text"].where(~rows["text"].isin(["Lovely coat", "Soft coat"]), "a"))
     alone, together = (
         evaluate(Bigram(WORDS), WORDS, lines, [], PARAMS, HISTORY).samples["bits_ratio"] for lines in (rows, grouped)
     )

@@ -12,7 +12,7 @@ ROW = np.array([0])
 
 def allowed_pieces(constraint: LineConstraint, written: str) -> list[str]:
     constraint.update(np.zeros(len(tokens := WORDS.encode(written)), int), np.array(tokens, int))
-    return [WORDS.decode([i]) for i in np.flatnonzero(constraint.allowed(ROW)[0]) if i != WORDS.end]
+    return [WORDS.decode([i]) for i in np.flatnonzero(constraint.allowed(ROW)[0]).tolist() if i != WORDS.end]
 
 
 def test_a_prompt_is_followed_exactly_and_may_end_inside_a_token() -> None:

@@ -10,8 +10,9 @@ from PIL import Image
 from tests.support import painted_pictures
 
 from adloom.config.params import TrainGan
+from adloom.creatives import gan_module, gan_progress
 from adloom.creatives.gan_module import GanModule
-from adloom.errors import DataError
+from adloom.errors import ConfigError, DataError
 from adloom.onnx_models.runtime import Generator
 from adloom.stages import train_gan
 from adloom.stages.train_gan import Inputs, Outputs
@@ -67,6 +68,33 @@ def test_generator_steps_are_counted_not_those_of_both_optimizers(trained: tuple
     recorded = trained[1].recorded
     assert set(recorded) == {"generator_loss", "discriminator_loss", "kernel_distance"}
     assert [step for step, _ in recorded["generator_loss"]] == [3, 6, 9]
+
+
+def test_every_objective_trains_with_penalty_and_augmentation(table: Path, tmp_path: Path) -> None:
+    update = {"objective": "relativistic", "spectral_norm": False, "gradient_penalty": 0.1, "augmentation": "always"}
+    first, again = (train(tmp_path / name, table, ONE_EPOCH.model_copy(update=update))[0] for name in ("a", "b"))
+    assert manifest.verify(first).files == manifest.verify(again).files
+
+
+def test_a_collapse_stops_the_training_and_leaves_no_artifact(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gan_progress, "LEAST", 1.1)  # every generator has collapsed
+    with pytest.raises(ConfigError, match=r"^train_gan: the generator collapsed by step 1: "):
+        train(tmp_path, table)
+    assert not (tmp_path / "gan").exists()
+
+
+def test_an_epoch_further_from_the_pictures_is_not_the_model(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distances = iter([2.0, 1.0, 3.0, 4.0, 0.0])
+    monkeypatch.setattr(gan_module, "measure_kernel_distance", lambda *_: next(distances))
+    params = PARAMS.model_copy(update={"epochs": 5, "patience": 2})
+    folder, run = train(tmp_path, table, params)
+    assert [value for _, value in run.recorded["kernel_distance"]] == [2, 1, 3, 4]
+    assert run.files["sample_sheet_000006.png"] != run.files["sample_sheet_000012.png"]
+    assert (folder / "generator.onnx").exists()
 
 
 @pytest.mark.slow

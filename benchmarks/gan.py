@@ -12,7 +12,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +148,7 @@ def compare(rows: Creatives, judges: Judges, params: TrainGan, options: argparse
                 yield {"variant": name, "seconds": seconds, **update, **judges.measure(generator, params.latent)}
 
 
-def print_medians(results: list[Mapping[str, Any]]) -> None:
+def print_medians(results: Sequence[Mapping[str, Any]]) -> None:
     """Print the median of each metric over the seeds."""
     metrics = ("agreement", "lowest", "precision", "recall", "frechet", "kernel")
     print(f"{'variant':26} {'seconds':>7} {'steps':>6} " + " ".join(f"{name:>9}" for name in metrics))

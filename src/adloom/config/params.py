@@ -139,6 +139,11 @@ class TrainGan(Training):
     width: int = Field(
         0, ge=0, description="Channels of the widest resolution's feature maps; 0 chooses them from the size."
     )
+    net: Literal["resize", "dcgan"] = Field(
+        "resize",
+        description="The networks: resize convolutions with a projecting discriminator, or the DCGAN of the tutorials, "
+        "with transposed convolutions and Adam at one constant rate.",
+    )
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which form the model.")
     objective: Literal["bce", "hinge", "relativistic"] = Field("hinge", description="The adversarial loss.")

@@ -13,7 +13,6 @@ from adloom.creatives.augmentation import augment
 from adloom.creatives.batches import Batch
 from adloom.creatives.condition_loss import classification_loss
 from adloom.creatives.gan_loss import discriminator_loss, generator_loss, gradient_penalty
-from adloom.creatives.gan_net import Discriminator, Generator
 from adloom.creatives.gan_progress import CollapseDetector, draw_by_batch_statistics, measure_kernel_distance
 
 BETAS = (0.5, 0.99)
@@ -32,8 +31,8 @@ class GanModule(pl.LightningModule):
 
     def __init__(
         self,
-        generator: Generator,
-        discriminator: Discriminator,
+        generator: nn.Module,
+        discriminator: nn.Module,
         sizes: Sequence[int],
         params: TrainGan,
         reference: Batch | None = None,
@@ -150,7 +149,7 @@ def drop_attributes(
     return condition * keep.repeat_interleave(torch.tensor(sizes, device=device), 1)
 
 
-def standing_statistics(module: GanModule, conditions: torch.Tensor) -> Generator:
+def standing_statistics(module: GanModule, conditions: torch.Tensor) -> nn.Module:
     """Return the averaged generator with its own batch statistics (Brock et al. 2019) over conditions, in turn."""
     average, params = module.average, module.params
     noise = torch.Generator().manual_seed(params.seed)

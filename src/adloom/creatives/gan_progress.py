@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from adloom.arrays import Float64Array
 from adloom.creatives.distances import kernel_distances
-from adloom.creatives.gan_net import Generator
 from adloom.errors import ConfigError
 
 GRID = 7  # cells along each edge in which features are averaged
@@ -18,7 +17,7 @@ LEAST = 0.05  # a generator with less variety has collapsed; full collapse is no
 CONSTANT = 1e-3  # standard deviation below which a feature is taken for constant
 
 
-def draw_by_batch_statistics(average: Generator, condition: torch.Tensor, latent: int, batch: int) -> torch.Tensor:
+def draw_by_batch_statistics(average: nn.Module, condition: torch.Tensor, latent: int, batch: int) -> torch.Tensor:
     """Draw a picture per condition from fixed noise, normalised within its batch; the generator stays as it is."""
     generator = copy.deepcopy(average).train()
     z = torch.randn(len(condition), latent, generator=torch.Generator().manual_seed(SEED)).to(condition.device)

@@ -16,9 +16,10 @@ from adloom.context import StageContext
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from adloom.arrays import Float32Array
     from adloom.creatives.gan_module import GanModule
-    from adloom.creatives.gan_net import Generator
     from adloom.training.loop import TrainingSession
 
 STAGE = "train_gan"
@@ -61,6 +62,8 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
 
     from adloom.creatives import gan_budget
     from adloom.creatives.batches import PictureDataset
+    from adloom.creatives.dcgan_module import DcganModule
+    from adloom.creatives.dcgan_net import DcganDiscriminator, DcganGenerator
     from adloom.creatives.gan_module import STATISTICS_BATCHES, GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
     from adloom.stages.creative_rows import open_creatives
@@ -76,6 +79,10 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     reference = rows[np.linspace(0, len(rows) - 1, min(REFERENCE, len(rows))).astype(np.int64)]
 
     def build_module() -> GanModule:
+        if params.net == "dcgan":
+            dcgan = DcganGenerator(channels, height, space.columns, params.width, params.latent)
+            judge = DcganDiscriminator(channels, height, space.columns, params.width)
+            return DcganModule(dcgan, judge, space.sizes, params, reference)
         generator = Generator(channels, height, space.columns, params.width, params.latent)
         discriminator = Discriminator(channels, height, space.columns, params.width, normalize=params.spectral_norm)
         return GanModule(generator, discriminator, space.sizes, params, reference)
@@ -99,7 +106,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     return history
 
 
-def _export(generator: "Generator", columns: int, latent: int, path: Path) -> None:
+def _export(generator: "nn.Module", columns: int, latent: int, path: Path) -> None:
     import torch
 
     from adloom.creatives.gan_net import Upsample

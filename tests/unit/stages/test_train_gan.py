@@ -134,6 +134,14 @@ def test_attributes_are_columns_of_the_condition(tmp_path: Path) -> None:
     assert Generator(folder, threads=1).columns == 4
 
 
+def test_the_dcgan_of_the_tutorials_is_trained_and_exported(tmp_path: Path, table: Path) -> None:
+    classic = ONE_EPOCH.model_copy(update={"net": "dcgan", "objective": "bce"})
+    folder, run = train(tmp_path, table, classic)
+    drawn = Generator(folder, threads=1)(np.zeros((2, PARAMS.latent), np.float32), np.eye(2, dtype=np.float32))
+    assert drawn.shape == (2, 1, 28, 28)
+    assert set(run.recorded) >= {"generator_loss", "discriminator_loss"}
+
+
 def test_a_skipped_table_and_a_disabled_stage_give_a_skipped_artifact(tmp_path: Path, table: Path) -> None:
     manifest.skip(tmp_path / "creatives", "prepare", PARAMS, "no source")
     doubles, folder = painted_pictures.context(tmp_path), tmp_path / "gan"

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from adloom.arrays import Float32Array, Int64Array
 from adloom.cli.options import load_context
@@ -64,7 +65,7 @@ class Judges:
     real: Float32Array
     categories: int
 
-    def measure(self, generator: Generator, latent: int) -> dict[str, float]:
+    def measure(self, generator: nn.Module, latent: int) -> dict[str, float]:
         """Measure pictures drawn in equal numbers of each category."""
         category = np.arange(DRAWN) % self.categories
         condition, z = torch.eye(self.categories), torch.Generator().manual_seed(1)
@@ -118,7 +119,7 @@ def split(rows: Creatives) -> Iterator[tuple[torch.Tensor, ...]]:
     return (dataset[numbers] for numbers in loop.split_in_order(len(dataset), 500))
 
 
-def train(rows: Creatives, categories: int, params: TrainGan) -> tuple[Generator, float]:
+def train(rows: Creatives, categories: int, params: TrainGan) -> tuple[nn.Module, float]:
     """Train a generator; return it and the seconds of a step."""
     channels, size = rows.pixels.shape[1:3]
     params = gan_budget.complete(params, len(rows.pixels), channels, size, categories)

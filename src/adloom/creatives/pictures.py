@@ -8,12 +8,13 @@ import io
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from adloom.arrays import Float32Array, UInt8Array
 from adloom.data.pictures import encode_png as encode_one
 from adloom.errors import DataError
 
+FONT_SIZE, MAX_LABEL = 14, 24  # pixels, characters
 MODES = {1: "L", 3: "RGB"}
 PIXELS_PER_BATCH = 512 * 28**2  # a network holds several feature maps of every picture of a batch
 
@@ -53,9 +54,9 @@ def to_pixels(pictures: Float32Array) -> UInt8Array:
     return pixels
 
 
-def draw_sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -> bytes:
+def draw_sheet(pixels: UInt8Array, columns: int, labels: Sequence[str] = (), gap: int = 2, scale: int = 2) -> bytes:
     """
-    Lay pictures out on white, `columns` a row, and return the PNG.
+    Lay pictures out on white, `columns` a row, with a label before each row, and return the PNG.
 
     `scale` repeats each pixel, `gap` is in pixels before scaling.
     """
@@ -65,7 +66,23 @@ def draw_sheet(pixels: UInt8Array, columns: int, gap: int = 2, scale: int = 2) -
     filled[:number, :, :height, :width] = pixels
     grid = filled.reshape(rows, columns, channels, height + gap, width + gap).transpose(2, 0, 3, 1, 4)
     flat = grid.reshape(channels, rows * (height + gap), columns * (width + gap))[:, :-gap, :-gap]
-    return encode_pngs(flat.repeat(scale, 1).repeat(scale, 2)[None])[0]
+    sheet = flat.repeat(scale, 1).repeat(scale, 2)
+    if labels:
+        margin = _draw_labels(labels, sheet.shape[1], scale * (height + gap))
+        sheet = np.concatenate([np.broadcast_to(margin, (channels, *margin.shape)), sheet], 2)
+    return encode_pngs(sheet[None])[0]
+
+
+def _draw_labels(labels: Sequence[str], height: int, step: int) -> UInt8Array:
+    """Return black labels on white, (height, width), one in each `step` rows."""
+    font = ImageFont.load_default(FONT_SIZE)
+    texts = [text if len(text) <= MAX_LABEL else f"{text[: MAX_LABEL - 1]}…" for text in labels]
+    width = max(int(font.getlength(text)) for text in texts) + FONT_SIZE
+    image = Image.new("L", (width, height), 255)
+    for row, text in enumerate(texts):
+        middle = row * step + step // 2
+        ImageDraw.Draw(image).text((width - FONT_SIZE // 2, middle), text, fill=0, font=font, anchor="rm")
+    return np.asarray(image, np.uint8)
 
 
 def _decode_png(png: bytes, number: int, channels: int, height: int, width: int) -> UInt8Array:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from adloom.arrays import Float32Array
+    from adloom.creatives.conditions import ConditionSpace
     from adloom.creatives.gan_module import GanModule
     from adloom.training.loop import TrainingSession
 
@@ -87,10 +88,8 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
         discriminator = Discriminator(channels, height, space.columns, params.width, normalize=params.spectral_norm)
         return GanModule(generator, discriminator, space.sizes, params, reference)
 
-    each_category = space.encode(np.arange(len(space.categories)))
-
     def draw_epoch(module: GanModule, step: int) -> None:
-        _log_epoch_sheet(module, each_category, step, session)
+        _log_epoch_sheet(module, space, step, session)
 
     module, history = loop.fit(
         build_module, rows, params, session,
@@ -99,7 +98,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     in_turn = space.take_turns(labels, STATISTICS_BATCHES * params.batch_size)
     generator = standing_statistics(module, torch.from_numpy(space.encode(in_turn)))
     _export(generator, space.columns, params.latent, session.draft.path / "generator.onnx")
-    _draw_sample_sheet(each_category, table.shape, params, session)
+    _draw_sample_sheet(space, table.shape, params, session)
     session.draft.rows.update(train=len(train))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "gan", **asdict(space), "image": image}, history, params)
@@ -133,7 +132,7 @@ def _export(generator: "nn.Module", columns: int, latent: int, path: Path) -> No
 
 
 def _draw_sample_sheet(
-    each_category: "Float32Array", shape: tuple[int, int, int], params: TrainGan, session: "TrainingSession"
+    space: "ConditionSpace", shape: tuple[int, int, int], params: TrainGan, session: "TrainingSession"
 ) -> None:
     """Draw the sample sheet with the exported generator."""
     from adloom.creatives import inference, pictures
@@ -141,21 +140,28 @@ def _draw_sample_sheet(
 
     generator = Generator(session.draft.path, params.threads)
     path = session.draft.path / "sample_sheet.png"
-    generated = inference.generate_pictures(generator, each_category.repeat(PER_CATEGORY, 0), shape, params.seed)
-    path.write_bytes(pictures.draw_sheet(generated, PER_CATEGORY))
+    generated = inference.generate_pictures(generator, _repeat_categories(space), shape, params.seed)
+    path.write_bytes(pictures.draw_sheet(generated, PER_CATEGORY, space.categories))
     session.run.log_artifact(path)
 
 
-def _log_epoch_sheet(module: "GanModule", each_category: "Float32Array", step: int, session: "TrainingSession") -> None:
+def _log_epoch_sheet(module: "GanModule", space: "ConditionSpace", step: int, session: "TrainingSession") -> None:
     """Log a sheet of the averaged generator, from the same noise after every epoch."""
     import torch
 
     from adloom.creatives import pictures
     from adloom.creatives.gan_progress import draw_by_batch_statistics
 
-    condition = torch.from_numpy(each_category.repeat(PER_CATEGORY, 0)).to(module.device)
+    condition = torch.from_numpy(_repeat_categories(space)).to(module.device)
     drawn = draw_by_batch_statistics(module.average, condition, module.params.latent, len(condition))
     path = session.draft.path / f"sample_sheet_{step:06}.png"
-    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(drawn.cpu().numpy()), PER_CATEGORY))
+    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(drawn.cpu().numpy()), PER_CATEGORY, space.categories))
     session.run.log_artifact(path)
     path.unlink()
+
+
+def _repeat_categories(space: "ConditionSpace") -> "Float32Array":
+    """Return the conditions of a sheet, a row of each category."""
+    import numpy as np
+
+    return space.encode(np.repeat(np.arange(len(space.categories)), PER_CATEGORY))

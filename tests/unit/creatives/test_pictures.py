@@ -1,10 +1,13 @@
 """Pictures go to PNG and back unchanged; a broken one is named."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from adloom.arrays import UInt8Array
 from adloom.creatives import pictures
@@ -43,6 +46,17 @@ def test_a_sheet_lays_pictures_out_row_by_row() -> None:
     pixels = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
     [sheet] = pictures.decode_pngs([pictures.draw_sheet(pixels, columns=2, gap=1, scale=1)], 1, 3, 3)
     assert sheet[0].tolist() == [[0, 255, 1], [255, 255, 255], [2, 255, 255]]
+
+
+def test_a_sheet_names_its_rows() -> None:
+    pixels = np.full((4, 3, 28, 28), 7, np.uint8)
+    plain, named = (
+        np.asarray(Image.open(io.BytesIO(pictures.draw_sheet(pixels, 2, labels)))) for labels in ((), ("a", "w" * 99))
+    )
+    margin = named[:, : named.shape[1] - plain.shape[1]]
+    assert (named[:, -plain.shape[1] :] == plain).all()
+    assert [bool((rows == 0).any()) for rows in np.split(margin, [60], 0)] == [True, True]
+    assert 100 < margin.shape[1] < 300  # a long name is shortened
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
 RUNNERS ?= dvc process container
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process would compile its imports, which takes a minute
-.PHONY: help install fmt check docs test test-unit parity demo serve bench image image-test clean
+.PHONY: help install fmt check docs test test-unit parity demo serve bench seeds image image-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read -r target text; do printf '%-12s %s\n' $$target "$$text"; done
@@ -47,6 +47,9 @@ serve: install ## serve the registry's champions on localhost:3000, without auth
 
 bench: install ## run all benchmarks and print their tables
 	for script in benchmarks/*.py; do python $$script || exit 1; done
+
+seeds: install ## train and measure every model with 5 seeds, and print intervals; resumable, takes hours
+	python scripts/seeds.py
 
 image: ## build the images adloom-train and adloom-serve
 	scripts/image

@@ -37,7 +37,7 @@ from PIL import Image
 
 from adloom.config.settings import Settings
 from adloom.config.sources import Source
-from adloom.creatives.cnn_net import Probabilities, Reader
+from adloom.creatives.cnn_net import Body, Probabilities, Reader
 from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
 from adloom.onnx_models import export
@@ -71,10 +71,10 @@ def write_reader(folder: Path) -> None:
     names = [f"category-{number}" for number in range(CATEGORIES)]
     with manifest.draft(folder, "train_cnn", Source(uri="benchmark"), {}) as draft:
         export.export(
-            Probabilities(Reader(1, EDGE, CATEGORIES, WIDTH, DIMENSIONS)),
+            Probabilities(Reader(Body(1, EDGE, WIDTH), 4 * WIDTH, CATEGORIES, DIMENSIONS)),
             lambda batch: {"picture": torch.zeros(batch, 1, EDGE, EDGE)},
             draft.path / "reader.onnx",
-            outputs=["probabilities", "embedding"],
+            outputs=["probabilities", "embedding", "evidence"],
             dynamic={name: {0: "batch"} for name in ("picture", "probabilities", "embedding")},
             shapes=[(2,)],
         )

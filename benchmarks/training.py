@@ -74,8 +74,9 @@ def create_training(stage: str, params: Any) -> tuple[Any, Any]:
     category = rng.integers(0, CATEGORIES, PICTURES)
     if stage == "train_cnn":
         rows = batches.PictureDataset(pixels, category)
-        reader = cnn_net.Reader(1, EDGE, CATEGORIES, params.width, params.embedding)
-        return lambda: cnn_module.ReaderModule(reader, params), rows
+        body = cnn_net.Body(1, EDGE, params.width)
+        reader = cnn_net.Reader(body, body.features, CATEGORIES, params.embedding)
+        return lambda: cnn_module.ReaderModule(reader, params, np.bincount(category)), rows
     params = gan_budget.complete(params, gan_budget.LARGE, 1, EDGE, CATEGORIES)
     generator = gan_net.Generator(1, EDGE, CATEGORIES, params.width, params.latent)
     discriminator = gan_net.Discriminator(1, EDGE, CATEGORIES, params.width)

@@ -14,11 +14,14 @@ from adloom.storage.manifest import sha256
 
 
 def write_weights(folder: Path) -> Path:
-    """Write random weights, scaled so that no layer saturates."""
+    """Write random weights of a scale (He et al. 2015) at which the features of pictures differ."""
     torch.manual_seed(3)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / entries.EFFICIENTNET.files[0].path
-    save_file(EfficientNetLite0().state_dict(), path)
+    net = EfficientNetLite0()
+    for parameter in net.parameters():
+        torch.nn.init.kaiming_normal_(parameter) if parameter.ndim > 1 else torch.nn.init.zeros_(parameter)
+    save_file(net.state_dict(), path)
     return path
 
 

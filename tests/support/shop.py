@@ -42,7 +42,7 @@ def params() -> dict[str, Any]:
     loaded["prepare"] |= {"events": periods, "impressions": periods}
     small = {"epochs": 2, "steps_per_epoch": 4, "batch_size": 16, "threads": 1}
     loaded["train_gan"] |= small | {"width": 8, "latent": 8}
-    loaded["train_cnn"] |= small | {"width": 8, "embedding": 8}
+    loaded["train_cnn"] |= small | {"width": 8, "embedding": 8, "backbone": "scratch"}
     loaded["train_lstm"] |= small | {"vocabulary": 300, "hidden": 16, "steps_per_epoch": 30, "learning_rate": 0.02}
     loaded["segment"] |= {"segments_min": 2, "segments_max": 3, "min_segment_size": 5, "bootstraps": 3}
     loaded["evaluate"] |= {"threads": 1, "bootstraps": 20, "gan_samples": 100, "lstm_samples": 100, "features": None}

@@ -41,7 +41,7 @@ from adloom.training.checkpoints import RemoteCheckpoint
 
 SMALL: dict[str, Any] = {"threads": 1, "batch_size": 16, "learning_rate": 0.02}
 LSTM = TrainLstm(**SMALL, epochs=8, steps_per_epoch=25, vocabulary=300, hidden=16, dropout=0.0, patience=8)
-CNN = TrainCnn(**SMALL, epochs=4, steps_per_epoch=6, width=8, embedding=6, weight_decay=0.0)
+CNN = TrainCnn(**SMALL, epochs=4, steps_per_epoch=6, width=8, embedding=6, weight_decay=0.0, backbone="scratch")
 GAN = TrainGan(**SMALL, epochs=1, steps_per_epoch=4, width=8, latent=8)
 PATIENCE = 120  # seconds
 

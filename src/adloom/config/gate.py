@@ -23,6 +23,12 @@ class MetricRule(ConfigModel):
         description="Reject a candidate that is certainly worse than the champion by more than this.",
     )
 
+    within_error: bool = Field(
+        False,
+        description="The better end of the 95 % interval must meet the bar instead of the value, so that few test rows "
+        "alone reject nothing.",
+    )
+
     @model_validator(mode="after")
     def _check_direction(self) -> Self:
         if self.at_least is not None and self.at_most is not None:

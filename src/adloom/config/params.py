@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, ValidationError, model_validator
 from adloom.config.base import ConfigModel, describe_errors, require_match
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
-from adloom.config.sources import Ingest, Source
+from adloom.config.sources import PRETRAINED_FEATURES, Ingest, Source
 from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
 
@@ -22,13 +22,7 @@ Project = Annotated[
 Currency = Annotated[str, StringConstraints(min_length=1, to_upper=True)]
 
 
-Pretrained = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="Pretrained picture features: the catalogue's name, or a path or s3://bucket/prefix of its file.",
-    ),
-]
+Pretrained = Annotated[str, Field(min_length=1, description=PRETRAINED_FEATURES)]
 PRETRAINED = "efficientnet-lite0"
 
 
@@ -170,6 +164,12 @@ class TrainCnn(Training):
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     label_smoothing: Share = Field(0.05, description="Label smoothing of the category head.")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's weight decay.")
+    backbone: Literal["scratch", "efficientnet_lite0", "auto"] = Field(
+        "auto",
+        description="Network below the reader's head. auto compares both on split validation, up to 5,000 training "
+        "pictures (10,000 in colour); with more, or in several processes, it is scratch.",
+    )
+    pretrained: Pretrained = PRETRAINED
 
 
 class TrainLstm(Training):

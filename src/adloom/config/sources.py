@@ -35,6 +35,7 @@ FORMATS_OF_KEYS = {
     "skip_rows": ("csv", "xlsx"),
     "sheet": ("xlsx",),
 }
+PRETRAINED_FEATURES = "Pretrained picture features: the catalogue's name, or a path or s3://bucket/prefix of its file."
 
 
 class Source(ValueFormat):

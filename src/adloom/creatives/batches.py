@@ -2,7 +2,7 @@
 
 import torch
 
-from adloom.arrays import Float32Array, Int64Array, UInt8Array
+from adloom.arrays import Float16Array, Float32Array, Int64Array, UInt8Array
 from adloom.creatives.picture_file import PictureFile
 
 Batch = tuple[torch.Tensor, ...]
@@ -12,10 +12,11 @@ class PictureDataset:
     """
     Pictures, stored as bytes, with their labels: categories (pictures,), conditions (pictures, columns) or both.
 
-    A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and each kind of labels.
+    A batch is pictures (batch, channels, height, width), float32 in [-1, 1], and each kind of labels. Features of
+    pictures, in half precision, become float32.
     """
 
-    def __init__(self, pixels: UInt8Array | PictureFile, *labels: Int64Array | Float32Array) -> None:
+    def __init__(self, pixels: UInt8Array | Float16Array | PictureFile, *labels: Int64Array | Float32Array) -> None:
         self._pixels = pixels
         self._labels = [torch.from_numpy(label) for label in labels]
 
@@ -24,4 +25,6 @@ class PictureDataset:
 
     def __getitem__(self, rows: Int64Array) -> Batch:
         index = torch.from_numpy(rows)
-        return torch.from_numpy(self._pixels[rows]).float() / 127.5 - 1, *(label[index] for label in self._labels)
+        values = torch.from_numpy(self._pixels[rows])
+        pictures = values.float() / 127.5 - 1 if values.dtype == torch.uint8 else values.float()
+        return pictures, *(label[index] for label in self._labels)

@@ -14,7 +14,7 @@ from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
 
-BINS = 15
+BINS, ROWS_PER_BIN = 15, 100
 CONFUSION = "Confusion counts"
 WORST = 16  # mistakes shown
 
@@ -46,9 +46,23 @@ def macro_f1(truth: AnyArray, predicted: AnyArray, weights: AnyArray) -> float:
 
 
 def calibration_error(confidence: AnyArray, correct: AnyArray, weights: AnyArray) -> float:
-    """Return the expected calibration error (Guo et al. 2017) of confidence (rows,), correct (rows,)."""
-    gap = np.bincount(_bin_confidence(confidence), weights * (confidence - correct), BINS)
-    return float(np.abs(gap).sum() / weights.sum())
+    """
+    Return the expected calibration error (Guo et al. 2017) of confidence (rows,), correct (rows,).
+
+    The bins have equal numbers of rows, at least ROWS_PER_BIN. The error that a calibrated reader is expected to show
+    on so many rows is subtracted.
+    """
+    bins = bin_confidence(confidence)
+    gap = np.abs(np.bincount(bins, weights * (confidence - correct)))
+    chance = np.sqrt(np.bincount(bins, weights * confidence * (1 - confidence)) * 2 / np.pi)
+    return float(max(0.0, (gap - chance).sum()) / weights.sum())
+
+
+def bin_confidence(confidence: AnyArray) -> Int64Array:
+    """Return the number of each row's bin, by rank."""
+    bins = max(1, min(BINS, len(confidence) // ROWS_PER_BIN))
+    ranks = np.argsort(np.argsort(confidence, kind="stable"), kind="stable")
+    return ranks * bins // len(confidence)
 
 
 def _build_samples(probabilities: Float32Array, truth: AnyArray, categories: list[str]) -> dict[str, Sample]:
@@ -111,12 +125,11 @@ def _tabulate_categories(counts: AnyArray, categories: list[str], metrics: Mappi
 
 def _draw_reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
     confidence, correct = probabilities.max(1), probabilities.argmax(1) == truth
-    bins = _bin_confidence(confidence)
-    counts = np.bincount(bins, minlength=BINS)
-    filled = counts > 0
-    stated, accuracy = (np.bincount(bins, values, BINS)[filled] / counts[filled] for values in (confidence, correct))
-    caption = "How often the reader is right, by how sure it says it is; larger circles stand for more pictures."
-    return Figure("Reliability", caption, figures.draw_reliability(stated, accuracy, counts[filled] / counts.sum()))
+    bins = bin_confidence(confidence)
+    counts = np.bincount(bins)
+    stated, accuracy = (np.bincount(bins, values) / counts for values in (confidence, correct))
+    caption = "How often the reader is right, by how sure it says it is; each circle stands for as many pictures."
+    return Figure("Reliability", caption, figures.draw_reliability(stated, accuracy, counts / counts.sum()))
 
 
 def _draw_worst_cases(probabilities: Float32Array, wrong: Creatives, categories: list[str]) -> Figure:
@@ -125,7 +138,3 @@ def _draw_worst_cases(probabilities: Float32Array, wrong: Creatives, categories:
     captions = [f"is {categories[truth]}\nread {categories[taken]}, {sure:.0%}" for truth, taken, sure in read]
     caption = "The mistakes it was surest of; some are the label's."
     return Figure("Worst cases", caption, figures.draw_captioned(wrong.pixels, captions))
-
-
-def _bin_confidence(confidence: AnyArray) -> AnyArray:
-    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from scipy.optimize import minimize_scalar
+from torch import nn
 from torch.nn import functional
 
+from adloom.arrays import Int64Array
 from adloom.config.params import TrainCnn
 from adloom.creatives.batches import Batch
 from adloom.creatives.cnn_net import Reader
@@ -17,19 +20,29 @@ SHIFT = 1  # largest random shift in pixels, in each direction
 
 
 class ReaderModule(pl.LightningModule):
-    """AdamW under a one-cycle schedule (Smith & Topin 2018), label smoothing, shifted pictures."""
+    """
+    AdamW under a one-cycle schedule (Smith & Topin 2018), label smoothing, shifted pictures.
 
-    def __init__(self, net: Reader, params: TrainCnn) -> None:
+    Rare categories count as much as frequent ones: the logarithm of each one's frequency is added to its logits in
+    training (Menon et al. 2021). With an empty body it reads features instead of pictures, which are not shifted.
+    """
+
+    def __init__(self, net: Reader, params: TrainCnn, counts: Int64Array) -> None:
+        """Wrap a network; `counts` are the training pictures of each category."""
         super().__init__()
         self.net, self._params = net, params
+        self._shifts = not isinstance(net.body, nn.Identity)
+        self.register_buffer("prior", torch.from_numpy(np.log(counts / counts.sum())).float(), persistent=False)
         self._layout = torch.channels_last if params.channels_last else torch.contiguous_format
         self.net.to(memory_format=self._layout)  # type: ignore[call-overload] # torch's stub lacks it
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Return the loss of one batch."""
         picture, category, *attributes = batch
-        logits, embedding = self.net(shift_randomly(picture).contiguous(memory_format=self._layout))
-        loss = functional.cross_entropy(logits, category, label_smoothing=self._params.label_smoothing)
+        picture = shift_randomly(picture) if self._shifts else picture
+        logits, embedding = self.net(picture.contiguous(memory_format=self._layout))
+        smoothing = self._params.label_smoothing
+        loss = functional.cross_entropy(logits + self.prior, category, label_smoothing=smoothing)
         for condition in attributes:
             logits_of_values = self.net.read_attributes(embedding)
             loss = loss + classification_loss(logits_of_values, condition, self.net.attribute_sizes)
@@ -71,19 +84,19 @@ def shift_randomly(picture: torch.Tensor) -> torch.Tensor:
 
 def calibrate(net: Reader, batches: Iterable[Batch]) -> float:
     """
-    Divide the logits by the temperature that fits held-out batches best, and return it (Guo et al. 2017).
+    Divide the logits by the temperature that fits held-out batches best (Guo et al. 2017), and return their loss.
 
-    Without batches the temperature is 1.
+    Without batches the temperature stays 1 and the loss is 0.
     """
     with torch.no_grad():
         pairs = [(net(picture)[0].double(), category) for picture, category, *_ in batches]
     if not pairs:
-        return 1.0
+        return 0.0
     logits, categories = (torch.cat(parts) for parts in zip(*pairs, strict=True))
 
     def loss(logarithm: float) -> float:
         return float(functional.cross_entropy(logits * math.exp(-logarithm), categories))
 
-    temperature = math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
-    net.scale.data /= temperature
-    return temperature
+    best = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
+    net.scale.data /= math.exp(best.x)
+    return float(best.fun)

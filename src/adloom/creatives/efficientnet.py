@@ -42,7 +42,11 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         """Return the features, averaged over the picture."""
-        return functional.relu6(self.head(self.list_outputs(picture)[-1])).mean((2, 3))
+        return self.compute_map(picture).mean((2, 3))
+
+    def compute_map(self, picture: torch.Tensor) -> torch.Tensor:
+        """Return the features by place (batch, FEATURES, height / 32, width / 32)."""
+        return functional.relu6(self.head(self.list_outputs(picture)[-1]))
 
     def list_outputs(self, picture: torch.Tensor, last: int | None = None) -> list[torch.Tensor]:
         """Return the outputs of the blocks up to number `last`, (batch, channels, height, width) each."""
@@ -92,14 +96,16 @@ def load_efficientnet(path: Path) -> EfficientNetLite0:
 
 def to_input(pictures: torch.Tensor, edge: int = EDGE) -> torch.Tensor:
     """Return pictures (batch, 1 or 3, height, width) in [-1, 1] as RGB of `edge` pixels, smoothly resized."""
-    resized = functional.interpolate(pictures, (edge, edge), mode="bilinear", align_corners=False, antialias=True)
+    shrinks = max(pictures.shape[2:]) > edge
+    resized = functional.interpolate(pictures, (edge, edge), mode="bilinear", align_corners=False, antialias=shrinks)
     return resized.expand(-1, 3, -1, -1)
 
 
 @torch.no_grad()
 def embed_pictures(net: EfficientNetLite0, batches: Iterable[UInt8Array]) -> Float32Array:
     """Return the features (pictures, FEATURES) of batches of pictures (batch, 1 or 3, height, width)."""
-    return np.concatenate([net(part).numpy() for part in _split_inputs(batches, EDGE)])
+    parts = [net(part).numpy() for part in _split_inputs(batches, EDGE)]
+    return np.concatenate([np.empty((0, FEATURES), np.float32), *parts])
 
 
 @torch.no_grad()

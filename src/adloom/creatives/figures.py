@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from adloom.arrays import AnyArray, UInt8Array
+from adloom.arrays import AnyArray, Float32Array, UInt8Array
 from adloom.evaluation import figures
 
 INCH = 0.62  # edge of a picture on the page
@@ -42,8 +42,10 @@ def draw_pairs(upper: UInt8Array, lower: UInt8Array, labels: Sequence[str], name
     return figures.to_png(figure)
 
 
-def draw_captioned(pictures: UInt8Array, captions: Sequence[str], columns: int = 8) -> bytes:
-    """Draw pictures with a caption below each."""
+def draw_captioned(
+    pictures: UInt8Array, captions: Sequence[str], columns: int = 8, heat: Float32Array | None = None
+) -> bytes:
+    """Draw pictures with a caption below each, and `heat` (pictures, rows, columns) over each."""
     rows = -(-len(captions) // columns)
     figure, grid = figures.create_panels(rows, columns, 1.15 * columns, 1.6 * rows)
     cells = [ax for row in grid for ax in row]
@@ -52,6 +54,10 @@ def draw_captioned(pictures: UInt8Array, captions: Sequence[str], columns: int =
     for ax, picture, caption in zip(cells, pictures, captions, strict=False):
         _show_picture(ax, picture)
         ax.set_xlabel(caption, fontsize=7, color=figures.INK)
+    if heat is not None:
+        extent = (-0.5, pictures.shape[3] - 0.5, pictures.shape[2] - 0.5, -0.5)
+        for ax, values in zip(cells, heat, strict=False):
+            ax.imshow(values, cmap="inferno", alpha=0.55, extent=extent, interpolation="bilinear")
     return figures.to_png(figure)
 
 

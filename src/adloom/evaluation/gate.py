@@ -74,7 +74,8 @@ def _check_bar(metric: Metric | None, rule: MetricRule) -> Reason:
         advice = "evaluate the model with its judge and test rows, or remove the rule from the gate"
         return Reason("hold", rule.metric, None, bar, f"was not measured, expected {side} {bar:g}", advice)
     finding = f"{_format_number(metric.value)} (95 % {_format_number(metric.low)} to {_format_number(metric.high)})"
-    if meets_bar(metric.value, rule):
+    better_end = metric.high if rule.at_least is not None else metric.low
+    if meets_bar(better_end if rule.within_error else metric.value, rule):
         return Reason("promote", rule.metric, metric.value, bar, f"{finding} is {side} {bar:g}")
     advice = "check the report's worst cases, then train longer or fix the data"
     return Reason("reject", rule.metric, metric.value, bar, f"{finding}, expected {side} {bar:g}", advice)

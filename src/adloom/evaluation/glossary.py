@@ -91,8 +91,23 @@ TERMS = {
     "macro_f1": Term("Macro F1", "Mean over categories of the harmonic mean of precision and recall.", "higher"),
     "ece": Term(
         "Calibration error",
-        "Mean gap between confidence and accuracy; 0 means that predictions with 90 % confidence are right in 90 %.",
+        "Mean gap between confidence and accuracy beyond what chance explains; 0 means that predictions with 90 % "
+        "confidence are right in 90 %.",
         "lower",
+    ),
+    "recall_at_1": Term(
+        "Retrieval", "Share of test pictures whose nearest training picture is of their category.", "higher"
+    ),
+    "near_duplicates": Term(
+        "Near-duplicates",
+        "Share of mirrored, cropped, compressed and noisy test pictures whose nearest picture is the original.",
+        "higher",
+    ),
+    "random_forest_accuracy": Term(
+        "Random forest", "Accuracy of a random forest on the pixels of up to 8,000 training pictures.", "neither"
+    ),
+    "logistic_regression_accuracy": Term(
+        "Logistic regression", "Accuracy of a logistic regression on the same pixels.", "neither"
     ),
     "bits_per_character": Term("Bits per character", "Mean surprise of the copywriter at unseen lines.", "lower"),
     "kneser_ney_bits_per_character": Term(

@@ -66,6 +66,12 @@ class Reader:
         probabilities, embedding = self._session.run(["probabilities", "embedding"], {"picture": picture})
         return ReaderOutput(probabilities, embedding)
 
+    def locate_evidence(self, picture: Float32Array) -> Float32Array | None:
+        """Return the evidence for each category by place (batch, categories, height, width); older models have none."""
+        if "evidence" not in {output.name for output in self._session.get_outputs()}:
+            return None
+        return self._session.run(["evidence"], {"picture": picture})[0]  # type: ignore[no-any-return]
+
     def read_attributes(self, picture: Float32Array) -> Float32Array:
         """Return the probabilities (batch, values) of the values of each attribute in turn, if the model has any."""
         return self._session.run(["attributes"], {"picture": picture})[0]  # type: ignore[no-any-return]

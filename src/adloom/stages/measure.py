@@ -18,6 +18,7 @@ from adloom.storage import manifest, parquet
 if TYPE_CHECKING:
     from adloom.creatives.conditions import ConditionSpace
     from adloom.creatives.gan_evaluation import Embed, Judges
+    from adloom.creatives.search_evaluation import KnownPictures
     from adloom.creatives.table import CreativeTable
 
 
@@ -127,7 +128,7 @@ def _read_known(reader: Path, ids: list[str]) -> Float32Array | None:
 
 def measure_reader(subject: Subject) -> Evaluation:
     """Measure the picture reader."""
-    from adloom.creatives import attribute_evaluation, cnn_evaluation
+    from adloom.creatives import attribute_evaluation, baseline_evaluation, cnn_evaluation, evidence, search_evaluation
     from adloom.creatives.conditions import ConditionSpace
     from adloom.onnx_models.runtime import Reader
     from adloom.stages.creative_rows import open_creatives
@@ -136,9 +137,25 @@ def measure_reader(subject: Subject) -> Evaluation:
     creatives, space = open_creatives(subject.table), ConditionSpace.from_card(read_card(model))
     reader = Reader(model, params.threads)
     evaluation = cnn_evaluation.evaluate(reader, creatives, space.categories, params, _history(model))
+    known = _open_known(model, space.categories)
+    evaluation = evaluation.extend(search_evaluation.evaluate(reader, creatives, space.categories, known, params))
+    evaluation = evaluation.extend(baseline_evaluation.evaluate(reader, creatives, space.categories, params))
+    evaluation = evaluation.extend(evidence.evaluate(reader, creatives, space.categories))
     if not space.attributes:
         return evaluation
     return evaluation.extend(attribute_evaluation.evaluate_reader(reader, creatives, space, params))
+
+
+def _open_known(model: Path, categories: list[str]) -> "KnownPictures":
+    """Return the training pictures of a reader."""
+    import numpy as np
+
+    from adloom.creatives.search_evaluation import KnownPictures
+
+    numbers = {name: number for number, name in enumerate(categories)}
+    with np.load(model / "known.npz", allow_pickle=False) as arrays:
+        category = np.array([numbers[name] for name in arrays["category"]], np.int64)
+        return KnownPictures(category, arrays["embedding"])
 
 
 def measure_copywriter(subject: Subject) -> Evaluation:

@@ -17,7 +17,7 @@ from adloom.context import StageContext
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
-    from adloom.creatives.cnn_module import ReaderModule
+    from adloom.creatives.cnn_net import Reader
     from adloom.creatives.table import CreativeTable, StoredCreatives
     from adloom.training.loop import History, TrainingSession
 
@@ -58,46 +58,33 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContex
         manifest.skip(outputs.cnn, STAGE, params, reason)
         return {}
     with loop.open_session(STAGE, inputs.creatives, outputs.cnn, params, context) as session:
-        history = _train(table, categories, params, session)
+        history = _train(table, categories, params, session, context)
     return {name: values[-1][1] for name, values in history.items()}
 
 
-def _train(table: "CreativeTable", categories: list[str], params: TrainCnn, session: "TrainingSession") -> "History":
-    from adloom.creatives.batches import PictureDataset
-    from adloom.creatives.cnn_module import ReaderModule, calibrate
-    from adloom.creatives.cnn_net import Reader
-    from adloom.creatives.pictures import batch_size
-    from adloom.training import loop
+def _train(
+    table: "CreativeTable", categories: list[str], params: TrainCnn, session: "TrainingSession", context: StageContext
+) -> "History":
+    from adloom.stages.reader_candidates import TrainingPictures, train_best
 
     space = table.list_conditions()
     train, validation = (table.decode_split(split, categories) for split in ("train", "validation"))
-    validation_rows = PictureDataset(validation.pixels, validation.category)
-    channels, height, width = table.shape
-    values = space.sizes[1:]
-
-    def build_module() -> ReaderModule:
-        reader = Reader(channels, height, len(categories), params.width, params.embedding, values)
-        return ReaderModule(reader, params)
-
     conditions = space.encode(table.number_labels(table.find_rows("train", categories), space))
-    module, history = loop.fit(
-        build_module,
-        PictureDataset(train.pixels, train.category, *([conditions[:, len(categories) :]] if values else [])),
-        params,
-        session,
-        validation=validation_rows,
+    pictures = TrainingPictures(
+        train, validation, conditions[:, len(categories) :], len(categories), tuple(space.sizes[1:])
     )
-    batches = loop.split_in_order(len(validation), batch_size(height, width))
-    calibrate(module.net, (validation_rows[batch] for batch in batches))
-    _export(module, (channels, height, width), session.draft.path / "reader.onnx")
+    best = train_best(pictures, params, session, context)
+    channels, height, width = table.shape
+    _export(best.net, (channels, height, width), session.draft.path / "reader.onnx")
     _write_references(table, train, categories, params, session.draft.path)
     session.draft.rows.update(train=len(train), validation=len(validation))
     image = {"height": height, "width": width, "channels": channels}
-    session.describe({"model": "cnn", **asdict(space), "image": image}, history, params)
-    return history
+    card = {"model": "cnn", **asdict(space), "image": image, "backbone": best.backbone}
+    session.describe(card, best.history, params)
+    return best.history
 
 
-def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> None:
+def _export(net: "Reader", shape: tuple[int, int, int], path: Path) -> None:
     import torch
 
     from adloom.creatives.cnn_net import Probabilities
@@ -107,9 +94,9 @@ def _export(module: "ReaderModule", shape: tuple[int, int, int], path: Path) -> 
         random = torch.Generator().manual_seed(batch)
         return {"picture": torch.rand((batch, *shape), generator=random) * 2 - 1}
 
-    outputs = ["probabilities", "embedding", *(["attributes"] if module.net.attribute_sizes else [])]
+    outputs = ["probabilities", "embedding", "evidence", *(["attributes"] if net.attribute_sizes else [])]
     export.export(
-        Probabilities(module.net),
+        Probabilities(net),
         example,
         path,
         outputs=outputs,

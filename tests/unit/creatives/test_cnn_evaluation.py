@@ -49,10 +49,36 @@ def test_macro_f1_by_hand() -> None:
 
 
 def test_calibration_error_by_hand() -> None:
-    """Two rows at 0.9 of which one is right: |1.8 - 1|; two at 0.6, both right: |1.2 - 2|; over four rows 0.4."""
-    confidence, right = np.array([0.9, 0.9, 0.6, 0.6]), np.array([True, False, True, True])
-    assert cnn_evaluation.calibration_error(confidence, right, ONES) == pytest.approx(0.4)
+    """
+    One bin of 0.9, 0.9, 0.6, 0.6 with three right: |3 - 3| and nothing more; with one right, 2 too many.
+
+    By chance sqrt(2 / pi * (2 * 0.09 + 2 * 0.24)) = 0.648 are expected, so (2 - 0.648) / 4 remain.
+    """
+    confidence = np.array([0.9, 0.9, 0.6, 0.6])
+    assert cnn_evaluation.calibration_error(confidence, np.array([True, False, True, True]), ONES) == 0
+    one = cnn_evaluation.calibration_error(confidence, np.array([True, False, False, False]), ONES)
+    assert one == pytest.approx((2 - np.sqrt(2 / np.pi * 0.66)) / 4)
     assert cnn_evaluation.calibration_error(np.ones(4), np.ones(4), ONES) == 0
+    assert cnn_evaluation.calibration_error(np.ones(4), np.zeros(4), ONES) == 1
+
+
+@pytest.mark.parametrize("rows", [60, 106, 1000, 7000])
+def test_a_calibrated_reader_meets_the_bar_however_few_the_pictures(rows: int) -> None:
+    random = np.random.default_rng(rows)
+    confidence = random.beta(6, 1.5, (400, rows))
+    errors = [cnn_evaluation.calibration_error(each, random.random(rows) < each, np.ones(rows)) for each in confidence]
+    assert np.mean(np.array(errors) > 0.05) <= 0.09
+    assert np.mean(errors) < 0.02
+    overconfident = [
+        cnn_evaluation.calibration_error(each, random.random(rows) < each - 0.2, np.ones(rows)) for each in confidence
+    ]
+    assert np.mean(np.array(overconfident) > 0.05) >= 0.95
+
+
+def test_bins_have_equal_numbers_of_rows() -> None:
+    assert np.bincount(cnn_evaluation.bin_confidence(np.linspace(0, 1, 206)[::-1])).tolist() == [103, 103]
+    assert np.bincount(cnn_evaluation.bin_confidence(np.zeros(7000))).tolist() == [467, 467, 466] * 5
+    assert cnn_evaluation.bin_confidence(np.array([0.9, 0.1])).tolist() == [0, 0]
 
 
 @pytest.mark.slow
@@ -63,7 +89,7 @@ def test_an_evaluation_names_every_metric_and_shows_the_mistake() -> None:
         {
             "accuracy": 0.75,
             "macro_f1": (0.8 + 2 / 3) / 2,
-            "ece": (0.2 + 0.6) / 4,  # 80 % sure and right; 60 % sure and wrong
+            "ece": 0,  # 3.4 of 4 were expected right, 3 are
             "accuracy.dark": 1,
             "accuracy.light": 0.5,
         },

@@ -35,6 +35,20 @@ def test_a_bar_from_above(value: float, verdict: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rule", "low", "high", "verdict"),
+    [
+        (MetricRule(metric="ece", at_most=0.05, within_error=True), 0.049, 0.12, "promote"),
+        (MetricRule(metric="ece", at_most=0.05, within_error=True), 0.051, 0.12, "reject"),
+        (MetricRule(metric="ece", at_most=0.05), 0.049, 0.12, "reject"),
+        (MetricRule(metric="ece", at_least=0.1, within_error=True), 0.01, 0.1, "promote"),
+        (MetricRule(metric="ece", at_least=0.1, within_error=True), 0.01, 0.09, "reject"),
+    ],
+)
+def test_a_bar_that_the_interval_reaches(rule: MetricRule, low: float, high: float, verdict: str) -> None:
+    assert decide({"ece": metric(0.07, low, high)}, None, [rule]).verdict == verdict
+
+
+@pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
         (0.001, 0.01, "promote"),  # better

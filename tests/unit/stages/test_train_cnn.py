@@ -18,7 +18,15 @@ from adloom.storage import manifest, parquet
 from adloom.tracking.memory import MemoryRun, MemoryTracker
 
 PARAMS = TrainCnn(
-    epochs=3, steps_per_epoch=4, batch_size=16, learning_rate=0.02, width=8, embedding=6, threads=1, weight_decay=0.0
+    epochs=3,
+    steps_per_epoch=4,
+    batch_size=16,
+    learning_rate=0.02,
+    width=8,
+    embedding=6,
+    threads=1,
+    weight_decay=0.0,
+    backbone="scratch",
 )
 
 
@@ -69,6 +77,7 @@ def test_the_card_names_categories_source_and_licence(trained: tuple[Path, Memor
         "image": {"height": 28, "width": 28, "channels": 1},
         "licence": "CC0",
         "source": "a test",
+        "backbone": "scratch",
         "rows": {"train": 36, "validation": 12},
         "params": PARAMS.model_dump(mode="json"),
     }

@@ -1,0 +1,65 @@
+"""What a reader finds: by a reader that sees the mean of each quarter, in every orientation."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.support.painted_pictures import as_table
+
+from adloom.arrays import Float32Array
+from adloom.config.params import Evaluate
+from adloom.creatives import pictures, search_evaluation
+from adloom.creatives.search_evaluation import KnownPictures
+from adloom.creatives.table import CreativeTable
+from adloom.evaluation.metric import Table
+
+PARAMS = Evaluate(bootstraps=20, threads=1)
+CATEGORIES = ["dark", "light"]
+
+
+class Reading:
+    def __init__(self, picture: Float32Array) -> None:
+        light = ((picture.mean((1, 2, 3)) + 1) / 2)[:, None]
+        self.probabilities = np.concatenate([1 - light, light], 1)
+        parts = picture.reshape(len(picture), 4, 7, 4, 7).mean((2, 4)).reshape(len(picture), -1)
+        self.embedding = parts / np.linalg.norm(parts, axis=1, keepdims=True)
+
+
+def table() -> CreativeTable:
+    """Ten dark and ten light pictures, each with a pattern of its own."""
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 80, (20, 1, 4, 4)) + np.where(np.arange(20) % 2, 170, 0)[:, None, None, None]
+    pixels = blocks.astype(np.uint8).repeat(7, 2).repeat(7, 3)
+    rows = {"category": CATEGORIES * 10, "split": "test", "image": pictures.encode_pngs(pixels)}
+    return as_table(pd.DataFrame({**rows, "width": 28, "height": 28, "channels": 1}))
+
+
+def evaluate(known: KnownPictures) -> tuple[dict[str, float], Table]:
+    evaluation = search_evaluation.evaluate(Reading, table(), CATEGORIES, known, PARAMS)
+    assert set(evaluation.samples) == set(evaluation.metrics)
+    [section] = evaluation.sections
+    assert isinstance(section, Table)
+    return {name: metric.value for name, metric in evaluation.metrics.items()}, section
+
+
+@pytest.mark.slow
+def test_compressed_and_noisy_pictures_are_found_and_mirrored_ones_are_not() -> None:
+    reading = Reading(pictures.to_floats(table().decode(np.arange(20))))
+    known = KnownPictures(np.arange(20) % 2, reading.embedding[::-1].copy())  # the wrong picture's category for all
+    values, section = evaluate(known)
+    assert values["recall_at_1"] == 0
+    found: dict[str, Any] = {str(row[0]): row[2] for row in section.rows}
+    assert found["JPEG 50"] == found["10 % noise"] == 1
+    assert found["mirrored"] < 0.5
+    assert found["unchanged"] == "not searched"
+    searched = [found[name] for name in ("mirrored", "90 % crop", "JPEG 50", "10 % noise")]
+    assert values["near_duplicates"] == pytest.approx(np.mean([float(share) for share in searched]), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_half_the_brightness_turns_light_pictures_dark() -> None:
+    _, section = evaluate(KnownPictures(np.zeros(0, np.int64), np.zeros((0, 16), np.float32)))
+    accuracy = {str(row[0]): row[1] for row in section.rows}
+    assert accuracy["unchanged"] == accuracy["mirrored"] == 1
+    assert accuracy["half as bright"] == 0.5

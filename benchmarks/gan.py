@@ -29,7 +29,7 @@ from adloom.config.params import PRETRAINED, TrainCnn, TrainGan
 from adloom.creatives import distances, gan_budget, pictures
 from adloom.creatives.batches import PictureDataset
 from adloom.creatives.cnn_module import ReaderModule
-from adloom.creatives.cnn_net import Reader
+from adloom.creatives.cnn_net import Body, Reader
 from adloom.creatives.efficientnet import EfficientNetLite0, embed_pictures, load_efficientnet
 from adloom.creatives.gan_module import GanModule, standing_statistics
 from adloom.creatives.gan_net import Discriminator, Generator
@@ -104,8 +104,13 @@ def memory_session(stage: str) -> Iterator[loop.TrainingSession]:
 def train_judges(half: Creatives, test: Creatives, net: EfficientNetLite0, categories: int) -> Judges:
     """Train the second reader, print its accuracy, and embed real pictures."""
     channels, size = half.pixels.shape[1:3]
+    counts = np.bincount(half.category, minlength=categories)
+
+    def build() -> ReaderModule:
+        body = Body(channels, size, JUDGE.width)
+        return ReaderModule(Reader(body, body.features, categories, JUDGE.embedding), JUDGE, counts)
+
     with memory_session("judge") as session:
-        build = lambda: ReaderModule(Reader(channels, size, categories, JUDGE.width, JUDGE.embedding), JUDGE)  # noqa: E731
         module, _ = loop.fit(build, PictureDataset(half.pixels, half.category), JUDGE, session)
     with torch.no_grad():
         read = [module.net(batch)[0].argmax(1).numpy() for batch, _ in split(test)]

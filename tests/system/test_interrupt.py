@@ -1,12 +1,14 @@
-"""Ctrl-C in a training, and two runs in one folder."""
+"""Ctrl-C and SIGKILL in a training, and two runs in one folder."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pandas as pd
 import pytest
@@ -39,13 +41,19 @@ def start(folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen([ADLOOM, "train-lstm"], cwd=folder, env=QUIET, stderr=subprocess.PIPE, text=True)
 
 
+def wait_for_checkpoints(training: "subprocess.Popen[str]", folder: Path, number: int) -> None:
+    """Wait until a training has written this many checkpoints."""
+    deadline, seen = time.monotonic() + PATIENCE, set[int]()
+    while len(seen) < number:
+        assert training.poll() is None, f"it ended after {len(seen)} checkpoints"
+        assert time.monotonic() < deadline
+        seen.update(path.stat().st_mtime_ns for path in (folder / ".adloom").glob("checkpoints/*/*/last.ckpt"))
+        time.sleep(0.005)  # between two looks; what is waited for is the checkpoint
+
+
 def interrupt_after_first_epoch(training: "subprocess.Popen[str]", folder: Path) -> str:
     """Send Ctrl-C once there is a checkpoint, and return the standard error output."""
-    deadline = time.monotonic() + PATIENCE
-    while not list((folder / ".adloom").glob("checkpoints/*/*/last.ckpt")):
-        assert training.poll() is None, "it ended before its first checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)  # between two looks; what is waited for is the checkpoint
+    wait_for_checkpoints(training, folder, 1)
     training.send_signal(signal.SIGINT)
     return training.communicate(timeout=PATIENCE)[1]
 
@@ -70,3 +78,19 @@ def test_a_second_run_in_the_same_folder_is_refused(folder: Path) -> None:
     assert refused.returncode == 2
     assert refused.stderr.endswith("another `adloom run` works here; wait for it or stop it\n")
     assert not (folder / "sources.lock").exists()
+
+
+def test_a_killed_training_resumes_to_the_bytes_of_an_uninterrupted_one(folder: Path) -> None:
+    start(folder).communicate(timeout=PATIENCE)
+    uninterrupted = manifest.digest(folder / "models/lstm")
+    shutil.rmtree(folder / "models")
+    training, random = start(folder), Random(uninterrupted)
+    wait_for_checkpoints(training, folder, random.randint(1, 8))
+    time.sleep(random.uniform(0, 0.2))  # into some step of the next epoch
+    training.kill()
+    assert training.wait(PATIENCE) == -signal.SIGKILL
+    training.communicate()
+    assert not (folder / "models/lstm").exists()
+    _, stderr = start(folder).communicate(timeout=PATIENCE)
+    assert "train_lstm: continues after epoch" in stderr
+    assert manifest.digest(folder / "models/lstm") == uninterrupted

@@ -23,7 +23,6 @@ SPACES = {
             "learning_rate": FloatDistribution(5e-4, 5e-3, log=True),
             "ema_decay": FloatDistribution(0.99, 0.9995),
             "category_weight": FloatDistribution(0.0, 1.0),
-            "width": CategoricalDistribution((24, 32, 48)),
             "latent": CategoricalDistribution((64, 128)),
         },
         objective="kernel_distance",

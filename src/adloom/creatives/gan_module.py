@@ -1,7 +1,6 @@
 """Training of the picture generator."""
 
 import copy
-import math
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
@@ -18,7 +17,6 @@ from adloom.creatives.gan_progress import CollapseDetector, draw_by_batch_statis
 BETAS = (0.5, 0.99)
 STATISTICS_BATCHES = 64  # batches that the averaged generator's statistics come from
 PENALTY_INTERVAL = 8  # steps; the gradient penalty is computed in one of them, times as much
-FINAL_RATE = 0.05  # the share of the learning rate that is left at the end
 
 
 class GanModule(pl.LightningModule):
@@ -64,7 +62,6 @@ class GanModule(pl.LightningModule):
         z = torch.randn(len(picture), self.params.latent, device=self.device)
         condition = drop_attributes(condition, self.sizes)
         generated = self.generator(z, condition)
-        self._schedule_rates()
         loss, real = self._train_discriminator(picture, generated.detach(), condition)
         losses = {"discriminator_loss": loss, "generator_loss": self._train_generator(generated, condition, real)}
         self.steps += 1
@@ -112,14 +109,6 @@ class GanModule(pl.LightningModule):
     def _penalty_weight(self) -> float:
         due = int(self.steps) % PENALTY_INTERVAL == 0
         return self.params.gradient_penalty * PENALTY_INTERVAL if due else 0.0
-
-    def _schedule_rates(self) -> None:
-        """Lower both learning rates along a cosine."""
-        done = float(self.steps) / (self.params.epochs * self.params.steps_per_epoch)
-        share = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
-        for optimizer, rate in zip(self.optimizers(), (1, 0.5), strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = self.params.learning_rate * rate * share
 
     def _step_optimizer(self, which: int, loss: torch.Tensor) -> None:
         optimizer = self.optimizers()[which]

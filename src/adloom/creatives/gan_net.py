@@ -15,8 +15,8 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations, parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
-SMALLEST = 8  # the generator's first and the discriminator's last edge is at most this
-WIDEST = 4  # times the width at full resolution
+SMALLEST, FINE = 8, 64  # the generator's first and the discriminator's last edge; half of it from FINE pixels on
+WIDEST, CHANNELS = 4, 128  # no resolution has more channels than both WIDEST times the width and CHANNELS
 SLOPE = 0.2
 
 
@@ -141,5 +141,6 @@ def _keep_weights(module: nn.Module) -> nn.Module:
 
 def _channel_widths(size: int, width: int) -> list[int]:
     """Return the channels at each resolution, from full size downwards."""
-    halvings = max(1, math.ceil(math.log2(size / SMALLEST)))
-    return [min(width * 2**halving, width * WIDEST) for halving in range(halvings + 1)]
+    smallest = SMALLEST if size < FINE else SMALLEST // 2
+    halvings = max(1, math.ceil(math.log2(size / smallest)))
+    return [min(width * 2**halving, max(width * WIDEST, CHANNELS)) for halving in range(halvings + 1)]

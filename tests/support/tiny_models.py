@@ -60,8 +60,8 @@ def write_generator(target: Path, channels: int = 1, edge: int = EDGE, tones: Se
         write_card(draft.path, image, attributes={"tone": list(tones)} if tones else {})
 
 
-def write_reader(target: Path) -> None:
-    """Write a linear reader that separates dark from light pictures, with a random projection."""
+def write_reader(target: Path, tones: Sequence[str] = ()) -> None:
+    """Write a linear reader that separates dark from light pictures, also as `tone`, with a random projection."""
     shade = np.linspace(-0.05, 0.05, len(CATEGORIES), dtype=np.float32)[None].repeat(EDGE * EDGE, 0)
     projection = np.random.default_rng(1).normal(0, 0.1, (EDGE * EDGE, DIMENSIONS)).astype(np.float32)
     nodes = [
@@ -71,18 +71,24 @@ def write_reader(target: Path) -> None:
         ("MatMul", ["flat", "projection"], "projected"),
         ("LpNormalization", ["projected"], "embedding"),
     ]
+    weights = {"shade": shade, "projection": projection}
+    outputs: list[Value] = [
+        ("probabilities", FLOAT, ["batch", len(CATEGORIES)]),
+        ("embedding", FLOAT, ["batch", DIMENSIONS]),
+    ]
+    if tones:
+        nodes += [("MatMul", ["flat", "tones"], "tone"), ("Softmax", ["tone"], "attributes")]
+        weights["tones"] = np.linspace(-0.05, 0.05, len(tones), dtype=np.float32)[None].repeat(EDGE * EDGE, 0)
+        outputs.append(("attributes", FLOAT, ["batch", len(tones)]))
     with manifest.draft(target, "train_cnn", PARAMS, {}) as draft:
-        _onnx(
-            draft.path / "reader.onnx", nodes, {"shade": shade, "projection": projection},
-            [("picture", FLOAT, ["batch", 1, EDGE, EDGE])],
-            [("probabilities", FLOAT, ["batch", len(CATEGORIES)]), ("embedding", FLOAT, ["batch", DIMENSIONS])],
-        )  # fmt: skip
+        _onnx(draft.path / "reader.onnx", nodes, weights, [("picture", FLOAT, ["batch", 1, EDGE, EDGE])], outputs)
         known = np.eye(DIMENSIONS, dtype=np.float32)
         names = np.array([f"creative-{i}" for i in range(DIMENSIONS)])
         np.savez(
             draft.path / "known.npz", creative_id=names, category=np.array(CATEGORIES * 2)[:DIMENSIONS], embedding=known
         )
-        write_card(draft.path, {"height": EDGE, "width": EDGE, "channels": 1})
+        image = {"height": EDGE, "width": EDGE, "channels": 1}
+        write_card(draft.path, image, attributes={"tone": list(tones)} if tones else {})
 
 
 def write_copywriter(target: Path) -> None:

@@ -1,6 +1,7 @@
 """Open a model with its rows and measure it."""
 
 import json
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from adloom.creatives.gan_evaluation import Embed, Judges
     from adloom.creatives.search_evaluation import KnownPictures
     from adloom.creatives.table import CreativeTable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,13 @@ def measure_generator(subject: Subject) -> Evaluation:
     creatives, space = open_creatives(subject.table), ConditionSpace.from_card(read_card(model))
     generator, judges = Generator(model, params.threads), _open_judges(subject, creatives, space)
     evaluation = gan_evaluation.evaluate(generator, judges, creatives, space, params, _history(model))
-    reader = judges.reader
-    if (
-        not isinstance(reader, Reader)
-        or not space.attributes
-        or read_card(subject.judge).get("attributes") != space.attributes
-    ):
+    if not space.attributes or not isinstance(judges.reader, Reader):
         return evaluation
-    return evaluation.extend(attribute_evaluation.evaluate_generator(generator, reader, creatives, space, params))
+    if read_card(subject.judge).get("attributes") != space.attributes:
+        log.warning("%s: attributes are not measured, %s knows others; train both on one table", model, subject.judge)
+        return evaluation
+    measured = attribute_evaluation.evaluate_generator(generator, judges.reader, creatives, space, params)
+    return evaluation.extend(measured)
 
 
 def _open_judges(subject: Subject, creatives: "CreativeTable", space: "ConditionSpace") -> "Judges":

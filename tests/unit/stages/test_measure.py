@@ -34,6 +34,7 @@ def table(make_table: MakeTable) -> Path:
             "image": encode_pngs(pixels),
             "width": 28, "height": 28, "channels": 1,
             "split": ["train"] * 60 + ["test"] * 60,
+            "attr_tone": ["dark", "dark", "light"] * 40,
         }
     )  # fmt: skip
     return make_table("creatives", rows)
@@ -78,3 +79,17 @@ def test_without_a_reader_the_generator_is_held(tmp_path: Path, table: Path) -> 
     rules = [MetricRule(metric="agreement", at_least=0.0), MetricRule(metric="copies", at_most=1.0)]
     assert decide(judged.metrics, None, rules).verdict == "promote"
     assert decide(alone.metrics, None, rules).verdict == "hold"
+
+
+@pytest.mark.slow
+def test_attributes_are_measured_by_a_reader_of_the_same_attributes(
+    tmp_path: Path, table: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny_models.write_generator(tmp_path / "gan", tones=["dark", "light"])
+    tiny_models.write_reader(tmp_path / "cnn", tones=["dark", "light"])
+    tiny_models.write_reader(tmp_path / "other")
+    gan, cnn = with_history(tmp_path / "gan", "train_gan"), with_history(tmp_path / "cnn", "train_cnn")
+    assert measure(gan, table, cnn, EVALUATE).metrics["attribute_agreement.tone"].n == 100
+    assert measure(cnn, table, cnn, EVALUATE).metrics["attribute_accuracy.tone"].value > 0.6
+    assert "attribute_agreement.tone" not in measure(gan, table, tmp_path / "other", EVALUATE).metrics
+    assert "attributes are not measured" in caplog.text

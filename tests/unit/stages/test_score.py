@@ -1,5 +1,6 @@
 """score: the champions over new tables, and which versions they were."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def inputs(tmp_path: Path, make_table: MakeTable) -> Inputs:
 @pytest.fixture
 def champions(tmp_path: Path, context: StageContext) -> StageContext:
     """The outside with a champion reader and a champion segmenter, the second versions of each."""
-    for model, write in {"cnn": write_reader, "audience": write_audience}.items():
+    writers: dict[str, Callable[[Path], None]] = {"cnn": write_reader, "audience": write_audience}
+    for model, write in writers.items():
         write(tmp_path / "models" / model)
         version = context.registry.register(model, tmp_path / "models" / model, {})
         context.registry.set_alias(model, CHAMPION, version.version, "by hand")

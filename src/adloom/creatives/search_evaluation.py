@@ -6,6 +6,7 @@ import numpy as np
 
 from adloom.arrays import AnyArray, BoolArray, Float32Array, Int64Array
 from adloom.config.params import Evaluate
+from adloom.creatives.fingerprint import Fingerprint
 from adloom.creatives.inference import PictureReader, read_pictures
 from adloom.creatives.memorization import nearest_embeddings
 from adloom.creatives.table import Creatives, CreativeTable
@@ -24,48 +25,53 @@ class KnownPictures:
 
     category: Int64Array  # (pictures,), the number of each one's category
     embedding: Float32Array  # (pictures, dimensions), rows of unit length
+    fingerprint: Fingerprint | None = None  # older models have none
 
 
 def evaluate(
     reader: PictureReader, creatives: CreativeTable, categories: list[str], known: KnownPictures, params: Evaluate
 ) -> Evaluation:
-    """Search for up to PICTURES test pictures, as they are and changed, among the known pictures and themselves."""
-    rows = creatives.find_test_rows(categories)
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), PICTURES)).astype(np.int64)]
+    """Read and search for up to PICTURES test pictures, as they are and changed."""
+    every = creatives.find_test_rows(categories)
+    chosen = np.linspace(0, len(every) - 1, min(len(every), PICTURES)).astype(np.int64)
+    rows = every[chosen]
     pictures = Creatives(creatives.decode(rows), creatives.number_categories(rows, categories))
-    readings = {UNCHANGED: read_pictures(reader, pictures.split_batches())}
-    for name, transform in DISTURBANCES.items():
-        readings[name] = read_pictures(reader, _change(pictures, transform, params.seed).split_batches())
+    changed = {name: _change(pictures, transform, params.seed) for name, transform in DISTURBANCES.items()}
+    readings = {
+        name: read_pictures(reader, each.split_batches()) for name, each in ({UNCHANGED: pictures} | changed).items()
+    }
     correct = {name: probabilities.argmax(1) == pictures.category for name, (probabilities, _) in readings.items()}
-    gallery = np.concatenate([known.embedding, readings[UNCHANGED][1]])
-    found = {name: _find_originals(readings[name][1], gallery, len(rows)) for name in DUPLICATES}
-    samples = {"near_duplicates": Sample((np.concatenate([*found.values()]),), statistics.mean, "share")}
+    samples, found = {}, {}
+    if known.fingerprint:
+        gallery = np.concatenate([known.fingerprint(batch) for batch in creatives.decode_batches(every)])
+        for name in DUPLICATES:
+            found[name] = _find_originals(known.fingerprint(changed[name].pixels), gallery, chosen)
+        samples["near_duplicates"] = Sample((np.concatenate([*found.values()]),), statistics.mean, "share")
     if len(known.category):
         nearest, _ = nearest_embeddings(readings[UNCHANGED][1], known.embedding)
         samples["recall_at_1"] = Sample((known.category[nearest] == pictures.category,), statistics.mean, "share")
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    return Evaluation(metrics, samples, [_tabulate(correct, found)])
+    return Evaluation(metrics, samples, [_tabulate(correct, found, len(every))])
 
 
 def _change(pictures: Creatives, transform: Transform, seed: int) -> Creatives:
     return Creatives(transform(pictures.pixels, np.random.default_rng(seed)), pictures.category)
 
 
-def _find_originals(embedding: Float32Array, gallery: Float32Array, pictures: int) -> BoolArray:
-    """Return whether the nearest picture of each changed one is its original; originals end the gallery."""
-    own = len(gallery) - pictures + np.arange(pictures)
-    nearest, _ = nearest_embeddings(embedding, gallery)
+def _find_originals(fingerprints: Float32Array, gallery: Float32Array, own: Int64Array) -> BoolArray:
+    """Return whether the nearest picture of each changed one is its original, `own`, or a picture equal to it."""
+    nearest, _ = nearest_embeddings(fingerprints, gallery)
     found: BoolArray = (nearest == own) | (gallery[nearest] == gallery[own]).all(1)
     return found
 
 
-def _tabulate(correct: dict[str, AnyArray], found: dict[str, AnyArray]) -> Table:
+def _tabulate(correct: dict[str, AnyArray], found: dict[str, AnyArray], gallery: int) -> Table:
     rows: list[list[str | float | int]] = [
         [name, round(float(hits.mean()), 3), round(float(found[name].mean()), 3) if name in found else "not searched"]
         for name, hits in correct.items()
     ]
     caption = (
-        f"Test pictures as they are and changed: the share read right, and the share whose nearest picture is the "
-        f"original, among all training pictures and {len(correct[UNCHANGED])} test pictures."
+        f"{len(correct[UNCHANGED])} test pictures as they are and changed: the share read right, and the share whose "
+        f"nearest fingerprint among all {gallery} test pictures is the original's."
     )
     return Table("Robustness", caption, ["pictures", "accuracy", "original found"], rows)

@@ -152,12 +152,17 @@ def _open_known(model: Path, categories: list[str]) -> "KnownPictures":
     """Return the training pictures of a reader."""
     import numpy as np
 
+    from adloom.creatives.fingerprint import Fingerprint
     from adloom.creatives.search_evaluation import KnownPictures
 
     numbers = {name: number for number, name in enumerate(categories)}
     with np.load(model / "known.npz", allow_pickle=False) as arrays:
         category = np.array([numbers[name] for name in arrays["category"]], np.int64)
-        return KnownPictures(category, arrays["embedding"])
+        embedding = arrays["embedding"]
+    if not (path := model / "fingerprint.npz").exists():  # of an older version
+        return KnownPictures(category, embedding)
+    with np.load(path, allow_pickle=False) as arrays:
+        return KnownPictures(category, embedding, Fingerprint(arrays["mean"], arrays["projection"]))
 
 
 def measure_copywriter(subject: Subject) -> Evaluation:

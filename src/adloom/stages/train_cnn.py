@@ -2,7 +2,7 @@
 Train the picture reader, a ConvNet that classifies and embeds the pictures of data/dataset/creatives.
 
 The artifact models/cnn holds reader.onnx, known.npz (ids, categories and embeddings of the training pictures),
-history.json and card.json.
+fingerprint.npz (a projection that finds near-duplicates), history.json and card.json.
 
 Example: adloom train-cnn
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adloom.training.loop import History, TrainingSession
 
 STAGE = "train_cnn"
+FINGERPRINTED = 4000  # training pictures at most, to which the fingerprint is fitted
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def _train(
     channels, height, width = table.shape
     _export(best.net, (channels, height, width), session.draft.path / "reader.onnx")
     _write_references(table, train, categories, params, session.draft.path)
+    _write_fingerprint(train, params, session.draft.path)
     session.draft.rows.update(train=len(train), validation=len(validation))
     image = {"height": height, "width": width, "channels": channels}
     card = {"model": "cnn", **asdict(space), "image": image, "backbone": best.backbone}
@@ -123,3 +125,15 @@ def _write_references(
         category=np.array(categories)[train.category],
         embedding=np.concatenate(embeddings),
     )
+
+
+def _write_fingerprint(train: "StoredCreatives", params: TrainCnn, folder: Path) -> None:
+    """Fit the fingerprint to some of the training pictures."""
+    import numpy as np
+
+    from adloom.creatives.fingerprint import fit_fingerprint
+    from adloom.storage import npz
+
+    rows = np.linspace(0, len(train) - 1, min(len(train), FINGERPRINTED)).astype(np.int64)
+    fitted = fit_fingerprint(train.pixels[rows], params.seed)
+    npz.save(folder / "fingerprint.npz", mean=fitted.mean, projection=fitted.projection)

@@ -49,7 +49,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, table: Path) -> tuple[Path
 
 def test_the_artifact_holds_a_reader_that_has_learned(trained: tuple[Path, MemoryRun], table: Path) -> None:
     folder, _ = trained
-    assert set(manifest.verify(folder).files) == {"reader.onnx", "known.npz", "history.json", "card.json"}
+    assert set(manifest.verify(folder).files) == {
+        "reader.onnx", "known.npz", "fingerprint.npz", "history.json", "card.json",
+    }  # fmt: skip
     rows = parquet.read(table, "test")
     reading = Reader(folder, threads=1)(to_floats(decode_pngs(rows["image"].tolist(), 1, 28, 28)))
     predicted = np.array(["squares", "stripes"])[reading.probabilities.argmax(1)]

@@ -72,4 +72,5 @@ def _average(size: int, cells: int, margin: int) -> Float32Array:
     first = (np.arange(cells)[:, None] - margin) * size / cells
     last = (np.arange(cells)[:, None] + 1 + margin) * size / cells
     share = np.clip(np.minimum(last, np.arange(size) + 1) - np.maximum(first, np.arange(size)), 0, 1)
-    return (share / share.sum(1, keepdims=True)).astype(np.float32)
+    averages: Float32Array = (share / share.sum(1, keepdims=True)).astype(np.float32)
+    return averages

@@ -15,7 +15,8 @@ def draw_blots(number: int, channels: int = 1, size: int = 28) -> UInt8Array:
     coarse = np.random.default_rng(0).normal(size=(number, channels, 6, 6))
     rows = np.array([np.interp(np.linspace(0, 5, size), np.arange(6), np.eye(6)[k]) for k in range(6)]).T
     smooth = rows @ coarse @ rows.T
-    return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+    pixels: UInt8Array = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+    return pixels
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from adloom.creatives.stylizer_net import match_colours
 SCALES = (4, 2, 1)  # parts of the edge, with equal steps
 SMALLEST = 48  # pixels of the longest edge: a coarser scale shows nothing
 SHIFTS, MARGIN = 8, 8  # different shifts, each below the margin in pixels
+NARROWEST = 32  # pixels that the network needs
 CONTENT_WEIGHT, SMOOTHNESS = 0.3, 0.02
 LEARNING_RATE, LAST_RATE = 0.04, 0.1  # of Adam; the second is a share of the first
 
@@ -63,7 +64,7 @@ class _Problem:
         self._features, self._weight, self._generator = features, CONTENT_WEIGHT / strength, generator
         self._shifts = torch.randint(0, MARGIN, (SHIFTS, 2), generator=generator).tolist()
         with torch.no_grad():
-            self._grams = compute_grams(features.compute(style))
+            self._grams = compute_grams(features.compute(_shift(style, [0, 0])))
             self._contents = [features.compute(_shift(content, shift))[features.content] for shift in self._shifts]
 
     def loss(self, picture: torch.Tensor) -> torch.Tensor:
@@ -109,6 +110,7 @@ def _resize(picture: torch.Tensor, longest: float) -> torch.Tensor:
 
 
 def _shift(picture: torch.Tensor, shift: list[int]) -> torch.Tensor:
-    """Return the picture with repeated edges, moved down and right."""
-    down, right = shift
-    return functional.pad(picture, (right, MARGIN - right, down, MARGIN - down), mode="replicate")
+    """Return the picture with repeated edges, moved down and right, and wide enough for the network's strides."""
+    (down, right), (height, width) = shift, picture.shape[2:]
+    below, after = max(MARGIN, NARROWEST - height), max(MARGIN, NARROWEST - width)
+    return functional.pad(picture, (right, after - right, down, below - down), mode="replicate")

@@ -17,6 +17,7 @@ def evaluate(
     gan: Input[Model],
     cnn: Input[Model],
     lstm: Input[Model],
+    style: Input[Model],
     audience: Input[Model],
     policy: Input[Model],
     reports: Output[Artifact],
@@ -28,7 +29,7 @@ def evaluate(
     from adloom.kubeflow import component_runtime
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
+    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "style": style, "audience": audience, "policy": policy}
     component_runtime.log_metrics(
         component_runtime.evaluate(project, params, report_params, tables, models, reports), metrics
     )

@@ -17,6 +17,7 @@ def register(
     gan: Input[Model],
     cnn: Input[Model],
     lstm: Input[Model],
+    style: Input[Model],
     audience: Input[Model],
     policy: Input[Model],
     reports: Input[Artifact],
@@ -25,5 +26,5 @@ def register(
     from adloom.kubeflow import component_runtime
 
     tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "audience": audience, "policy": policy}
+    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "style": style, "audience": audience, "policy": policy}
     return dict(component_runtime.register(project, params, sources, tables, models, reports))

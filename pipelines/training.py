@@ -48,6 +48,7 @@ def training(
     train_gan_params: str,
     train_cnn_params: str,
     train_lstm_params: str,
+    train_style_params: str,
     segment_params: str,
     train_policy_params: str,
     evaluate_params: str,

@@ -43,6 +43,7 @@ ARTIFACTS = {  # {path in DVC: (task in the pipeline, name of its output)}
     "models/gan": ("train-gan", "gan"),
     "models/cnn": ("train-cnn", "cnn"),
     "models/lstm": ("train-lstm", "lstm"),
+    "models/style": ("train-style", "style"),
     "models/audience": ("segment", "audience"),
     "models/policy": ("train-policy", "policy"),
     **{f"reports/{name}": ("evaluate", f"reports/{name}") for name in (*MODELS, "report")},

@@ -27,6 +27,7 @@ def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = Fals
             "gan": [],
             "cnn": [],
             "lstm": [rule],
+            "style": [],
             "audience": [],
             "policy": [MetricRule(metric="click_rate", margin=0)],
         }

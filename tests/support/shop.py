@@ -44,6 +44,7 @@ def params() -> dict[str, Any]:
     loaded["train_gan"] |= small | {"width": 8, "latent": 8}
     loaded["train_cnn"] |= small | {"width": 8, "embedding": 8, "backbone": "scratch"}
     loaded["train_lstm"] |= small | {"vocabulary": 300, "hidden": 16, "steps_per_epoch": 30, "learning_rate": 0.02}
+    loaded["train_style"]["enabled"] = False  # it needs pretrained weights
     loaded["segment"] |= {"segments_min": 2, "segments_max": 3, "min_segment_size": 5, "bootstraps": 3}
     loaded["evaluate"] |= {"threads": 1, "bootstraps": 20, "gan_samples": 100, "lstm_samples": 100, "features": None}
     loaded["gate"]["audience"] = [{"metric": "smallest_segment", "at_least": 5}]

@@ -31,6 +31,7 @@ def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
     write_generator(folder / "gan")
     write_reader(folder / "cnn")
     write_copywriter(folder / "lstm")
+    write_stylizer(folder / "style")
     write_audience(folder / "audience", key)
     write_policy(folder / "policy", manifest.digest(folder / "audience"))
     return folder
@@ -112,6 +113,37 @@ def write_copywriter(target: Path) -> None:
         write_card(draft.path, None, tokens.categories)
 
 
+def write_stylizer(target: Path) -> None:
+    """Write a stylizer that moves pixels towards the style's mean colour, and a gradient that brightens."""
+    nodes = [
+        ("ReduceMean", ["style", "space"], "mean"),
+        ("Sub", ["mean", "content"], "distance"),
+        ("Reshape", ["strength", "column"], "share"),
+        ("Mul", ["share", "distance"], "way"),
+        ("Add", ["content", "way"], "picture"),
+    ]
+    weights = {"space": np.array([2, 3]), "column": np.array([-1, 1, 1, 1])}
+    shape: list[str | int] = ["batch", 3, "height", "width"]
+    styles: list[str | int] = ["batch", 3, "rows", "columns"]
+    brighten = [
+        ("ReduceSum", ["weights"], "one"),
+        ("Mul", ["picture", "zero"], "no"),
+        ("Add", ["no", "one"], "gradient"),
+    ]
+    with manifest.draft(target, "train_style", PARAMS, {}) as draft:
+        _onnx(
+            draft.path / "stylizer.onnx", nodes, weights,
+            [("content", FLOAT, shape), ("style", FLOAT, styles), ("strength", FLOAT, ["batch"])],
+            [("picture", FLOAT, shape)],
+        )  # fmt: skip
+        _onnx(
+            draft.path / "dream.onnx", brighten, {"zero": np.zeros(1, np.float32)},
+            [("picture", FLOAT, [1, 3, "height", "width"]), ("weights", FLOAT, [11])],
+            [("gradient", FLOAT, [1, 3, "height", "width"])],
+        )  # fmt: skip
+        write_card(draft.path, None, [])
+
+
 def write_audience(target: Path, key: bytes = PUBLISHED_KEY, users: Sequence[str] = USERS) -> None:
     """Write two segments, recent buyers and others; the first half of the users are recent buyers."""
     names = ("segment-1", "segment-2")
@@ -172,4 +204,4 @@ def _onnx(
         [helper.make_tensor_value_info(*value) for value in outputs],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)

@@ -147,7 +147,7 @@ def test_a_registry_that_is_down_is_one_line(nowhere: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "audience", "policy"])
+@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "style", "audience", "policy"])
 def test_an_artifact_comes_back_as_it_was_and_only_once(
     model: str, folder: Path, registry: MlflowRegistry, tmp_path: Path
 ) -> None:
@@ -165,7 +165,7 @@ def test_an_artifact_comes_back_as_it_was_and_only_once(
     assert {path.name for path in fetched.iterdir()} == {path.name for path in artifact.iterdir()}
 
 
-@pytest.mark.parametrize("model", ["gan", "cnn", "lstm"])
+@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "style"])
 def test_any_mlflow_tool_can_load_a_version(model: str, folder: Path, registry: MlflowRegistry, uri: str) -> None:
     registry.register(model, folder / "models" / model, {})
     import mlflow

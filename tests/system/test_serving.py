@@ -74,11 +74,12 @@ def address(process: "subprocess.Popen[str]") -> str:
 
 def test_one_question_each(url: str) -> None:
     answers = ask_all(url)
-    assert list(answers) == ["gan", "cnn", "lstm", "audience", "policy"]
+    assert list(answers) == ["gan", "cnn", "lstm", "style", "audience", "policy"]
     assert answers["policy"].startswith("chose creative-")
     assert answers["gan"].startswith("drew 4 pictures of 'Bag'")
     assert answers["cnn"].startswith("read a drawn 'Bag' as 'Bag'")
     assert answers["lstm"].startswith("wrote ")
+    assert answers["style"].startswith("painted a grey square")
     assert answers["audience"] == "a buyer of 8 orders, the last 10 days ago, is in segment-1"
 
 

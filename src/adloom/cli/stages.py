@@ -21,6 +21,7 @@ STAGES = {
     "train-gan": "Train the picture generator.",
     "train-cnn": "Train the picture classifier.",
     "train-lstm": "Train the copywriting model.",
+    "train-style": "Train the stylizer.",
     "segment": "Find audience segments.",
     "train-policy": "Train the policy that decides which creative to show.",
     "evaluate": "Evaluate one model on its test rows.",

@@ -71,6 +71,17 @@ _ROWS = (
         example_request="adloom.serving.client:request_lines",
     ),
     ModelSpec(
+        name="style",
+        title="Stylizer",
+        summary="Paints pictures with the colours and strokes of others, in one pass, and dreams into them.",
+        table="creatives",
+        stage="train_style",
+        evaluator="adloom.stages.measure:measure_stylizer",
+        opener="adloom.serving.models.loader:open_stylizer",
+        app="creatives",
+        example_request="adloom.serving.client:request_stylized_picture",
+    ),
+    ModelSpec(
         name="audience",
         title="Audience segments",
         summary="Groups customers by how recently, how often and how much they buy.",

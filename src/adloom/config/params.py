@@ -185,6 +185,16 @@ class TrainLstm(Training):
     )
 
 
+class TrainStyle(Training):
+    """The stylizer."""
+
+    pretrained: Pretrained = PRETRAINED
+    width: int = Field(24, gt=0, description="Channels of the finest feature maps.")
+    edge: int = Field(96, ge=32, multiple_of=8, description="Edge length of the training pictures.")
+    drawn: int = Field(96, ge=4, description="Textures and scenes that are drawn from the seed to train on.")
+    content_weight: float = Field(0.3, ge=0, strict=False, description="Weight of the content against the style.")
+
+
 class Segment(ConfigModel):
     """Audience segments."""
 
@@ -278,6 +288,7 @@ class Params(ConfigModel):
     train_gan: TrainGan
     train_cnn: TrainCnn
     train_lstm: TrainLstm
+    train_style: TrainStyle
     segment: Segment
     train_policy: TrainPolicy
     evaluate: Evaluate

@@ -8,14 +8,14 @@ from adloom.creatives.efficientnet import Block, Convolution, EfficientNetLite0
 
 
 class DreamGradient(nn.Module):
-    """Maps a picture and a weight per block to the gradient of half the weighted squares of the blocks' outputs."""
+    """Maps a picture and a weight per block to the direction in which the blocks' weighted squares grow."""
 
     def __init__(self, net: EfficientNetLite0, blocks: int) -> None:
         super().__init__()
         self.stem, self.blocks = net.stem, nn.ModuleList(list(net.blocks)[:blocks])
 
     def forward(self, picture: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Return the gradient by the picture (1, 3, height, width), edges being multiples of the strides."""
+        """Return the gradient by the picture (1, 3, height, width), scaled to at most 1; edges are multiples of 32."""
         before_stem = self.stem(picture)
         inputs = [functional.relu6(before_stem)]
         for block in self.blocks:
@@ -24,7 +24,8 @@ class DreamGradient(nn.Module):
         for number in reversed(range(len(self.blocks))):
             gradient = gradient + weights[number] * inputs[number + 1]
             gradient = _block_backward(self.blocks[number], inputs[number], gradient)  # type: ignore[arg-type]
-        return _convolution_backward(self.stem, _relu6_backward(before_stem, gradient))
+        slope = _convolution_backward(self.stem, _relu6_backward(before_stem, gradient))
+        return slope / slope.abs().max().clamp_min(1e-12)
 
 
 def _block_backward(block: Block, x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

@@ -13,10 +13,11 @@ GAP = 2  # white pixels between pictures
 READABLE = 20  # categories up to which a matrix has numbers in its cells
 
 
-def draw_rows(rows: Sequence[tuple[str, UInt8Array]]) -> bytes:
-    """Draw one row of pictures per (label, pictures)."""
+def draw_rows(rows: Sequence[tuple[str, UInt8Array]], scale: float = 1) -> bytes:
+    """Draw one row of pictures per (label, pictures), `scale` times as large as usual."""
     longest = max(len(pictures) for _, pictures in rows)
-    figure, grid = figures.create_panels(len(rows), 1, 1.6 + INCH * longest, INCH * len(rows) + 0.1)
+    inch = scale * INCH
+    figure, grid = figures.create_panels(len(rows), 1, 1.6 + inch * longest, inch * len(rows) + 0.1)
     for [ax], (label, pictures) in zip(grid, rows, strict=True):
         figures.hide_axes(ax)
         edge = pictures.shape[3] + GAP

@@ -54,6 +54,15 @@ def to_pixels(pictures: Float32Array) -> UInt8Array:
     return pixels
 
 
+def enlarge(pixels: UInt8Array, edge: int) -> UInt8Array:
+    """Return pixels as RGB squares of `edge`, smoothly resized."""
+    squares = [
+        Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).convert("RGB").resize((edge, edge))
+        for picture in pixels.transpose(0, 2, 3, 1)
+    ]
+    return np.stack([np.asarray(square).transpose(2, 0, 1) for square in squares])
+
+
 def draw_sheet(pixels: UInt8Array, columns: int, labels: Sequence[str] = (), gap: int = 2, scale: int = 2) -> bytes:
     """
     Lay pictures out on white, `columns` a row, with a label before each row, and return the PNG.

@@ -13,7 +13,7 @@ from adloom.creatives.efficientnet import EfficientNetLite0
 
 BLOCKS = {0: 16, 2: 24, 4: 40}  # of EfficientNet: channels; each halves the edge
 STRIDE = 8  # the edges of a content are multiples of this
-EPSILON = 1e-5
+EPSILON = 1e-3  # so that noise in a flat channel stays small
 OPPONENTS = (  # orthonormal: brightness, red-green, yellow-blue
     (0.57735, 0.57735, 0.57735),
     (0.70711, -0.70711, 0.0),
@@ -26,7 +26,7 @@ class Stylizer(nn.Module):
 
     def __init__(self, encoder: EfficientNetLite0, width: int) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder = _Encoder(encoder)
         fine, middle, coarse = BLOCKS.values()
         self.describe = nn.Sequential(nn.Linear(2 * (fine + middle + coarse), 2 * width), nn.ReLU())
         self.coarse = _Modulated(coarse, 2 * width, 2 * width)
@@ -40,11 +40,11 @@ class Stylizer(nn.Module):
     def forward(self, content: torch.Tensor, style: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
         """Return pictures of the content's size; strength 0 is the content, 1 the whole style."""
         recoloured = match_colours(content, style)
-        theirs = self._encode(style)
+        theirs = self.encoder(style)
         statistics = [_statistics(layer) for layer in theirs]
         fine, middle, coarse = (
             _normalise(layer) * scale + mean
-            for layer, (mean, scale) in zip(self._encode(content), statistics, strict=True)
+            for layer, (mean, scale) in zip(self.encoder(content), statistics, strict=True)
         )
         code = self.describe(torch.cat([part.flatten(1) for pair in statistics for part in pair], 1))
         x = self.coarse(coarse, code)
@@ -55,9 +55,19 @@ class Stylizer(nn.Module):
         blended: torch.Tensor = content + strength[:, None, None, None] * (stylised - content)
         return blended
 
-    def _encode(self, picture: torch.Tensor) -> list[torch.Tensor]:
-        outputs = self.encoder.list_outputs(picture, max(BLOCKS))
-        return [outputs[block] for block in BLOCKS]
+
+class _Encoder(nn.Module):
+    """The first blocks of the pretrained network, frozen."""
+
+    def __init__(self, net: EfficientNetLite0) -> None:
+        super().__init__()
+        self.stem, self.blocks = net.stem, nn.ModuleList(list(net.blocks)[: max(BLOCKS) + 1])
+
+    def forward(self, picture: torch.Tensor) -> list[torch.Tensor]:
+        outputs = [functional.relu6(self.stem(picture))]
+        for block in self.blocks:
+            outputs.append(block(outputs[-1]))
+        return [outputs[1 + block] for block in BLOCKS]
 
 
 class _Modulated(nn.Module):
@@ -76,11 +86,34 @@ class _Modulated(nn.Module):
 
 
 def match_colours(content: torch.Tensor, style: torch.Tensor) -> torch.Tensor:
-    """Return the content with the style's mean and spread of brightness and opponent colours (Reinhard et al. 2001)."""
+    """
+    Return the content with the style's mean and covariance of colours (Reinhard et al. 2001).
+
+    A grey content gets the colour that goes with each brightness in the style.
+    """
     matrix = content.new_tensor(OPPONENTS)
     ours, theirs = (torch.einsum("ij,bjhw->bihw", matrix, picture) for picture in (content, style))
-    mean, scale = _statistics(theirs)
-    return torch.einsum("ij,bihw->bjhw", matrix, _normalise(ours) * scale + mean).clamp(-1, 1)
+    parts, factors = _decorrelate(ours)[0], _decorrelate(theirs)[1]
+    channels = [
+        sum(factor * part for factor, part in zip(row, parts, strict=False)) + theirs[:, i : i + 1].mean((2, 3), True)
+        for i, row in enumerate(factors)
+    ]
+    return torch.einsum("ij,bihw->bjhw", matrix, torch.cat(channels, 1)).clamp(-1, 1)
+
+
+def _decorrelate(x: torch.Tensor) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+    """Return uncorrelated parts of spread 1, and the factors of the parts in each channel (a Cholesky factor)."""
+    parts: list[torch.Tensor] = []
+    factors: list[list[torch.Tensor]] = []
+    for i in range(x.shape[1]):
+        rest = x[:, i : i + 1] - x[:, i : i + 1].mean((2, 3), keepdim=True)
+        row = [(rest * part).mean((2, 3), keepdim=True) for part in parts]
+        for factor, part in zip(row, parts, strict=True):
+            rest = rest - factor * part
+        spread = _statistics(rest)[1]
+        parts.append(rest / spread)
+        factors.append([*row, spread])
+    return parts, factors
 
 
 def _statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -138,6 +138,20 @@ TERMS = {
         "Copied lines of the n-gram model, for comparison: short lines often repeat by chance.",
         "neither",
     ),
+    "style_ratio": Term(
+        "Style against nothing",
+        "Style loss (Gram matrices of pretrained features) of stylised test pictures in parts of the untouched ones'.",
+        "lower",
+    ),
+    "content_change": Term(
+        "Change of content", "Relative squared change of the content's pretrained features by stylising.", "lower"
+    ),
+    "optimised_style_ratio": Term(
+        "Style, optimised", "The style ratio of a few pictures whose pixels are optimised, for comparison.", "neither"
+    ),
+    "optimised_content_change": Term(
+        "Content, optimised", "The change of content of the same optimised pictures.", "neither"
+    ),
     "silhouette": Term(
         "Silhouette", "How much closer customers are to their own segment than to the next one; from -1 to 1.", "higher"
     ),

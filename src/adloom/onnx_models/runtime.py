@@ -77,6 +77,31 @@ class Reader:
         return self._session.run(["attributes"], {"picture": picture})[0]  # type: ignore[no-any-return]
 
 
+class Stylizer:
+    """The stylizer, stylizer.onnx."""
+
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = open_session(folder / "stylizer.onnx", threads, seconds)
+
+    def __call__(self, content: Float32Array, style: Float32Array, strength: Float32Array) -> Float32Array:
+        """Paint contents (batch, 3, height, width) in [-1, 1] in the styles; edges are multiples of 8, at least 16."""
+        inputs = {"content": content, "style": style, "strength": strength}
+        return self._session.run(None, inputs)[0]  # type: ignore[no-any-return]
+
+
+class DreamGradient:
+    """The gradient of DeepDream, dream.onnx."""
+
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = open_session(folder / "dream.onnx", threads, seconds)
+        self.layers: int = self._session.get_inputs()[1].shape[0]
+
+    def __call__(self, picture: Float32Array, layer: int) -> Float32Array:
+        """Return the gradient of a layer's activation by a picture (1, 3, height, width); edges are multiples of 32."""
+        weights = np.eye(self.layers, dtype=np.float32)[layer]
+        return self._session.run(None, {"picture": picture, "weights": weights})[0]  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True)
 class LstmState:
     """The LSTM state of the copywriter: (layers, batch, hidden) each."""

@@ -16,7 +16,7 @@ from adloom.config.models import MODELS
 from adloom.connection_errors import describe_error
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
-from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
+from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, STYLIZE, WRITE
 
 TIMEOUT = 30  # seconds for an answer
 STOP_TIMEOUT = 10  # seconds until the process is killed
@@ -87,6 +87,12 @@ def request_category(url: str, categories: list[str]) -> str:
 
 def _request_pngs(url: str, category: str, n: int) -> list[str]:
     return ask(url + GENERATE, {"category": category, "n": n, "seed": 1})["pictures"]  # type: ignore[no-any-return]
+
+
+def request_stylized_picture(url: str, categories: list[str]) -> str:
+    """Paint a grey square in its own style."""
+    picture = ask(url + STYLIZE, {"content": GREY_PIXEL, "style": GREY_PIXEL, "size": 64})["picture"]
+    return f"painted a grey square in its own style, {len(base64.b64decode(picture))} bytes of PNG"
 
 
 def request_lines(url: str, categories: list[str]) -> str:

@@ -178,6 +178,19 @@ def measure_copywriter(subject: Subject) -> Evaluation:
     return evaluation.evaluate(write, words, rows, read_card(model)["categories"], params, _history(model))
 
 
+def measure_stylizer(subject: Subject) -> Evaluation:
+    """Measure the stylizer."""
+    from adloom.creatives import style_evaluation
+    from adloom.creatives.style_judge_net import StyleJudge
+    from adloom.onnx_models.runtime import DreamGradient, Stylizer
+    from adloom.stages.creative_rows import open_creatives
+
+    model, params = subject.model, subject.params
+    stylize, gradient = Stylizer(model, params.threads), DreamGradient(model, params.threads)
+    judge, creatives = StyleJudge(model, params.threads), open_creatives(subject.table)
+    return style_evaluation.evaluate(stylize, gradient, judge, creatives, params, _history(model))
+
+
 def measure_audience(subject: Subject) -> Evaluation:
     """Measure the audience segments."""
     from adloom.audience import evaluation

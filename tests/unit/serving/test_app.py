@@ -30,7 +30,14 @@ DEPENDENCIES = decide_app.ServiceDependencies(PseudonymKeys(None))
 
 def test_models(client: TestClient, models: Models) -> None:
     listed = client.get("/v1/models").json()
-    assert [model["model"]["name"] for model in listed["models"]] == ["gan", "cnn", "lstm", "audience", "policy"]
+    assert [model["model"]["name"] for model in listed["models"]] == [
+        "gan",
+        "cnn",
+        "lstm",
+        "style",
+        "audience",
+        "policy",
+    ]
     assert listed["models"][0]["categories"] == CATEGORIES
     assert listed["models"][0]["since"].endswith("+00:00")
     assert listed["absent"] == {}

@@ -39,6 +39,7 @@ def params(margin: float = 0.0, smallest: int = 1, *, approve: bool = False) -> 
             "gan": [],
             "cnn": [],
             "lstm": [],
+            "style": [],
             "audience": rules,
             "policy": [MetricRule(metric="click_rate", margin=margin)],
         }

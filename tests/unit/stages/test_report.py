@@ -18,7 +18,14 @@ from adloom.stages.report import Inputs, Outputs, run
 from adloom.storage import manifest
 
 GATE = Gate.model_validate(
-    {"gan": [], "cnn": [MetricRule(metric="accuracy", at_least=0.91)], "lstm": [], "audience": [], "policy": []}
+    {
+        "gan": [],
+        "cnn": [MetricRule(metric="accuracy", at_least=0.91)],
+        "lstm": [],
+        "style": [],
+        "audience": [],
+        "policy": [],
+    }
 )
 SUMMARY = {
     "rows": {"read": 10, "kept": 10, "test": 1, "train": 9, "quarantined": 0, "dropped": 0},

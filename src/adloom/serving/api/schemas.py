@@ -28,6 +28,8 @@ REFRESH = "/v1/models/refresh"
 GENERATE = "/v1/creatives/generate"
 READ = "/v1/creatives/read"
 WRITE = "/v1/copy/generate"
+STYLIZE = "/v1/creatives/stylize"
+DREAM = "/v1/creatives/dream"
 
 MAX_ITEMS = 64  # pictures or lines that one request generates
 MAX_MIX = 8  # categories of a mix
@@ -35,6 +37,7 @@ MAX_ATTRIBUTES = 8  # of a request
 MAX_PICTURES = 16  # pictures that one request reads
 MAX_PICTURE_BYTES = 4 * 2**20  # each, decoded from base64
 MAX_PICTURE_PIXELS = 16_777_216  # each, by its header
+MAX_PAINTED = 512  # pixels of the longest edge of a stylised or dreamt picture
 MAX_USERS = 1000  # users or rows in one segment request
 KIB, MIB = 2**10, 2**20
 
@@ -122,6 +125,36 @@ class ReadRequest(Body):
         min_length=1, max_length=MAX_PICTURES, description="PNG or JPEG files, base64; resized to the model's input."
     )
     nearest: int = Field(3, ge=0, le=20, description="How many known creatives to name for each.")
+
+
+class StylizeRequest(Body):
+    """A picture, and another in which style to paint it."""
+
+    content: str = Field(description="PNG or JPEG file, base64.")
+    style: str = Field(description="PNG or JPEG file, base64.")
+    strength: float = Field(1.0, ge=0, le=1, description="0 keeps the content, 1 takes the whole style.")
+    size: int = Field(256, ge=32, le=MAX_PAINTED, description="Longest edge of the result in pixels.")
+
+
+class DreamRequest(Body):
+    """A picture to dream into."""
+
+    picture: str = Field(description="PNG or JPEG file, base64.")
+    layer: int = Field(
+        7, ge=0, le=10, description="Block of the network: 0 to 3 see lines, 4 to 7 patterns, later ones shapes."
+    )
+    octaves: int = Field(3, ge=1, le=6, description="Sizes to dream in, each 1.4 times the last.")
+    steps: int = Field(8, ge=1, le=20, description="Steps per octave.")
+    size: int = Field(256, ge=32, le=MAX_PAINTED, description="Longest edge of the result in pixels.")
+    seed: Seed = Field(7, description="Equal seeds give equal pictures.")
+
+
+class PaintedPicture(Body):
+    """A painted picture, with model and AI origin in the metadata of the PNG."""
+
+    model: ModelOrigin
+    source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
+    picture: str = Field(description="PNG file, base64.")
 
 
 class Neighbour(Body):
@@ -262,6 +295,8 @@ ENDPOINTS: Mapping[str, Endpoint] = {
         Endpoint(
             READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, nearest known creatives.", 16 * MIB
         ),
+        Endpoint(STYLIZE, StylizeRequest, PaintedPicture, "Paint a picture in the style of another.", 12 * MIB),
+        Endpoint(DREAM, DreamRequest, PaintedPicture, "Paint into a picture what a layer sees in it.", 6 * MIB),
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB),
         Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, "admin"),
     )

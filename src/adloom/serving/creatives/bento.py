@@ -22,14 +22,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adloom.errors import UnavailableError
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import GENERATE, READ, WRITE, Body
+from adloom.serving.api.schemas import DREAM, GENERATE, READ, STYLIZE, WRITE, Body
 from adloom.serving.app import Service, create_routes, json_response, problem_response
-from adloom.serving.creatives import generate
+from adloom.serving.creatives import generate, paint
 from adloom.serving.creatives.picture_batcher import PictureBatcher
 from adloom.serving.models.loader import Models
 
 Answer = Callable[[Any, Models], Body]
-ANSWERS: Mapping[str, Answer] = {GENERATE: generate.generate, WRITE: generate.write}
+ANSWERS: Mapping[str, Answer] = {
+    GENERATE: generate.generate,
+    WRITE: generate.write,
+    STYLIZE: paint.stylize,
+    DREAM: paint.dream,
+}
 INDEX = Path(__file__).with_name("index.html").read_text(encoding="utf-8")  # BentoML's loads Google's tag manager
 OWN_HOST = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"}
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both

@@ -59,14 +59,15 @@ def _decode_picture(text: str, number: int, cnn: LoadedModel[PictureReader]) -> 
     """Return a picture's pixels, or its error."""
     try:
         channels, height, _ = cnn.card.shape
-        return pictures.decode(_bytes(text), PictureFormat(height, channels), MAX_PICTURE_PIXELS)
+        return pictures.decode(decode_base64(text), PictureFormat(height, channels), MAX_PICTURE_PIXELS)
     except PictureError as error:
         reason = str(error).replace("prepare.max_pixels", str(MAX_PICTURE_PIXELS))
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"pictures.{number}")
         return {"error": problem.body().model_dump()}
 
 
-def _bytes(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
+    """Return the bytes of a PNG or JPEG. Raises PictureError."""
     try:
         image = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

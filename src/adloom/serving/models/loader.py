@@ -21,7 +21,7 @@ from adloom.copywriting import tokenizer
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.creatives.conditions import ConditionSpace
 from adloom.errors import AdloomError, ArtifactError
-from adloom.onnx_models.runtime import Copywriter, Generator, Reader
+from adloom.onnx_models.runtime import Copywriter, DreamGradient, Generator, Reader, Stylizer
 from adloom.policy.scorer import Policy, Scorer, draw_slate
 from adloom.sequences.decoding import SequenceModel
 from adloom.sequences.mixture import load_mixture
@@ -93,6 +93,14 @@ class Writer:
     write: SequenceModel[Any]
     tokenizer: Tokenizer
     known: UInt64Array  # (fingerprints,)
+
+
+@dataclass(frozen=True)
+class StyleModel:
+    """The stylizer, and the gradient of DeepDream."""
+
+    stylize: Stylizer
+    dream: DreamGradient
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,11 @@ class Models:
     def lstm(self) -> LoadedModel[Writer]:
         """The copywriter."""
         return self._get("lstm")
+
+    @property
+    def style(self) -> LoadedModel[StyleModel]:
+        """The stylizer."""
+        return self._get("style")
 
     @property
     def audience(self) -> LoadedModel[Audience]:
@@ -302,6 +315,16 @@ def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:
     _check_output(folder, "logits", logits, (1, 1, tokens.size))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
         return Writer(writer, tokens, arrays["fingerprints"])
+
+
+def open_stylizer(folder: Path, card: ModelCard, threads: int) -> StyleModel:
+    """Open the stylizer, paint one picture and dream into it."""
+    model = StyleModel(Stylizer(folder, threads, INFERENCE_TIMEOUT), DreamGradient(folder, threads, INFERENCE_TIMEOUT))
+    grey = np.zeros((1, 3, 32, 32), np.float32)
+    painted = model.stylize(grey, grey, np.ones(1, np.float32))
+    _check_output(folder, "pictures", painted, grey.shape)
+    _check_output(folder, "gradients", model.dream(painted, model.dream.layers - 1), grey.shape)
+    return model
 
 
 def open_audience(folder: Path, card: ModelCard, threads: int) -> Audience:

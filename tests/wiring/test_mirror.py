@@ -18,6 +18,7 @@ ELSEWHERE = {
     "cli/main.py": "wiring/test_commands.py",
     "cli/stages.py": "wiring/test_commands.py",
     "creatives/figures.py": "unit/creatives/test_gan_evaluation.py",
+    "serving/models/stylizer.py": "unit/serving/models/test_loader.py",
     "doctor/mlflow_probe.py": "system/test_doctor_mlflow.py",
     "doctor/s3_probe.py": "system/test_doctor_s3.py",
     "kubeflow/client/memory.py": "unit/kubeflow/client/test_base.py",

@@ -195,7 +195,7 @@ def test_only_tasks_without_external_state_are_cached(name: str) -> None:
 def test_tasks_that_need_the_network_are_retried(name: str) -> None:
     for task_name, task in list_tasks(compiled_pipelines.load_pipeline(name, FOLDER)).items():
         retries = task.get("retryPolicy", {})
-        networked = stage_name(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm"}
+        networked = stage_name(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm", "train_style"}
         assert bool(retries) == networked
         assert not networked or (retries["maxRetryCount"], retries["backoffDuration"]) == (3, "30s")
 

@@ -77,7 +77,7 @@ _ROWS = (
         table="creatives",
         stage="train_style",
         evaluator="adloom.stages.measure:measure_stylizer",
-        opener="adloom.serving.models.loader:open_stylizer",
+        opener="adloom.serving.models.stylizer:open_stylizer",
         app="creatives",
         example_request="adloom.serving.client:request_stylized_picture",
     ),

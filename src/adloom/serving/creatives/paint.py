@@ -17,7 +17,8 @@ from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_PICTURE_PIXELS, DreamRequest, PaintedPicture, StylizeRequest
 from adloom.serving.creatives import content_credentials
 from adloom.serving.creatives.classify import decode_base64
-from adloom.serving.models.loader import LoadedModel, Models, StyleModel
+from adloom.serving.models.loader import LoadedModel, Models
+from adloom.serving.models.stylizer import StyleModel
 
 MULTIPLE, NARROWEST = 8, 16  # pixels: edges that the stylizer takes
 MAX_WORK = 8_000_000  # pixels times steps of one dream: about 10 s on one slow core

@@ -11,7 +11,6 @@ from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from pydantic import BaseModel
 
 from adloom.arrays import Float32Array, StrArray, UInt64Array
 from adloom.audience.segment_index import SegmentIndex
@@ -19,54 +18,25 @@ from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.config.models import MODELS
 from adloom.copywriting import tokenizer
 from adloom.copywriting.tokenizer import Tokenizer
-from adloom.creatives.conditions import ConditionSpace
 from adloom.errors import AdloomError, ArtifactError
-from adloom.onnx_models.runtime import Copywriter, DreamGradient, Generator, Reader, Stylizer
+from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw_slate
 from adloom.sequences.decoding import SequenceModel
 from adloom.sequences.mixture import load_mixture
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import Problem, unavailable
 from adloom.serving.api.schemas import ServedModel
+from adloom.serving.models.card import INFERENCE_TIMEOUT, ModelCard, check_output
 from adloom.serving.models.sources import ModelArtifact, SourceName, Sources, UnavailableModel
+from adloom.serving.models.stylizer import StyleModel
 from adloom.storage import manifest
 
 PIXEL_TOLERANCE = 1e-5  # a float32 tanh may exceed 1 in its last bits
-INFERENCE_TIMEOUT = 10.0  # seconds for one inference
 SUM_TOLERANCE = 1e-12  # of the sum of a policy's probabilities
 
 M = TypeVar("M")
 
 logger = logging.getLogger(__name__)
-
-
-class ImageSize(BaseModel):
-    """Size of a model's pictures."""
-
-    height: int
-    width: int
-    channels: int
-
-
-class ModelCard(BaseModel):
-    """The fields of card.json that serving reads."""
-
-    categories: list[str] = []
-    attributes: dict[str, list[str]] = {}
-    image: ImageSize | None = None
-    audience: str | None = None  # digest of the audience that a policy was trained with
-
-    @property
-    def conditions(self) -> ConditionSpace:
-        """The columns of a condition."""
-        return ConditionSpace(self.categories, self.attributes)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width). Raises ArtifactError without an image size."""
-        if self.image is None:
-            raise ArtifactError("card.json: no image size; train the model again")
-        return self.image.channels, self.image.height, self.image.width
 
 
 @dataclass(frozen=True)
@@ -93,14 +63,6 @@ class Writer:
     write: SequenceModel[Any]
     tokenizer: Tokenizer
     known: UInt64Array  # (fingerprints,)
-
-
-@dataclass(frozen=True)
-class StyleModel:
-    """The stylizer, and the gradient of DeepDream."""
-
-    stylize: Stylizer
-    dream: DreamGradient
 
 
 @dataclass(frozen=True)
@@ -289,7 +251,7 @@ def open_generator(folder: Path, card: ModelCard, threads: int) -> Generator:
         raise ArtifactError(f"{folder}: a condition has {generator.columns} columns, {names}; train it again")
     each_category = card.conditions.encode(np.arange(len(card.categories)))
     pictures = generator(np.zeros((len(each_category), generator.latent), np.float32), each_category)
-    _check_output(folder, "pictures", pictures, (len(each_category), *shape))
+    check_output(folder, "pictures", pictures, (len(each_category), *shape))
     if np.abs(pictures).max() > 1 + PIXEL_TOLERANCE:
         raise ArtifactError(f"{folder}: it draws pixels outside [-1, 1]; train it again")
     return generator
@@ -299,11 +261,11 @@ def open_reader(folder: Path, card: ModelCard, threads: int) -> PictureReader:
     """Open the picture reader and read one picture."""
     reader = Reader(folder, threads, INFERENCE_TIMEOUT)
     reading = reader(np.zeros((1, *card.shape), np.float32))
-    _check_output(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
+    check_output(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
         embedding = arrays["embedding"].astype(np.float32)  # stored in half precision
         known = ReferenceEmbeddings(arrays["creative_id"], arrays["category"], embedding)
-    _check_output(folder, "known embeddings", known.embedding, (len(known.creative_id), reading.embedding.shape[1]))
+    check_output(folder, "known embeddings", known.embedding, (len(known.creative_id), reading.embedding.shape[1]))
     return PictureReader(reader, known)
 
 
@@ -312,19 +274,9 @@ def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:
     tokens = tokenizer.from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
     writer = load_mixture(Copywriter(folder, threads, INFERENCE_TIMEOUT), folder / "ngrams.npz")
     logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
-    _check_output(folder, "logits", logits, (1, 1, tokens.size))
+    check_output(folder, "logits", logits, (1, 1, tokens.size))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
         return Writer(writer, tokens, arrays["fingerprints"])
-
-
-def open_stylizer(folder: Path, card: ModelCard, threads: int) -> StyleModel:
-    """Open the stylizer, paint one picture and dream into it."""
-    model = StyleModel(Stylizer(folder, threads, INFERENCE_TIMEOUT), DreamGradient(folder, threads, INFERENCE_TIMEOUT))
-    grey = np.zeros((1, 3, 32, 32), np.float32)
-    painted = model.stylize(grey, grey, np.ones(1, np.float32))
-    _check_output(folder, "pictures", painted, grey.shape)
-    _check_output(folder, "gradients", model.dream(painted, model.dream.layers - 1), grey.shape)
-    return model
 
 
 def open_audience(folder: Path, card: ModelCard, threads: int) -> Audience:
@@ -353,11 +305,3 @@ def open_policy(folder: Path, card: ModelCard, threads: int) -> Scorer:
         if abs(sum(probabilities) - 1) > SUM_TOLERANCE or min(slate.propensities) <= 0:
             raise ArtifactError(f"{folder}: its probabilities are {probabilities}; train it again")
     return policy.scorer
-
-
-def _check_output(folder: Path, what: str, output: Float32Array, shape: tuple[int, ...]) -> None:
-    """Raise ArtifactError unless an output is finite and has the shape of the card."""
-    if output.shape != shape:
-        raise ArtifactError(f"{folder}: {what} are {output.shape}, card.json promises {shape}; train it again")
-    if not np.isfinite(output).all():
-        raise ArtifactError(f"{folder}: {what} are not finite; train it again")

@@ -36,6 +36,7 @@ from adloom.registry import mlmodel, promotion  # noqa: E402
 from adloom.registry.memory import MemoryRegistry  # noqa: E402
 from adloom.serving.models import loader  # noqa: E402
 from adloom.serving.models.bundle_cache import BundleCache  # noqa: E402
+from adloom.serving.models.card import ModelCard  # noqa: E402
 from adloom.serving.models.sources import find_champions  # noqa: E402
 from adloom.serving.server import APPS  # noqa: E402
 from adloom.stages import report, runner  # noqa: E402
@@ -74,7 +75,7 @@ def measure(subject: Subject) -> Evaluation:
     return Evaluation({"accuracy": accuracy}, {"accuracy": Sample((hit,), np.average, "share")}, [])
 
 
-def open_toy(folder: Path, card: loader.ModelCard, threads: int) -> str:
+def open_toy(folder: Path, card: ModelCard, threads: int) -> str:
     return card.categories[0]
 
 

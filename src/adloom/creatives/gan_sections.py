@@ -15,15 +15,18 @@ from adloom.evaluation import figures as style
 from adloom.evaluation.metric import Figure, History, Lines, Metric, Section, Table
 
 SHOWN = 10  # pictures in a row
-STRIPS = 12  # categories at most with an interpolation
+ROWS, STRIPS = 40, 12  # categories at most on the sheet, and with an interpolation
 PAIRS = 8  # nearest neighbours shown
 CURVES = "Losses of the two opponents. They tell of balance, not of quality."
 
 
 def draw_sheet(generated: Creatives, categories: list[str]) -> Figure:
     """Draw the first pictures of each category."""
-    rows = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in enumerate(categories)]
-    return Figure("Sample sheet", "The first pictures drawn of each category, not selected.", figures.draw_rows(rows))
+    shown = list(enumerate(categories))[:ROWS]
+    rows = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in shown]
+    of_all = f" The first {ROWS} of {len(categories)} categories." if len(categories) > ROWS else ""
+    caption = f"The first pictures drawn of each category, not selected.{of_all}"
+    return Figure("Sample sheet", caption, figures.draw_rows(rows))
 
 
 def draw_interpolation(

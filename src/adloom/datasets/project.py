@@ -7,9 +7,9 @@ import unicodedata
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from adloom.config.resources import COMPILED_FOLDER
 from adloom.errors import UserError
@@ -83,9 +83,11 @@ def _read_preset(name: str) -> str:
     return presets[name].read_text(encoding="utf-8")
 
 
-def _merge(target: dict[str, Any], overlay: dict[str, Any]) -> None:
+def _merge(target: CommentedMap, overlay: CommentedMap) -> None:
     for key, value in overlay.items():
         if isinstance(value, dict) and isinstance(target.get(key), dict):
             _merge(target[key], value)
-        else:
+        elif key in target:
             target[key] = value
+        else:
+            target.insert(max(len(target) - 1, 0), key, value)  # blank lines follow the last key

@@ -64,8 +64,8 @@ def test_an_unknown_preset_is_answered_by_the_list(tmp_path: Path) -> None:
 
 
 def test_an_overlay_merges_mappings_and_replaces_other_values() -> None:
-    text = "a: # why\n  b: {uri: x}\n  c: [1] # what\n  d: 'q'\nrules:\n  - {m: 1}\ne: 1\n"
-    overlay = "a:\n  b: null\n  c: [3]\nf: {g: 0.5}\n"
-    expected = "a: # why\n  b:\n  c: [3] # what\n  d: 'q'\nrules:\n  - {m: 1}\ne: 1\nf: {g: 0.5}\n"
+    text = "a: # why\n  b: {uri: x}\n  c: [1] # what\n  d: 'q'\n\nrules:\n  - {m: 1}\ne: 1\n"
+    overlay = "a:\n  b: null\n  c: [3]\n  x: y\nf: {g: 0.5}\n"
+    expected = "a: # why\n  b:\n  c: [3] # what\n  x: y\n  d: 'q'\n\nrules:\n  - {m: 1}\nf: {g: 0.5}\ne: 1\n"
     assert apply_overlay(text, overlay) == expected
     assert apply_overlay(text, "{}") == text

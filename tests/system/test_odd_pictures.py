@@ -59,7 +59,8 @@ def train_and_evaluate(folder: Path, rows: pd.DataFrame) -> Evaluation:
     space = ConditionSpace.from_card(read_card(folder / "gan"))
     creatives = painted_pictures.as_table(rows)
     reader = ShadeReader(len(space.categories))
-    known = reader(pictures.to_floats(creatives.decode_split("train", space.categories).pixels)).embedding
+    training = creatives.decode(creatives.find_rows("train", space.categories))
+    known = reader(pictures.to_floats(training)).embedding
     judges = gan_evaluation.Judges(reader, known, landscapes.embed)
     return gan_evaluation.evaluate(Generator(folder / "gan", 1), judges, creatives, space, EVALUATE, {})
 
@@ -95,13 +96,13 @@ def test_three_hundred_categories(tmp_path: Path) -> None:
     assert evaluation.metrics["agreement"].n == 300 * gan_evaluation.MIN_PER_CATEGORY
 
 
-def test_black_pictures_alone_earn_nothing(tmp_path: Path) -> None:
-    """A generator of black pictures repeats itself, as the data does."""
+def test_the_gate_rejects_a_generator_of_black_pictures(tmp_path: Path) -> None:
+    """New and copied black pictures are the same, so noisy canaries are missed and repeats count as wrong."""
     black = np.zeros((40, 1, 28, 28), np.uint8)
     evaluation = train_and_evaluate(tmp_path, make_rows(["hat"] * 40, ["train"] * 30 + ["test"] * 10, black))
     values = {name: metric.value for name, metric in evaluation.metrics.items()}
     assert all(np.isfinite(value) for value in values.values())
-    assert values["canary_recall"] == 1
+    assert values["canary_recall"] == pytest.approx(2 / 3)
     assert values["precision"] == 0
 
 

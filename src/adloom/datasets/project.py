@@ -7,6 +7,7 @@ import unicodedata
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -83,7 +84,7 @@ def _read_preset(name: str) -> str:
     return presets[name].read_text(encoding="utf-8")
 
 
-def _merge(target: CommentedMap, overlay: CommentedMap) -> None:
+def _merge(target: CommentedMap, overlay: dict[str, Any]) -> None:
     for key, value in overlay.items():
         if isinstance(value, dict) and isinstance(target.get(key), dict):
             _merge(target[key], value)

@@ -136,7 +136,7 @@ class TrainGan(Training):
     net: Literal["resize", "dcgan"] = Field(
         "resize",
         description="The networks: resize convolutions with a projecting discriminator, or the DCGAN of the tutorials, "
-        "with transposed convolutions and Adam at one constant rate.",
+        "with transposed convolutions and one learning rate.",
     )
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which form the model.")

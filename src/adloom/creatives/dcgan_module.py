@@ -14,6 +14,3 @@ class DcganModule(GanModule):
         """Return the two optimizers, the discriminator's first."""
         rate = self.params.learning_rate
         return [torch.optim.Adam(net.parameters(), rate, BETAS) for net in (self.discriminator, self.generator)]
-
-    def _schedule_rates(self) -> None:
-        """Keep the rates."""

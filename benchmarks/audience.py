@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from adloom.config.audience import Segment
 from adloom.config.base import ConfigModel
-from adloom.config.params import Evaluate, Segment
+from adloom.config.params import Evaluate
 from adloom.context import StageContext
 from adloom.registry.memory import MemoryRegistry
 from adloom.stages import measure, segment

@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from adloom.arrays import Int64Array
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.policy import fit, impressions, model_selection, models
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions

@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from adloom.config.params import Evaluate, TrainPolicy
+from adloom.config.audience import TrainPolicy
+from adloom.config.params import Evaluate
 from adloom.config.settings import Settings
 from adloom.context import StageContext, open_store
 from adloom.registry.memory import MemoryRegistry

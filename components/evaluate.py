@@ -14,10 +14,12 @@ def evaluate(
     copy: Input[Dataset],
     events: Input[Dataset],
     impressions: Input[Dataset],
+    tunes: Input[Dataset],
     gan: Input[Model],
     cnn: Input[Model],
     lstm: Input[Model],
     style: Input[Model],
+    music: Input[Model],
     audience: Input[Model],
     policy: Input[Model],
     reports: Output[Artifact],
@@ -28,8 +30,16 @@ def evaluate(
     """Evaluate all models and write the report, with a confusion matrix for the picture reader."""
     from adloom.kubeflow import component_runtime
 
-    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "style": style, "audience": audience, "policy": policy}
+    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions, "tunes": tunes}
+    models = {
+        "gan": gan,
+        "cnn": cnn,
+        "lstm": lstm,
+        "style": style,
+        "music": music,
+        "audience": audience,
+        "policy": policy,
+    }
     component_runtime.log_metrics(
         component_runtime.evaluate(project, params, report_params, tables, models, reports), metrics
     )

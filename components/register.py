@@ -14,10 +14,12 @@ def register(
     copy: Input[Dataset],
     events: Input[Dataset],
     impressions: Input[Dataset],
+    tunes: Input[Dataset],
     gan: Input[Model],
     cnn: Input[Model],
     lstm: Input[Model],
     style: Input[Model],
+    music: Input[Model],
     audience: Input[Model],
     policy: Input[Model],
     reports: Input[Artifact],
@@ -25,6 +27,14 @@ def register(
     """Return the dataset's digest, and the verdicts with their reasons."""
     from adloom.kubeflow import component_runtime
 
-    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
-    models = {"gan": gan, "cnn": cnn, "lstm": lstm, "style": style, "audience": audience, "policy": policy}
+    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions, "tunes": tunes}
+    models = {
+        "gan": gan,
+        "cnn": cnn,
+        "lstm": lstm,
+        "style": style,
+        "music": music,
+        "audience": audience,
+        "policy": policy,
+    }
     return dict(component_runtime.register(project, params, sources, tables, models, reports))

@@ -12,17 +12,18 @@ def snapshot(
     copy: str,
     events: str,
     impressions: str,
+    tunes: str,
     prepare: str,
     expected: str,
     reason: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
-    "Sources", creatives=str, copy=str, events=str, impressions=str, privacy=str, sources=str
+    "Sources", creatives=str, copy=str, events=str, impressions=str, tunes=str, privacy=str, sources=str
 ):
     """Return a cache key per table, a digest of key and erasure list, and all digests as JSON."""
     from collections import namedtuple
 
     from adloom.kubeflow.component_runtime import scan_sources
 
-    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions}
+    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions, "tunes": tunes}
     digests = scan_sources(project, tables, prepare, expected, reason)
     return namedtuple("Sources", digests)(**digests)

@@ -31,6 +31,7 @@ def scoring(
             copy="{}",
             events=ingest_events,
             impressions="{}",
+            tunes="{}",
             prepare=prepare_events,
             expected=sources,
             reason=reason,

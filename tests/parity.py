@@ -44,6 +44,7 @@ ARTIFACTS = {  # {path in DVC: (task in the pipeline, name of its output)}
     "models/cnn": ("train-cnn", "cnn"),
     "models/lstm": ("train-lstm", "lstm"),
     "models/style": ("train-style", "style"),
+    "models/music": ("train-music", "music"),
     "models/audience": ("segment", "audience"),
     "models/policy": ("train-policy", "policy"),
     **{f"reports/{name}": ("evaluate", f"reports/{name}") for name in (*MODELS, "report")},

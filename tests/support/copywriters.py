@@ -28,6 +28,7 @@ def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = Fals
             "cnn": [],
             "lstm": [rule],
             "style": [],
+            "music": [],
             "audience": [],
             "policy": [MetricRule(metric="click_rate", margin=0)],
         }

@@ -7,7 +7,7 @@ import pandas as pd
 from tests.support.simulated_logs import WORLD, prepare_table, simulate_log
 from tests.support.simulated_logs import probability_table as chances
 
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import World, creative_id
 from adloom.storage import manifest

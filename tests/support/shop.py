@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 from PIL import Image
+from tests.support import toy_tunes
 
 CATEGORIES = ("hats", "scarves", "shoes")
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -20,6 +21,7 @@ def write_shop(folder: Path, *, pictures: int = 40, size: int = 64, users: int =
     _copy(rng).to_csv(shop / "copy.csv", index=False)
     _orders(rng, users).to_csv(shop / "orders.csv", index=False)
     _impressions(rng, pictures, users).to_parquet(shop / "impressions.parquet")
+    toy_tunes.tune_rows()[["tune_id", "notation"]].to_csv(shop / "tunes.csv", index=False)
     return params()
 
 
@@ -37,6 +39,7 @@ def params() -> dict[str, Any]:
             "constants": {"event": "purchase"},
         },
         "impressions": {"uri": "shop/impressions.parquet", "format": "parquet"},
+        "tunes": {"uri": "shop/tunes.csv", "format": "csv"},
     }
     periods = {"holdout_start": "2026-07-01", "end": "2026-10-01"}
     loaded["prepare"] |= {"events": periods, "impressions": periods}
@@ -45,8 +48,10 @@ def params() -> dict[str, Any]:
     loaded["train_cnn"] |= small | {"width": 8, "embedding": 8, "backbone": "scratch"}
     loaded["train_lstm"] |= small | {"vocabulary": 300, "hidden": 16, "steps_per_epoch": 30, "learning_rate": 0.02}
     loaded["train_style"]["enabled"] = False  # it needs pretrained weights
+    loaded["train_music"] |= small | {"hidden": 16}
     loaded["segment"] |= {"segments_min": 2, "segments_max": 3, "min_segment_size": 5, "bootstraps": 3}
-    loaded["evaluate"] |= {"threads": 1, "bootstraps": 20, "gan_samples": 100, "lstm_samples": 100, "features": None}
+    loaded["evaluate"] |= {"threads": 1, "bootstraps": 20, "gan_samples": 100, "lstm_samples": 100, "tunes": 5}
+    loaded["evaluate"]["features"] = None
     loaded["gate"]["audience"] = [{"metric": "smallest_segment", "at_least": 5}]
     return loaded
 

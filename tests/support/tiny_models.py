@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from tests.support.toy_tunes import NOTES
 
 from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import FeatureScale, Segmenter
@@ -32,6 +33,7 @@ def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
     write_reader(folder / "cnn")
     write_copywriter(folder / "lstm")
     write_stylizer(folder / "style")
+    write_composer(folder / "music")
     write_audience(folder / "audience", key)
     write_policy(folder / "policy", manifest.digest(folder / "audience"))
     return folder
@@ -142,6 +144,22 @@ def write_stylizer(target: Path) -> None:
             [("gradient", FLOAT, [1, 3, "height", "width"])],
         )  # fmt: skip
         write_card(draft.path, None, [])
+
+
+def write_composer(target: Path) -> None:
+    """Write a composer without preference that ignores the state."""
+    nodes = [("Gather", ["table", "token"], "logits"), ("Identity", ["h"], "h_out"), ("Identity", ["c"], "c_out")]
+    state: list[str | int] = [1, "batch", 2]
+    size = NOTES.size
+    with manifest.draft(target, "train_music", PARAMS, {}) as draft:
+        _onnx(
+            draft.path / "composer.onnx", nodes, {"table": np.zeros((size, size), np.float32)},
+            [("token", INT64, ["batch", "sequence"]), ("h", FLOAT, state), ("c", FLOAT, state)],
+            [("logits", FLOAT, ["batch", "sequence", size]), ("h_out", FLOAT, state), ("c_out", FLOAT, state)],
+        )  # fmt: skip
+        (draft.path / "vocabulary.json").write_text(NOTES.to_json(), encoding="utf-8")
+        np.savez(draft.path / "known.npz", runs=np.array([1], np.uint64))
+        write_card(draft.path, None, NOTES.styles)
 
 
 def write_audience(target: Path, key: bytes = PUBLISHED_KEY, users: Sequence[str] = USERS) -> None:

@@ -17,7 +17,7 @@ from tests.support.policies import oracle_policy
 from tests.support.simulated_logs import UNIFORM, WORLD, decide_all, probability_table
 
 from adloom.cli.main import cli
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.config.settings import Settings
 from adloom.config.sources import Source
 from adloom.context import StageContext

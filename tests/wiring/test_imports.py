@@ -22,9 +22,10 @@ FOUNDATIONS = {
     "config": "errors",
 }
 DOMAINS = {
-    "data": "arrays config errors",
+    "data": "arrays config errors music",
     "evaluation": "arrays config errors",
     "sequences": "arrays config errors",
+    "music": "arrays config errors evaluation sequences",
     "creatives": "arrays config data errors evaluation",
     "copywriting": "arrays config errors evaluation sequences",
     "audience": "arrays config data errors evaluation storage",

@@ -75,7 +75,7 @@ def read_kubeflow_edges() -> dict[str, tuple[set[str], set[str]]]:
         reads |= {PATHS[source["producerTask"], source["outputArtifactKey"]] for source in sources}
         channels = [p.get("componentInputParameter", "") for p in task["inputs"]["parameters"].values()]
         arguments = [name.removeprefix("pipelinechannel--") for name in channels if name]
-        found_blocks = {re.sub(r"_(params|creatives|copy|events|impressions)$", "", name) for name in arguments}
+        found_blocks = {re.sub(r"_(params|creatives|copy|events|impressions|tunes)$", "", name) for name in arguments}
         blocks |= {"gate" if block == "report" else block for block in found_blocks - {"project"}}
     return result
 
@@ -195,7 +195,14 @@ def test_only_tasks_without_external_state_are_cached(name: str) -> None:
 def test_tasks_that_need_the_network_are_retried(name: str) -> None:
     for task_name, task in list_tasks(compiled_pipelines.load_pipeline(name, FOLDER)).items():
         retries = task.get("retryPolicy", {})
-        networked = stage_name(task_name) in {*NETWORKED, "train_gan", "train_cnn", "train_lstm", "train_style"}
+        networked = stage_name(task_name) in {
+            *NETWORKED,
+            "train_gan",
+            "train_cnn",
+            "train_lstm",
+            "train_style",
+            "train_music",
+        }
         assert bool(retries) == networked
         assert not networked or (retries["maxRetryCount"], retries["backoffDuration"]) == (3, "30s")
 

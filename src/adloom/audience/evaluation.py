@@ -15,7 +15,8 @@ from adloom.audience.model_selection import RULE
 from adloom.audience.profiles import Profile, describe_segments
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.audience.stability import measure_refits
-from adloom.config.params import Evaluate, Segment
+from adloom.config.audience import Segment
+from adloom.config.params import Evaluate
 from adloom.errors import DataError
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import TAIL, bootstrap

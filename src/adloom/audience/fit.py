@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from adloom.arrays import Float64Array, Int64Array, IntegerArray
 from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter, find_nearest
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 
 MAX_USERS = 50_000  # that clusterings are fitted to and compared on; more change them little
 KMEANS_STARTS = 8  # of K-Means; the best one is used

@@ -20,7 +20,7 @@ from adloom.audience.events import find_buyers, find_learning_users, find_period
 from adloom.audience.features import compute_features, to_matrix
 from adloom.audience.segmenter import Segmenter
 from adloom.audience.stability import measure_refits
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Sample

@@ -7,7 +7,7 @@ import numpy as np
 from adloom.arrays import Float64Array
 from adloom.audience import fit
 from adloom.audience.segmenter import Segmenter
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 
 
 def measure_refits(

@@ -268,7 +268,26 @@ EFFICIENTNET = Entry(
     source=Source(uri="efficientnet-lite0", licence="Apache-2.0 (EfficientNet-Lite0, Google; ML Illustrated)"),
 )
 
-TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE)
+FIDDLE_TUNES = Entry(
+    about="Ryan's Mammoth Collection: 1,059 fiddle tunes of 1883 in ABC notation",
+    alternatives=_wheel(
+        "music21-10.5.1-py3-none-any.whl",
+        "dc3309498c4c95cebdf8d4f20c868deb6b63bce1d929cad4f51a7ccc982987b1",
+        "15/12/dee0eef7c82a63e83eea94bdcde97c66ab55213d89cee1347d2d11601faa",
+        "music21==10.5.1",
+        "music21/corpus/ryansMammoth/",
+    ),
+    convert=formats.convert_tunes,
+    files=(SourceFile("tunes.csv", 495532, "sha256:85e5a0cf6f557487e0d5fde789aee39f96720d1d6db867e776b832951833c7e4"),),
+    source=Source(
+        uri="fiddle-tunes",
+        format="csv",
+        columns={"tune_id": "tune"},
+        licence="public domain (Ryan's Mammoth Collection, 1883; transcriptions of package music21)",
+    ),
+)
+
+TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES)
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
 
 

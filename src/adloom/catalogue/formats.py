@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,9 +24,11 @@ Converter = Callable[[Members], dict[str, bytes]]
 
 
 def read_wheel(path: Path, members: Sequence[str]) -> Members:
-    """Read files of a wheel or other zip archive."""
+    """Read files of a wheel or other zip archive; a member that ends with / stands for all files of a folder."""
+    folders = tuple(member for member in members if member.endswith("/"))
     with zipfile.ZipFile(path) as archive:
-        return {member: archive.read(member) for member in members}
+        inside = [name for name in archive.namelist() if folders and name.startswith(folders)]
+        return {name: archive.read(name) for name in (*(set(members) - {*folders}), *inside)}
 
 
 def read_tarball(path: Path, members: Sequence[str]) -> Members:
@@ -138,6 +141,16 @@ def _twemoji_icons(members: Members) -> Iterator[tuple[dict[str, Any], str]]:
         for each in (icon, *tones):
             if each["image"] in pictures:
                 yield each, f"data:image/png;base64,{base64.b64encode(pictures[each['image']]).decode()}"
+
+
+def convert_tunes(members: Members) -> dict[str, bytes]:
+    """Return tunes, a file of ABC notation each, as CSV. Some were sent by mail, which left signs of its line ends."""
+    rows = [["tune", "title", "notation"]]
+    for path, content in sorted(members.items()):
+        text = re.sub(r"=(20)?$", "", content.decode().replace("\r", ""), flags=re.MULTILINE).replace("=3D", "=")
+        title = re.search(r"^T:[ \t]*(\S.*)$", text, re.MULTILINE)
+        rows.append([Path(path).stem, title[1].strip() if title else "", text])
+    return {"tunes.csv": _csv(rows)}
 
 
 def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -13,6 +13,7 @@ from adloom.cli.stages import STAGES, build_command
 from adloom.errors import UNEXPECTED, AdloomError, UserError
 
 COMMANDS = {  # name: its module in this package, and one line of help
+    "compose": ("music", "Compose a melody and write it as a MIDI file."),
     "dataset": ("datasets", "Push, list, pull and withdraw prepared datasets."),
     "demo": ("demo", "Run everything, send one request to each served model, and print a summary."),
     "doctor": ("doctor", "Check this environment: what is missing, and the next step."),

@@ -22,6 +22,7 @@ STAGES = {
     "train-cnn": "Train the picture classifier.",
     "train-lstm": "Train the copywriting model.",
     "train-style": "Train the stylizer.",
+    "train-music": "Train the composing model.",
     "segment": "Find audience segments.",
     "train-policy": "Train the policy that decides which creative to show.",
     "evaluate": "Evaluate one model on its test rows.",

@@ -82,6 +82,17 @@ _ROWS = (
         example_request="adloom.serving.client:request_stylized_picture",
     ),
     ModelSpec(
+        name="music",
+        title="Composer",
+        summary="Composes melodies of whole bars. It is measured by how well it predicts the notes of real tunes.",
+        table="tunes",
+        stage="train_music",
+        evaluator="adloom.stages.measure:measure_composer",
+        opener="adloom.serving.models.composer:open_composer",
+        app="creatives",
+        example_request="adloom.serving.client:request_melody",
+    ),
+    ModelSpec(
         name="audience",
         title="Audience segments",
         summary="Groups customers by how recently, how often and how much they buy.",

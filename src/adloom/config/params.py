@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from adloom.config.audience import Segment, TrainPolicy
 from adloom.config.base import ConfigModel, describe_errors, require_match
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
@@ -13,7 +14,7 @@ from adloom.config.sources import PRETRAINED_FEATURES, Ingest, Source
 from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
 
-TABLES = ("creatives", "copy", "events", "impressions")
+TABLES = ("creatives", "copy", "events", "impressions", "tunes")
 AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
 Project = Annotated[
@@ -87,7 +88,7 @@ class Prepare(ConfigModel):
         others = {"creatives": pictures, "copy": {"copy_"}, "events": {"events"}}
         others["impressions"] = {"impressions"}
         timed = {"consent_column", "erasure_list", "currency", "currency_rates"}
-        users = timed if table in ("creatives", "copy") else set()
+        users = timed if table in ("creatives", "copy", "tunes") else set()
         foreign = users.union(*(fields for name, fields in others.items() if name != table))
         return self.model_copy(update={name: type(self).model_fields[name].default for name in foreign})
 
@@ -172,10 +173,9 @@ class TrainCnn(Training):
     pretrained: Pretrained = PRETRAINED
 
 
-class TrainLstm(Training):
-    """The copywriter."""
+class SequenceTraining(Training):
+    """An LSTM over tokens."""
 
-    vocabulary: int = Field(1000, gt=0, description="Tokens of the byte-pair vocabulary.")
     hidden: int = Field(256, gt=0, description="Width of the LSTM's state.")
     layers: int = Field(1, gt=0, description="LSTM layers.")
     dropout: Share = Field(0.3, description="Dropout on embeddings and outputs.")
@@ -183,6 +183,19 @@ class TrainLstm(Training):
     patience: int = Field(
         3, gt=0, description="Training stops after this many epochs without a better validation loss."
     )
+
+
+class TrainLstm(SequenceTraining):
+    """The copywriter."""
+
+    vocabulary: int = Field(1000, gt=0, description="Tokens of the byte-pair vocabulary.")
+
+
+class TrainMusic(SequenceTraining):
+    """The composer."""
+
+    hidden: int = Field(128, gt=0, description="Width of the LSTM's state.")
+    dropout: Share = Field(0.1, description="Dropout on embeddings and outputs.")
 
 
 class TrainStyle(Training):
@@ -193,60 +206,6 @@ class TrainStyle(Training):
     edge: int = Field(96, ge=32, multiple_of=8, description="Edge length of the training pictures.")
     drawn: int = Field(96, ge=4, description="Textures and scenes that are drawn from the seed to train on.")
     content_weight: float = Field(0.3, ge=0, strict=False, description="Weight of the content against the style.")
-
-
-class Segment(ConfigModel):
-    """Audience segments."""
-
-    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
-    seed: int = Field(7, ge=0, lt=2**32, description="Seed of sampling and initialisation.")
-    algorithms: list[Literal["kmeans", "agglomerative", "dbscan"]] = Field(
-        ["kmeans", "agglomerative", "dbscan"], min_length=1, description="Algorithms that compete."
-    )
-    segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
-    segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
-    purchase: str = Field("purchase", description="The value of `event` that counts as a purchase.")
-    sample: int = Field(
-        3000,
-        ge=100,
-        description="Users on which agglomerative clustering and DBSCAN are fitted; memory grows quadratically.",
-    )
-    bootstraps: int = Field(10, gt=1, description="Refits that measure the stability (ARI).")
-    min_segment_size: int = Field(100, gt=0, description="A smaller segment is merged into its nearest neighbour.")
-    min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if no other reaches it.")
-
-
-class TrainPolicy(ConfigModel):
-    """The policy that chooses creatives."""
-
-    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
-    seed: int = Field(
-        7, ge=0, lt=2**32, description="Seed of the folds of the click model behind doubly robust estimates."
-    )
-    maturity_hours: float = Field(
-        24,
-        gt=0,
-        strict=False,
-        description="Hours in which a click counts; younger impressions and later clicks are excluded.",
-    )
-    models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
-        ["uniform", "logging", "rates", "linear"], min_length=1, description="Models to compare; uniform is required."
-    )
-    temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
-        [1.0, 0.5, 0.25, 0.125],
-        min_length=1,
-        description="Softmax temperatures to compare; a lower one explores less.",
-    )
-    floor: Share = Field(
-        0.002, description="Minimum probability of a candidate, so that the next log has data on each."
-    )
-    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, as in evaluate.")
-
-    @model_validator(mode="after")
-    def _require_uniform(self) -> Self:
-        if "uniform" not in self.models:
-            raise ValueError("models: uniform is required; it is the fallback when no estimate is reliable")
-        return self
 
 
 class Evaluate(ConfigModel):
@@ -261,6 +220,7 @@ class Evaluate(ConfigModel):
     gan_samples: int = Field(5000, ge=100, description="Pictures generated to evaluate the GAN.")
     lstm_samples: int = Field(1000, ge=100, description="Lines generated to evaluate the LSTM.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of these lines.")
+    tunes: int = Field(50, gt=0, description="Tunes composed to evaluate the composer.")
 
 
 class Register(ConfigModel):
@@ -289,6 +249,7 @@ class Params(ConfigModel):
     train_cnn: TrainCnn
     train_lstm: TrainLstm
     train_style: TrainStyle
+    train_music: TrainMusic
     segment: Segment
     train_policy: TrainPolicy
     evaluate: Evaluate

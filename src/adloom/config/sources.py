@@ -83,6 +83,7 @@ class Ingest(ConfigModel):
     copy_: Source | None = Field(None, alias="copy", description="Advertising copy, one line per row.")
     events: Source | None = Field(None, description="Purchases and other events of users.")
     impressions: Source | None = Field(None, description="Impressions of creatives, with clicks.")
+    tunes: Source | None = Field(None, description="Tunes in ABC notation.")
 
     def source(self, table: str) -> Source | None:
         """Return a table's source, or None."""

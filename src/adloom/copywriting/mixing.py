@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from adloom.copywriting.scoring import iterate_batches
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.sequences import kneser_ney
 from adloom.sequences.decoding import S, SequenceModel
 from adloom.sequences.mixture import Mixture, TokenNgrams, fit_weights
+from adloom.sequences.scoring import iterate_batches
 
 HIGHEST_ORDER = 6  # tokens
 

@@ -1,15 +1,11 @@
 """The bits that a sequence model needs for lines of copy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from adloom.arrays import BoolArray, Float64Array, Int64Array
+from adloom.arrays import Float64Array
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.sequences.decoding import S, SequenceModel
-
-BATCH = 128  # lines scored at once
-BATCH_TOKENS = 8192  # of these lines together, padding included
+from adloom.sequences.scoring import sequence_bits
 
 
 def line_bits(
@@ -20,32 +16,5 @@ def line_bits(
 
     They are an upper bound, because only the tokenizer's own split is scored.
     """
-    tokens = [tokenizer.encode_line(line, category) for line, category in zip(lines, categories, strict=True)]
-    bits = np.zeros(len(tokens))
-    for rows, token, real in iterate_batches(tokens):
-        bits[rows] = _batch_bits(model, token, real)
-    return bits
-
-
-def iterate_batches(lines: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Int64Array, BoolArray]]:
-    """Yield rows, padded tokens (rows, sequence) and what is no padding; lines of similar lengths are together."""
-    order = sorted(range(len(lines)), key=lambda i: len(lines[i]))
-    while order:
-        longest = len(lines[order[min(BATCH, len(order)) - 1]])
-        count = min(BATCH, max(BATCH_TOKENS // longest, 1))
-        rows, order = order[:count], order[count:]
-        lengths = np.array([len(lines[i]) for i in rows])
-        real = np.arange(lengths.max()) < lengths[:, None]
-        token = np.zeros(real.shape, np.int64)
-        token[real] = np.concatenate([lines[i] for i in rows])
-        yield rows, token, real
-
-
-def _batch_bits(model: SequenceModel[S], token: Int64Array, real: BoolArray) -> Float64Array:
-    logits, _ = model(token[:, :-1], model.start(len(token)))
-    target = np.take_along_axis(logits, token[:, 1:, None], axis=2)[..., 0].astype(np.float64)
-    highest = logits.max(axis=2, keepdims=True)
-    total = np.exp((logits - highest).astype(np.float64)).sum(axis=2)
-    nats = np.log(total) + highest[..., 0] - target  # (lines, sequence)
-    bits: Float64Array = np.where(real[:, 1:], nats, 0.0).sum(axis=1) / np.log(2)
-    return bits
+    pairs = zip(lines, categories, strict=True)
+    return sequence_bits(model, [tokenizer.encode_line(line, category) for line, category in pairs])

@@ -1,4 +1,4 @@
-"""The contracts of the four tables, and the reasons why rows are invalid."""
+"""The contracts of the five tables, and the reasons why rows are invalid."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -113,6 +113,14 @@ CONTRACTS: Mapping[str, Contract] = {
             "clicks": Column(COUNT, "How often it was clicked.", required=False),
         },
         key="copy_id",
+    ),
+    "tunes": Contract(
+        {
+            "tune_id": Column(TEXT, "Name of the tune; the number of the row without one."),
+            "title": Column(FREE_TEXT, "Its title.", required=False),
+            "notation": Column(FREE_TEXT, "The tune in ABC notation, from the line `K:` or before to the last note."),
+        },
+        key="tune_id",
     ),
     "events": Contract(
         {

@@ -8,7 +8,7 @@ import pandas as pd
 
 from adloom.config.params import Period, Prepare
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
-from adloom.data import attributes, contracts, pictures, privacy, splits
+from adloom.data import attributes, contracts, pictures, privacy, splits, tunes
 from adloom.data.context import PREFIX
 from adloom.data.contracts import CONTRACTS
 from adloom.data.currencies import CurrencyConverter
@@ -285,6 +285,13 @@ def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> F
     return rows.assign(split=splits.split_by_hash(units)), reasons, contents
 
 
+def _finish_tunes(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
+    del task
+    facts = tunes.read_facts(rows["notation"])
+    reasons = reasons.mask(reasons == "", facts.pop("reason"))
+    return rows.join(facts.drop(columns="content")), reasons, facts["content"]
+
+
 def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
     """Split a table in time, and users into halves where every row has one."""
     period: Period = getattr(task.params, task.table)
@@ -309,6 +316,7 @@ FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], FinishedRows]
     "copy": _finish_copy,
     "events": _finish_events,
     "impressions": _finish_timed,
+    "tunes": _finish_tunes,
 }
 
 

@@ -152,6 +152,22 @@ TERMS = {
     "optimised_content_change": Term(
         "Content, optimised", "The change of content of the same optimised pictures.", "neither"
     ),
+    "bits_per_note": Term("Bits per note", "Mean surprise of the composer at the notes of unseen tunes.", "lower"),
+    "kneser_ney_bits_per_note": Term(
+        "Kneser-Ney bits",
+        "Bits per note of a 5-gram model of notes on the same tunes: the baseline.",
+        "neither",
+    ),
+    "note_bits_ratio": Term(
+        "Bits against Kneser-Ney",
+        "The composer's bits divided by the 5-gram model's; below 1 the composer is better.",
+        "lower",
+    ),
+    "copied_melodies": Term(
+        "Copied melodies",
+        "Share of melodies with 16 notes of a training tune, in any key or rhythm, before these are rejected.",
+        "lower",
+    ),
     "silhouette": Term(
         "Silhouette", "How much closer customers are to their own segment than to the next one; from -1 to 1.", "higher"
     ),

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -104,17 +104,19 @@ class DreamGradient:
 
 @dataclass(frozen=True)
 class LstmState:
-    """The LSTM state of the copywriter: (layers, batch, hidden) each."""
+    """The state of an LSTM: (layers, batch, hidden) each."""
 
     h: Float32Array
     c: Float32Array
 
 
-class Copywriter:
-    """The copywriter, copywriter.onnx."""
+class SequenceOnnx:
+    """An LSTM that continues token sequences."""
+
+    FILE: ClassVar[str]
 
     def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
-        self._session = open_session(folder / "copywriter.onnx", threads, seconds)
+        self._session = open_session(folder / self.FILE, threads, seconds)
         self.layers, _, self.hidden = self._session.get_inputs()[1].shape
 
     def start(self, batch: int) -> LstmState:
@@ -125,3 +127,15 @@ class Copywriter:
         """Map tokens (batch, sequence) to logits (batch, sequence, vocabulary) and the next state."""
         logits, h, c = self._session.run(["logits", "h_out", "c_out"], {"token": token, "h": state.h, "c": state.c})
         return logits, LstmState(h, c)
+
+
+class Copywriter(SequenceOnnx):
+    """The copywriter, copywriter.onnx."""
+
+    FILE = "copywriter.onnx"
+
+
+class Composer(SequenceOnnx):
+    """The composer, composer.onnx."""
+
+    FILE = "composer.onnx"

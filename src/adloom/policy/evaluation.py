@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from adloom.arrays import Float64Array, Int32Array
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
 from adloom.evaluation.statistics import mean
 from adloom.policy import figures, model_selection

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from adloom.arrays import Int64Array
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import fit, models
 from adloom.policy.batch import score_batches

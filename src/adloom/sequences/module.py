@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adloom.config.params import TrainLstm
+from adloom.config.params import SequenceTraining
 from adloom.sequences.batches import Batch
 from adloom.sequences.net import SequenceLstm
 
@@ -19,9 +19,9 @@ CLIP = 1.0  # norm of the gradient
 class SequenceModule(pl.LightningModule):
     """The net with its training objective."""
 
-    def __init__(self, vocabulary: int, begin: int, params: TrainLstm) -> None:
+    def __init__(self, vocabulary: int, begin: int, params: SequenceTraining, parts: Tensor | None = None) -> None:
         super().__init__()
-        self.net = SequenceLstm(vocabulary, params.hidden, params.layers, params.dropout)
+        self.net = SequenceLstm(vocabulary, params.hidden, params.layers, params.dropout, parts)
         self._begin, self._params = begin, params
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -4,33 +4,55 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import rnn
 
+OWN_SHARE = 0.1  # of a token's own embedding at first, where tokens have parts
+
 
 class SequenceLstm(nn.Module):
-    """Maps tokens and a state to logits and the next state. Dropout: Gal & Ghahramani 2016."""
+    """
+    Maps tokens and a state to logits and the next state. Dropout: Gal & Ghahramani 2016.
 
-    def __init__(self, vocabulary: int, hidden: int, layers: int, dropout: float) -> None:
+    `parts` (vocabulary, parts) are numbers of what tokens have in common, such as a pitch and a duration. The embedding
+    of a token is then its own, small at first, and those of its parts.
+    """
+
+    parts: Tensor | None
+
+    def __init__(self, vocabulary: int, hidden: int, layers: int, dropout: float, parts: Tensor | None = None) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, hidden)
+        self.register_buffer("parts", parts)
         self.lstm = nn.LSTM(hidden, hidden, layers, batch_first=True)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
         self.drop = SequenceDropout(dropout)
         nn.init.normal_(self.embedding.weight, std=hidden**-0.5)
+        if parts is not None:
+            self.part_embedding = nn.Embedding(int(parts.max()) + 1, hidden)
+            nn.init.normal_(self.part_embedding.weight, std=hidden**-0.5)
+            nn.init.normal_(self.embedding.weight, std=OWN_SHARE * hidden**-0.5)
 
     def forward(self, token: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map token (batch, sequence), h and c (layers, batch, hidden) to logits (batch, sequence, vocabulary)."""
-        output, (h, c) = self.lstm(self.embedding(token), (h, c))
+        output, (h, c) = self.lstm(self._embed(token), (h, c))
         return self.logits(output), h, c
 
     def features(self, token: Tensor, lengths: Tensor) -> Tensor:
         """Return the features (batch, sequence, hidden) that predict each next token, without an initial state."""
-        packed = rnn.pack_padded_sequence(self.drop(self.embedding(token)), lengths, True, enforce_sorted=False)
+        packed = rnn.pack_padded_sequence(self.drop(self._embed(token)), lengths, True, enforce_sorted=False)
         output, _ = rnn.pad_packed_sequence(self.lstm(packed)[0], True, total_length=token.shape[1])
         dropped: Tensor = self.drop(output)
         return dropped
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features (…, hidden) to logits (…, vocabulary)."""
-        return nn.functional.linear(features, self.embedding.weight, self.bias)
+        return nn.functional.linear(features, self._weight(), self.bias)
+
+    def _embed(self, token: Tensor) -> Tensor:
+        return nn.functional.embedding(token, self._weight())
+
+    def _weight(self) -> Tensor:
+        """Return the embeddings of all tokens (vocabulary, hidden)."""
+        own: Tensor = self.embedding.weight
+        return own if self.parts is None else own + self.part_embedding(self.parts).sum(dim=1)
 
 
 class SequenceDropout(nn.Module):

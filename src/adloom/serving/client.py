@@ -16,7 +16,7 @@ from adloom.config.models import MODELS
 from adloom.connection_errors import describe_error
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
-from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, STYLIZE, WRITE
+from adloom.serving.api.schemas import COMPOSE, GENERATE, READ, SEGMENT, STYLIZE, WRITE
 
 TIMEOUT = 30  # seconds for an answer
 STOP_TIMEOUT = 10  # seconds until the process is killed
@@ -100,6 +100,13 @@ def request_lines(url: str, categories: list[str]) -> str:
     category = categories[0] if categories else None
     lines = ask(url + WRITE, {"category": category, "n": 3, "seed": 1})["lines"]
     return f"wrote {' · '.join(lines)}"
+
+
+def request_melody(url: str, categories: list[str]) -> str:
+    """Compose four bars."""
+    melody = ask(url + COMPOSE, {"bars": 4, "seed": 1})
+    notes = sum(map(len, melody["bars"]))
+    return f"composed {notes} notes in 4 bars of {melody['metre']}, {melody['key']}"
 
 
 def request_segment(url: str, categories: list[str]) -> str:

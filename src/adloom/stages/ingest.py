@@ -49,6 +49,7 @@ class Outputs:
     copy: Path = Path("data/raw/copy")
     events: Path = Path("data/raw/events")
     impressions: Path = Path("data/raw/impressions")
+    tunes: Path = Path("data/raw/tunes")
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Ingest, context: StageContext) -> Mapping[str, float]:

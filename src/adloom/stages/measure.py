@@ -191,6 +191,17 @@ def measure_stylizer(subject: Subject) -> Evaluation:
     return style_evaluation.evaluate(stylize, gradient, judge, creatives, params, _history(model))
 
 
+def measure_composer(subject: Subject) -> Evaluation:
+    """Measure the composer."""
+    from adloom.music import evaluation, vocabulary
+    from adloom.onnx_models.runtime import Composer
+
+    model, params = subject.model, subject.params
+    compose = Composer(model, params.threads)
+    notes = vocabulary.from_json((model / "vocabulary.json").read_text(encoding="utf-8"))
+    return evaluation.evaluate(compose, notes, parquet.read(subject.table), params, _history(model))
+
+
 def measure_audience(subject: Subject) -> Evaluation:
     """Measure the audience segments."""
     from adloom.audience import evaluation

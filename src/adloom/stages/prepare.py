@@ -49,6 +49,7 @@ class Inputs:
     raw_copy: Path = Path("data/raw/copy")
     raw_events: Path = Path("data/raw/events")
     raw_impressions: Path = Path("data/raw/impressions")
+    raw_tunes: Path = Path("data/raw/tunes")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Outputs:
     copy: Path = Path("data/dataset/copy")
     events: Path = Path("data/dataset/events")
     impressions: Path = Path("data/dataset/impressions")
+    tunes: Path = Path("data/dataset/tunes")
 
 
 def run(inputs: Inputs, outputs: Outputs, params: Prepare, context: StageContext) -> Mapping[str, float]:

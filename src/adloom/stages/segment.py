@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 from adloom.context import StageContext
 from adloom.errors import DataError
 from adloom.storage import manifest

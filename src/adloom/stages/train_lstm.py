@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from adloom.onnx_models.runtime import LstmState
     from adloom.sequences.batches import TokenDataset
     from adloom.sequences.mixture import Mixture
-    from adloom.sequences.net import SequenceLstm
     from adloom.training.loop import History, TrainingSession
 
 STAGE = "train_lstm"
@@ -70,6 +69,7 @@ def _train(
 ) -> "History":
     from adloom.copywriting import tokenizer, verbatim_filter
     from adloom.sequences.module import SequenceModule
+    from adloom.stages import sequence_export
     from adloom.storage import npz
     from adloom.training import loop
 
@@ -83,7 +83,7 @@ def _train(
         patience=params.patience,
     )
     folder = session.draft.path
-    _export(module.net, folder / "copywriter.onnx")
+    sequence_export.export_onnx(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
     npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines(train["text"]))
     mixture = _mix(folder, words, train, validation, params)
@@ -126,34 +126,6 @@ def _mix(
 
     lines = train["text"].drop_duplicates().tolist()
     return mix(Copywriter(folder, params.threads), words, lines, *_list_distinct(validation))
-
-
-def _export(net: "SequenceLstm", path: Path) -> None:
-    import torch
-
-    from adloom.onnx_models import export
-
-    layers, hidden = net.lstm.num_layers, net.lstm.hidden_size
-
-    def example(batch: int, sequence: int) -> dict[str, torch.Tensor]:
-        random = torch.Generator().manual_seed(batch * 1000 + sequence)
-        token = torch.randint(net.embedding.num_embeddings, (batch, sequence), generator=random)
-        h, c = torch.randn((2, layers, batch, hidden), generator=random).tanh()
-        return {"token": token, "h": h, "c": c}
-
-    state = {1: "batch"}
-    export.export(
-        net,
-        example,
-        path,
-        outputs=["logits", "h_out", "c_out"],
-        dynamic={
-            "token": {0: "batch", 1: "sequence"},
-            "logits": {0: "batch", 1: "sequence"},
-            **dict.fromkeys(("h", "c", "h_out", "c_out"), state),
-        },
-        shapes=export.SEQUENCES,
-    )
 
 
 def _write_samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[str, object]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.context import StageContext
 from adloom.stages.policy_rows import read_impressions
 from adloom.storage import manifest

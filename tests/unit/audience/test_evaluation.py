@@ -8,7 +8,8 @@ from tests.support.toy_shops import features, shop
 from adloom.audience import fit
 from adloom.audience.evaluation import Card, evaluate
 from adloom.audience.segmenter import FeatureScale, Segmenter
-from adloom.config.params import Evaluate, Segment
+from adloom.config.audience import Segment
+from adloom.config.params import Evaluate
 from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Evaluation, Figure, Table

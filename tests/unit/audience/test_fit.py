@@ -9,7 +9,7 @@ from tests.support.toy_shops import features, shop
 from adloom.arrays import Float64Array
 from adloom.audience import fit
 from adloom.audience.segmenter import Segmenter
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 
 PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
 SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.95}

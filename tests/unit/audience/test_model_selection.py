@@ -8,7 +8,7 @@ from tests.support.toy_shops import shop
 
 from adloom.audience import model_selection
 from adloom.audience.model_selection import Candidate, choose, explain_verdict
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 from adloom.errors import DataError
 from adloom.storage.table_scan import hold_rows
 

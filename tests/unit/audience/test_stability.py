@@ -5,7 +5,7 @@ from tests.support.toy_shops import features, shop
 
 from adloom.audience import fit
 from adloom.audience.stability import measure_refits
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 
 PARAMS = Segment(segments_min=3, segments_max=6, min_segment_size=5, bootstraps=4, sample=200)
 

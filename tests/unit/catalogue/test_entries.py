@@ -13,6 +13,7 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
         "twemoji",
         "twemoji-people",
         "open-bandit",
+        "fiddle-tunes",
         "mnist-digits",
         "efficientnet-lite0",
     }

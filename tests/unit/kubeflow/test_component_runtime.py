@@ -68,8 +68,8 @@ PREPARE = Prepare.model_validate_json('{"events": {"holdout_start": "2026-02-01"
 def test_each_table_has_a_digest_and_so_have_key_and_erasure_list(orders: Path) -> None:
     found = looked(orders)
     digests = sources(found)
-    assert digests.keys() == {"creatives", "copy", "events", "impressions", "privacy"}
-    assert [name for name, digest in digests.items() if not digest] == ["copy", "creatives", "impressions"]
+    assert digests.keys() == {"creatives", "copy", "events", "impressions", "tunes", "privacy"}
+    assert [name for name, digest in digests.items() if not digest] == ["copy", "creatives", "impressions", "tunes"]
     assert all(found[table].startswith(f"{digests[table]}.") for table in TABLES)
     orders.write_text(CSV + "bob,2026-01-06\n")
     assert [name for name, digest in sources(looked(orders)).items() if digest != digests[name]] == ["events"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.support.impression_tables import impressions_frame, read_rows
 
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.evaluation.metric import Table
 from adloom.policy import evaluation, models
 from adloom.policy.impressions import ExclusionCounts, Impressions

@@ -8,7 +8,7 @@ import pytest
 from tests.support.impression_tables import NO_CATEGORIES, impressions_frame, read_frame, read_rows
 from tests.support.simulated_logs import UNIFORM, WORLD, prepare_table, probability_table, simulate_log
 
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import model_selection, models
 from adloom.policy.impressions import Impressions

@@ -11,7 +11,7 @@ from tests.support.decision_logs import click, decision, frame_segment, write_se
 from tests.support.policies import SEED, oracle_policy
 from tests.support.simulated_logs import UNIFORM, WORLD, decide_all, prepare_table, probability_table, simulate_log
 
-from adloom.config.params import TrainPolicy
+from adloom.config.audience import TrainPolicy
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.data import contracts

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 from tests.support.slow_pictures import many_scans
+from tests.support.toy_tunes import tune_rows
 
 from adloom.config.base import ConfigModel
 from adloom.config.params import TABLES, Period, Prepare
@@ -129,6 +130,7 @@ RAW = {
             "ctx_device": "phone",
         }
     ),
+    "tunes": tune_rows().drop(columns="split"),
 }
 COLUMNS = {
     "creatives": "creative_id category image width height channels source licence split",
@@ -136,6 +138,7 @@ COLUMNS = {
     "events": "user_id timestamp event item_id quantity value currency split half",
     "impressions": "impression_id timestamp user_id placement position creative_id candidates clicked propensity "
     "logging_policy decision_id conversions value currency weight outcome_at ctx_device split",
+    "tunes": "tune_id title notation key metre split",
 }
 
 

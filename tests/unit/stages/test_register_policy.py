@@ -40,6 +40,7 @@ def params(margin: float = 0.0, smallest: int = 1, *, approve: bool = False) -> 
             "cnn": [],
             "lstm": [],
             "style": [],
+            "music": [],
             "audience": rules,
             "policy": [MetricRule(metric="click_rate", margin=margin)],
         }

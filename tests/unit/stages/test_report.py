@@ -23,6 +23,7 @@ GATE = Gate.model_validate(
         "cnn": [MetricRule(metric="accuracy", at_least=0.91)],
         "lstm": [],
         "style": [],
+        "music": [],
         "audience": [],
         "policy": [],
     }

@@ -11,7 +11,7 @@ from tests.support.toy_shops import features, shop
 
 from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import Segmenter
-from adloom.config.params import Segment
+from adloom.config.audience import Segment
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, DataError

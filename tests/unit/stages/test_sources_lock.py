@@ -60,7 +60,7 @@ def test_the_lock_names_every_file_and_the_key_by_its_fingerprint(
 def test_the_default_data_is_locked_without_a_network_or_a_key(tmp_path: Path, context: StageContext) -> None:
     world = replace(context, store=open_store(Settings(home=tmp_path / "home")), pseudonym_key=None)
     lock = sources_lock.scan(params.load(SHIPPED), world)
-    assert set(lock.tables) == {"creatives", "copy", "events", "impressions"}
+    assert set(lock.tables) == {"creatives", "copy", "events", "impressions", "tunes"}
     assert lock.key is None
     assert not (tmp_path / "home").exists()
 

@@ -30,10 +30,12 @@ READ = "/v1/creatives/read"
 WRITE = "/v1/copy/generate"
 STYLIZE = "/v1/creatives/stylize"
 DREAM = "/v1/creatives/dream"
+COMPOSE = "/v1/music/generate"
 
 MAX_ITEMS = 64  # pictures or lines that one request generates
 MAX_MIX = 8  # categories of a mix
 MAX_ATTRIBUTES = 8  # of a request
+MAX_BARS = 64  # of a melody
 MAX_PICTURES = 16  # pictures that one request reads
 MAX_PICTURE_BYTES = 4 * 2**20  # each, decoded from base64
 MAX_PICTURE_PIXELS = 16_777_216  # each, by its header
@@ -233,6 +235,37 @@ class CopyAnswer(Body):
     lines: list[str] = Field(description="The lines, each with the prompt at its beginning.")
 
 
+class MusicRequest(Body):
+    """A request for a melody."""
+
+    bars: int = Field(16, ge=1, le=MAX_BARS, description="How many bars.")
+    key: str = Field("D", max_length=20, description="Key as in ABC notation.", examples=["D", "Em", "Amix"])
+    metre: str | None = Field(
+        None, max_length=5, description="Metre; that of most training tunes when absent.", examples=["6/8"]
+    )
+    seed: Seed | None = Field(None, description="Equal seeds give equal melodies; drawn and returned when absent.")
+    temperature: float = Field(1.0, ge=0.1, le=2, description="Below 1 safer notes, above 1 bolder ones.")
+
+
+class MelodyNote(Body):
+    """A note of a melody."""
+
+    pitch: int | None = Field(description="MIDI number, 60 is middle C; null for a rest.")
+    ticks: int = Field(description="Duration; a quarter note has 480.")
+
+
+class MusicAnswer(Body):
+    """A melody, with model, seed and AI origin as text events of the MIDI file."""
+
+    model: ModelOrigin
+    seed: int = Field(description="The seed that gives this melody again.")
+    key: str = Field(description="Its key.")
+    metre: str = Field(description="Its metre.")
+    source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
+    bars: list[list[MelodyNote]] = Field(description="The notes of each bar.")
+    midi: str = Field(description="MIDI file, base64.")
+
+
 class FeatureRow(Body):
     """The raw features of one user; null when unknown."""
 
@@ -298,6 +331,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
         Endpoint(STYLIZE, StylizeRequest, PaintedPicture, "Paint a picture in the style of another.", 12 * MIB),
         Endpoint(DREAM, DreamRequest, PaintedPicture, "Paint into a picture what a layer sees in it.", 6 * MIB),
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB),
+        Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", KIB),
         Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, "admin"),
     )
 }

@@ -22,9 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adloom.errors import UnavailableError
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import DREAM, GENERATE, READ, STYLIZE, WRITE, Body
+from adloom.serving.api.schemas import COMPOSE, DREAM, GENERATE, READ, STYLIZE, WRITE, Body
 from adloom.serving.app import Service, create_routes, json_response, problem_response
-from adloom.serving.creatives import generate, paint
+from adloom.serving.creatives import compose, generate, paint
 from adloom.serving.creatives.picture_batcher import PictureBatcher
 from adloom.serving.models.loader import Models
 
@@ -34,6 +34,7 @@ ANSWERS: Mapping[str, Answer] = {
     WRITE: generate.write,
     STYLIZE: paint.stylize,
     DREAM: paint.dream,
+    COMPOSE: compose.answer,
 }
 INDEX = Path(__file__).with_name("index.html").read_text(encoding="utf-8")  # BentoML's loads Google's tag manager
 OWN_HOST = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"}

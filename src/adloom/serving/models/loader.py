@@ -27,6 +27,7 @@ from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import Problem, unavailable
 from adloom.serving.api.schemas import ServedModel
 from adloom.serving.models.card import INFERENCE_TIMEOUT, ModelCard, check_output
+from adloom.serving.models.composer import MelodyWriter
 from adloom.serving.models.sources import ModelArtifact, SourceName, Sources, UnavailableModel
 from adloom.serving.models.stylizer import StyleModel
 from adloom.storage import manifest
@@ -144,6 +145,11 @@ class Models:
     def style(self) -> LoadedModel[StyleModel]:
         """The stylizer."""
         return self._get("style")
+
+    @property
+    def music(self) -> LoadedModel[MelodyWriter]:
+        """The composer."""
+        return self._get("music")
 
     @property
     def audience(self) -> LoadedModel[Audience]:

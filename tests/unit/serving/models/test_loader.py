@@ -39,7 +39,7 @@ def rewrite(target: Path, name: str, content: bytes) -> None:
 
 
 def test_every_model_serves(models: Models, folder: Path) -> None:
-    assert list(models.loaded) == ["gan", "cnn", "lstm", "style", "audience", "policy"]
+    assert list(models.loaded) == ["gan", "cnn", "lstm", "style", "music", "audience", "policy"]
     assert not models.absent
     assert models.gan.origin.digest == manifest.digest(folder / "gan")
     assert models.gan.card.categories == CATEGORIES
@@ -51,7 +51,7 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     models = reload(own)
-    assert list(models.loaded) == ["gan", "lstm", "style", "audience", "policy"]
+    assert list(models.loaded) == ["gan", "lstm", "style", "music", "audience", "policy"]
     assert f"{path}: changed since it was written" in models.absent["cnn"]
     assert caplog.messages == [f"cnn is not served: {models.absent['cnn']}"]
 
@@ -65,6 +65,7 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
         ("gan", "card.json", OTHER_CONDITION, "a condition has 3 columns, card.json names 1 categories"),
         ("cnn", "known.npz", b"PK", "cnn: "),
         ("lstm", "tokenizer.json", b"{}", "not a tokenizer"),
+        ("music", "vocabulary.json", b"{}", "no notes of this project"),
         ("audience", "members.npz", b"", "expected an npz"),
         ("policy", "policy.npz", b"", "expected an npz"),
     ],

@@ -1,0 +1,61 @@
+"""`adloom compose`: a melody of the trained composer."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("compose")
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--model", type=Path, default=Path("models/music"), show_default=True, help="Folder of the composer.")
+@click.option("--bars", type=click.IntRange(1, 64), default=16, show_default=True, help="Number of bars.")
+@click.option("--key", default="D", show_default=True, help="Key as in ABC notation, such as D, Em or Amix.")
+@click.option("--metre", help="Metre, such as 6/8; by default that of most training tunes.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Equal seeds give equal melodies.")
+@click.option("--temperature", type=click.FloatRange(0.1, 2), default=1.0, show_default=True, help="Boldness.")
+@click.option("--wav", type=click.Path(dir_okay=False, path_type=Path), help="Also write the sound to this WAV file.")
+@click.option("--roll", type=click.Path(dir_okay=False, path_type=Path), help="Also write the piano roll as PNG.")
+def compose(
+    target: Path,
+    model: Path,
+    bars: int,
+    key: str,
+    metre: str | None,
+    seed: int,
+    temperature: float,
+    wav: Path | None,
+    roll: Path | None,
+) -> None:
+    """
+    Compose a melody and write it as a MIDI file.
+
+    Example: adloom compose --bars 16 --seed 1 --key D out.mid
+    """
+    from adloom.errors import ConfigError
+    from adloom.music import audio, midi
+    from adloom.music.abc_notation import parse_key, parse_metre
+    from adloom.music.composing import MelodyRequest
+    from adloom.music.composing import compose as compose_melody
+    from adloom.serving.creatives.content_credentials import SOURCE_TYPE
+    from adloom.serving.models.card import ModelCard
+    from adloom.serving.models.composer import open_composer
+    from adloom.storage import manifest
+
+    tonic = parse_key(key)
+    if tonic is None:
+        raise ConfigError(f"--key {key!r}: no key; expected one such as D, Em or Amix")
+    request = MelodyRequest(bars, seed, tonic, parse_metre(metre) if metre else None, temperature)
+    if skipped := manifest.verify(model).skipped:
+        raise ConfigError(f"{model}: skipped: {skipped}")
+    composer = open_composer(model, ModelCard(), threads=1)
+    tune = compose_melody(composer.write, composer.notes, request, composer.known)
+    facts = {"model": manifest.digest(model), "seed": seed, "source_type": SOURCE_TYPE}
+    texts = tuple(f"adloom:{name}={value}" for name, value in facts.items())
+    target.write_bytes(midi.write_midi(tune, texts))
+    click.echo(f"{target}: {len(tune.notes)} notes in {bars} bars of {tune.metre}, {tune.key}")
+    if wav:
+        wav.write_bytes(audio.render_wav(tune))
+    if roll:
+        from adloom.music.figures import draw_piano_roll
+
+        roll.write_bytes(draw_piano_roll(tune))

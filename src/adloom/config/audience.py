@@ -1,0 +1,63 @@
+"""The parameters of audience and policy."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from adloom.config.base import ConfigModel
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Segment(ConfigModel):
+    """Audience segments."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(7, ge=0, lt=2**32, description="Seed of sampling and initialisation.")
+    algorithms: list[Literal["kmeans", "agglomerative", "dbscan"]] = Field(
+        ["kmeans", "agglomerative", "dbscan"], min_length=1, description="Algorithms that compete."
+    )
+    segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
+    segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
+    purchase: str = Field("purchase", description="The value of `event` that counts as a purchase.")
+    sample: int = Field(
+        3000,
+        ge=100,
+        description="Users on which agglomerative clustering and DBSCAN are fitted; memory grows quadratically.",
+    )
+    bootstraps: int = Field(10, gt=1, description="Refits that measure the stability (ARI).")
+    min_segment_size: int = Field(100, gt=0, description="A smaller segment is merged into its nearest neighbour.")
+    min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if no other reaches it.")
+
+
+class TrainPolicy(ConfigModel):
+    """The policy that chooses creatives."""
+
+    enabled: bool = Field(True, description="False writes a skipped artifact instead.")
+    seed: int = Field(
+        7, ge=0, lt=2**32, description="Seed of the folds of the click model behind doubly robust estimates."
+    )
+    maturity_hours: float = Field(
+        24,
+        gt=0,
+        strict=False,
+        description="Hours in which a click counts; younger impressions and later clicks are excluded.",
+    )
+    models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
+        ["uniform", "logging", "rates", "linear"], min_length=1, description="Models to compare; uniform is required."
+    )
+    temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
+        [1.0, 0.5, 0.25, 0.125],
+        min_length=1,
+        description="Softmax temperatures to compare; a lower one explores less.",
+    )
+    floor: Share = Field(
+        0.002, description="Minimum probability of a candidate, so that the next log has data on each."
+    )
+    threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, as in evaluate.")
+
+    @model_validator(mode="after")
+    def _require_uniform(self) -> Self:
+        if "uniform" not in self.models:
+            raise ValueError("models: uniform is required; it is the fallback when no estimate is reliable")
+        return self

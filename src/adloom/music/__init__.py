@@ -1,0 +1,1 @@
+"""Tunes: ABC notation, notes as tokens, melodies under rules, MIDI. Pure."""

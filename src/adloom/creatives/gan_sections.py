@@ -50,7 +50,7 @@ def draw_interpolation(
 def interpolate(latent: int, steps: int, seed: int) -> Float32Array:
     """Return noise vectors (steps, latent) on the great circle through two random ones, from one to the other."""
     first, second = np.random.default_rng(seed).standard_normal((2, latent))
-    cosine = float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
+    cosine = float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
     angle = np.arccos(np.clip(cosine, -1, 1))
     share = np.linspace(0, 1, steps)[:, None]
     if np.sin(angle) < 1e-6:  # in one dimension there is no circle

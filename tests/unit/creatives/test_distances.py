@@ -101,7 +101,7 @@ def test_directions_without_variance_count_nothing() -> None:
 BYTES = """
 import hashlib
 import numpy as np
-from adloom.creatives import distances
+from adloom.creatives import distances, memorization, second_reader
 
 rng = np.random.default_rng(0)
 drawn, real = (rng.normal(size=(rows, 64)).astype(np.float32) / 8 for rows in (700, 500))
@@ -109,7 +109,10 @@ drawn[:, :3] *= 4
 weights = np.bincount(rng.integers(700, size=700), minlength=700).astype(float)
 mean, covariance = distances.fit_normal(real)
 frechet = np.float64(distances.frechet_distance(drawn, mean, covariance, weights))
+reader = second_reader.fit_second_reader(real, np.arange(500) % 5, 5)
 found = [mean, covariance, frechet, distances.kernel_distances(drawn, real), distances.in_manifold(drawn, real)]
+unit = [each / np.sqrt((each**2).sum(1, keepdims=True)) for each in (drawn, real)]
+found += [distances.find_outliers(drawn, real), *memorization.nearest_embeddings(*unit), reader.whiten, reader.means]
 print(hashlib.sha256(b"".join(array.tobytes() for array in found)).hexdigest())
 """
 KERNELS = {"x86_64": ["Prescott", "Nehalem", "Sandybridge"], "aarch64": ["ARMV8", "CORTEXA57"]}

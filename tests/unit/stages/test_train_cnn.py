@@ -4,15 +4,18 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.support import painted_pictures
 
-from adloom.config.params import TrainCnn
+from adloom.arrays import UInt8Array
+from adloom.config.params import Evaluate, TrainCnn
 from adloom.creatives.cnn_module import ReaderModule
 from adloom.creatives.pictures import decode_pngs, encode_pngs, to_floats
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Reader
 from adloom.stages import train_cnn
+from adloom.stages.measure import measure
 from adloom.stages.train_cnn import Inputs, Outputs
 from adloom.storage import manifest, parquet
 from adloom.tracking.memory import MemoryRun, MemoryTracker
@@ -162,3 +165,59 @@ def test_a_changed_table_is_refused(tmp_path: Path) -> None:
     (table / "rows-00000.parquet").write_bytes(b"?")
     with pytest.raises(ArtifactError, match=r"rows-00000\.parquet: changed since it was written"):
         train(tmp_path, table)
+
+
+def draw_rows(categories: list[str], pixels: UInt8Array, splits: list[str]) -> pd.DataFrame:
+    number, channels, height, width = pixels.shape
+    return pd.DataFrame(
+        {
+            "creative_id": [f"creative-{row}" for row in range(number)],
+            "category": categories,
+            "image": encode_pngs(pixels),
+            "width": width,
+            "height": height,
+            "channels": channels,
+            "split": splits,
+        }
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 300])
+def test_one_picture_a_category_is_learned(tmp_path: Path, number: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (number, 1, 28, 28), np.uint8)
+    names = [f"category-{row:03}" for row in range(number)]
+    folder, _ = train(tmp_path, painted_pictures.write(tmp_path, draw_rows(names, pixels, ["train"] * number)))
+    reading = Reader(folder, threads=1)(to_floats(pixels))
+    assert reading.probabilities.shape == (number, number)
+    assert np.isfinite(reading.probabilities).all()
+    with pytest.raises(
+        DataError, match="0 pictures in split test, expected at least 1; add pictures to ingest.creatives"
+    ):
+        measure(folder, tmp_path / "creatives", folder, Evaluate(threads=1, bootstraps=20))
+
+
+@pytest.mark.slow
+def test_black_pictures_are_read_without_certainty(tmp_path: Path) -> None:
+    splits = [split for split in ("train", "validation", "test") for _ in range(2)] * 8
+    rows = draw_rows(["a", "b"] * 24, np.zeros((48, 3, 32, 32), np.uint8), splits)
+    folder, _ = train(tmp_path, painted_pictures.write(tmp_path, rows))
+    reading = Reader(folder, threads=1)(np.full((1, 3, 32, 32), -1, np.float32))
+    assert reading.probabilities[0] == pytest.approx([0.5, 0.5], abs=0.15)
+    measured = measure(folder, tmp_path / "creatives", folder, Evaluate(threads=1, bootstraps=20)).metrics
+    assert measured["accuracy"].value == 0.5
+
+
+@pytest.mark.slow
+def test_a_category_of_one_in_five_hundred_is_read(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    is_rare = np.arange(1002) >= 1000
+    pixels = random.integers(0, 60, (1002, 1, 28, 28), np.uint8)
+    pixels[is_rare, :, 8:20, 8:20] += 150
+    pixels[~is_rare, :, ::4] += 150
+    names = np.where(is_rare, "rare", "usual").tolist()
+    params = PARAMS.model_copy(update={"steps_per_epoch": 12, "batch_size": 64})
+    folder, _ = train(tmp_path, painted_pictures.write(tmp_path, draw_rows(names, pixels, ["train"] * 1002)), params)
+    fresh = random.integers(0, 60, (20, 1, 28, 28), np.uint8)
+    fresh[:, :, 8:20, 8:20] += 150
+    assert (Reader(folder, threads=1)(to_floats(fresh)).probabilities.argmax(1) == 0).mean() >= 0.9

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from adloom.config.params import Evaluate
-from adloom.copywriting import baseline, verbatim_filter, written_lines
+from adloom.copywriting import baseline, click_evaluation, verbatim_filter, written_lines
 from adloom.copywriting.baseline import Candidate
+from adloom.copywriting.click_model import ClickModel
 from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, write_lines
 from adloom.copywriting.near_duplicates import find_near_duplicates
 from adloom.copywriting.scoring import line_bits
@@ -40,14 +41,16 @@ def evaluate(
     categories: list[str],
     params: Evaluate,
     history: History,
+    clicks: ClickModel | None = None,
 ) -> Evaluation:
     """
-    Measure a copywriter on `rows` with columns text, category, split and perhaps group.
+    Measure a copywriter on `rows` with columns text, category, split and perhaps group, impressions and clicks.
 
     The Kneser-Ney models learn from split train, the best of split validation is the baseline, and both are scored on
     split test. Raises DataError when a split has no line.
     """
     train, validation, test = (_select_lines(rows, split) for split in ("train", "validation", "test"))
+    ranked = click_evaluation.measure(clicks, train, test) if clicks else {}
     test = _drop_known(test, train)
     candidates = baseline.fit_candidates(train["text"].tolist(), validation["text"].drop_duplicates().tolist())
     best = baseline.choose_best(candidates)
@@ -55,6 +58,7 @@ def evaluate(
     samples = _bits_samples(scored) | written_lines.measure(
         model, tokenizer, train, best.model, params.lstm_samples, params.temperature, params.seed
     )
+    samples |= ranked
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     reported = {name: metric for name, metric in metrics.items() if name not in REPORT_ONLY}
     sections: list[Section] = [

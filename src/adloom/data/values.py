@@ -26,6 +26,7 @@ FLAGS = {
     **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
 }
 STRINGS = pyarrow.list_(pyarrow.string())
+MAX_LINE_LENGTH = 2000  # characters of a line of copy
 MAX_COUNT = 2**53  # a float holds all whole numbers below
 
 _SPECIAL_ID = r"[^!-~]|\.0+$|[0-9a-fA-F-]{32}"  # only such user ids have another normal form
@@ -157,7 +158,13 @@ def _cast_lists(values: pyarrow.Array) -> pyarrow.Array:
 NOT_NEGATIVE = pa.Check.ge(0, error="negative")
 NOT_LONG = pa.Check.str_length(max_value=MAX_ID_LENGTH, error=f"longer than {MAX_ID_LENGTH} characters")
 TEXT = ColumnType("str", _parse_text, "not text")
-FREE_TEXT = ColumnType("str", _parse_text, "not text", null_words=False)
+FREE_TEXT = ColumnType(
+    "str",
+    _parse_text,
+    "not text",
+    (pa.Check.str_length(max_value=MAX_LINE_LENGTH, error=f"longer than {MAX_LINE_LENGTH:,} characters"),),
+    null_words=False,
+)
 SHORT_TEXT = ColumnType("str", _parse_text, "not text", (NOT_LONG,))
 USER_ID = ColumnType("str", _parse_user_id, "not text", (NOT_LONG,))
 CURRENCY = ColumnType("str", _parse_currency, "not text")

@@ -131,6 +131,15 @@ TERMS = {
         "lines assigns to the requested category.",
         "higher",
     ),
+    "best_over_worst": Term(
+        "Best over worst",
+        "Share of test groups, such as A/B tests, of which the click model ranks the line with the most clicks per "
+        "impression above that with the fewest; chance is 0.5.",
+        "higher",
+    ),
+    "ridge_best_over_worst": Term(
+        "Best over worst by ridge", "The same share for ridge regression on TF-IDF, for comparison.", "neither"
+    ),
     "distinct_2": Term("Variety", "Share of word pairs in generated lines that are distinct.", "higher"),
     "copied": Term("Copied lines", "Share of generated lines that occur verbatim in the training text.", "lower"),
     "kneser_ney_copied": Term(

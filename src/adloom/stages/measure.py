@@ -168,6 +168,7 @@ def _open_known(model: Path, categories: list[str]) -> "KnownPictures":
 def measure_copywriter(subject: Subject) -> Evaluation:
     """Measure the copywriter."""
     from adloom.copywriting import evaluation, tokenizer
+    from adloom.copywriting.click_model import load_click_model
     from adloom.onnx_models.runtime import Copywriter
     from adloom.sequences.mixture import load_mixture
 
@@ -175,7 +176,8 @@ def measure_copywriter(subject: Subject) -> Evaluation:
     words = tokenizer.from_json((model / "tokenizer.json").read_text(encoding="utf-8"))
     write = load_mixture(Copywriter(model, params.threads), model / "ngrams.npz")
     rows = parquet.read(subject.table)
-    return evaluation.evaluate(write, words, rows, read_card(model)["categories"], params, _history(model))
+    clicks, categories = load_click_model(model / "clicks.npz"), read_card(model)["categories"]
+    return evaluation.evaluate(write, words, rows, categories, params, _history(model), clicks)
 
 
 def measure_stylizer(subject: Subject) -> Evaluation:

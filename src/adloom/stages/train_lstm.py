@@ -3,7 +3,7 @@ Train the copywriter: byte-pair tokens of data/dataset/copy, an LSTM that contin
 
 The artifact models/lstm holds copywriter.onnx, tokenizer.json, ngrams.npz (the n-grams and the weights of the mixture),
 known.npz (fingerprints of the training lines, so that serving can reject verbatim copies), sample_lines.json,
-history.json and card.json.
+history.json and card.json; for lines with clicks also clicks.npz, a model that ranks lines.
 
 Example: adloom train-lstm
 """
@@ -67,7 +67,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, context: StageConte
 def _train(
     train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm, session: "TrainingSession"
 ) -> "History":
-    from adloom.copywriting import tokenizer, verbatim_filter
+    from adloom.copywriting import click_model, tokenizer, verbatim_filter
     from adloom.sequences.module import SequenceModule
     from adloom.stages import sequence_export
     from adloom.storage import npz
@@ -88,6 +88,8 @@ def _train(
     npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines(train["text"]))
     mixture = _mix(folder, words, train, validation, params)
     npz.save(folder / "ngrams.npz", **mixture.to_arrays())
+    if clicks := click_model.fit(train, validation):
+        npz.save(folder / "clicks.npz", **clicks.to_arrays())
     session.draft.write_json("sample_lines.json", _write_samples(folder, words, params))
     session.run.log_artifact(folder / "sample_lines.json")
     session.draft.rows.update(train=len(train), validation=len(validation))

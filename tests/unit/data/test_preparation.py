@@ -215,6 +215,15 @@ def test_a_missing_group_column_is_named_with_its_key() -> None:
         Preparation("copy", grouped, PRIVATE, KEY)(pd.DataFrame({"copy_id": ["1"], "text": ["Red"]}))
 
 
+def test_a_line_of_megabytes_is_quarantined_and_odd_lines_are_kept() -> None:
+    texts = ["x" * 5_000_000, "y" * 2000, "\U0001f600\U0001f600", "\u05e9\u05dc\u05d5\u05dd"]
+    raw = pd.DataFrame({"copy_id": list("abcd"), "text": texts, "category": ["", " ", None, "hats"]})
+    checked = Preparation("copy", PARAMS, PRIVATE, KEY)(raw)
+    assert checked.quarantine["reason"].tolist() == ["text: longer than 2,000 characters"]
+    assert checked.rows["text"].tolist() == texts[1:]
+    assert checked.rows["category"].isna().tolist() == [True, True, False]
+
+
 def test_outcomes_of_lines_are_read_and_more_clicks_than_impressions_quarantined() -> None:
     raw = pd.DataFrame({"copy_id": ["1", "2"], "text": ["a", "b"], "impressions": ["9", "9"], "clicks": ["9", "10"]})
     checked = Preparation("copy", PARAMS, PRIVATE, KEY)(raw)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.support.headline_tests import simulate_tests
 
-from adloom.config.params import TrainLstm
+from adloom.config.params import Evaluate, TrainLstm
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.copywriting import tokenizer, verbatim_filter
@@ -21,6 +22,7 @@ from adloom.onnx_models.runtime import Copywriter
 from adloom.registry.memory import MemoryRegistry
 from adloom.sequences.mixture import Mixture, load_mixture
 from adloom.stages import train_lstm
+from adloom.stages.measure import measure
 from adloom.stages.train_lstm import Inputs, Outputs
 from adloom.storage import manifest, parquet
 from adloom.storage.local import FolderStore
@@ -172,6 +174,33 @@ def test_lines_without_any_category(tmp_path: Path) -> None:
     folder, _ = train(tmp_path, write(tmp_path, rows().assign(category=None)), PARAMS.model_copy(update={"epochs": 1}))
     assert json.loads((folder / "card.json").read_text())["categories"] == []
     assert [s["category"] for s in json.loads((folder / "sample_lines.json").read_text())] == [None]
+
+
+EMOJI = ["\U0001f600", "\U0001f44d\U0001f3fd", "\u2764\ufe0f\U0001f525", "\U0001f457\U0001f45a", "\U0001f9e5"]
+
+
+@pytest.mark.parametrize(
+    "lines", [EMOJI, ["\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd"] * 2, ["x" * 300, "y"], ["One line"]]
+)
+def test_odd_lines_train_a_model_that_can_be_measured(tmp_path: Path, lines: list[str]) -> None:
+    table = rows().assign(text=(lines * 100)[:100])
+    held = table.iloc[:3].assign(text=["\U0001f600\U0001f600", "y y", "Other"], split="test")
+    table = pd.concat([table, held.assign(copy_id=["a", "b", "c"])], ignore_index=True)
+    folder, _ = train(tmp_path, path := write(tmp_path, table), PARAMS.model_copy(update={"epochs": 1}))
+    measured = measure(folder, path, folder, Evaluate(threads=1, bootstraps=20, lstm_samples=100)).metrics
+    assert np.isfinite([metric.value for metric in measured.values()]).all()
+    assert 1 <= measured["bits_per_character"].n <= 3
+
+
+def test_lines_with_clicks_train_a_model_that_ranks_them(tmp_path: Path) -> None:
+    table = pd.concat(
+        [simulate_tests(60, 0), simulate_tests(20, 1, "validation"), simulate_tests(20, 2, "test")], ignore_index=True
+    )
+    folder, _ = train(tmp_path, path := write(tmp_path, table), PARAMS.model_copy(update={"epochs": 1}))
+    assert set(manifest.verify(folder).files) == {*FILES, "clicks.npz"}
+    measured = measure(folder, path, folder, Evaluate(threads=1, bootstraps=20, lstm_samples=100)).metrics
+    assert {"best_over_worst", "ridge_best_over_worst"} <= measured.keys()
+    assert measured["best_over_worst"].n <= 20
 
 
 @pytest.mark.parametrize(("count", "split"), [(1, "validation"), (0, "train")])

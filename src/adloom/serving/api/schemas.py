@@ -215,6 +215,11 @@ class CopyRequest(Body):
         "", max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", description="How each line begins; no control characters."
     )
     n: int = Field(1, ge=1, le=MAX_ITEMS, description="How many lines.")
+    rank_by_clicks: bool = Field(
+        False,
+        description="Whether to write more lines and return those that promise the most clicks, the best first; needs "
+        "a model trained on lines with clicks.",
+    )
     seed: Seed | None = Field(None, description="Equal seeds give equal lines; drawn and returned when absent.")
     rules: CopyRules = Field(CopyRules(), description="What each line must obey.")
 

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 import numpy as np
 
+from adloom.copywriting.click_model import ClickModel, rank_lines
 from adloom.copywriting.lines import LineRequest, LineRules, write_lines
 from adloom.creatives import pictures
 from adloom.serving.api.problems import Problem
@@ -17,6 +18,7 @@ from adloom.serving.models.loader import Models, Writer
 MAX_PIXELS = 64 * 64 * 64  # per request: 64 pictures of 64x64, 16 of 128x128
 MIX_TOLERANCE = 1e-3  # of the sum of the weights of a mix
 MAX_TOKENS = 64  # of a prompt, and of what is written after it
+RANKED = 4  # lines written for each that is returned by rank
 MAX_DRAWN = 16_384  # tokens per request, including those of refused lines
 
 
@@ -53,9 +55,10 @@ def write(request: CopyRequest, models: Models) -> CopyAnswer:
     lstm = models.lstm
     if request.category is not None:
         lstm.category_index(request.category)
+    ranker = _find_ranker(lstm.model) if request.rank_by_clicks else None
     seed = _draw_seed(request.seed)
     line_request = LineRequest(
-        n=request.n,
+        n=request.n * (RANKED if ranker else 1),
         seed=seed,
         category=request.category,
         prompt=request.prompt,
@@ -73,6 +76,8 @@ def write(request: CopyRequest, models: Models) -> CopyAnswer:
         ),
     )
     lines = write_lines(lstm.model.write, lstm.model.tokenizer, line_request)
+    if ranker:
+        lines = rank_lines(ranker, lines)[: request.n]
     return CopyAnswer(
         model=lstm.origin,
         category=request.category,
@@ -100,6 +105,16 @@ def _describe_condition(request: GenerateRequest) -> dict[str, str]:
     """Return the metadata of a picture's mix and attributes, if it has any."""
     conditions = {"mix": request.mix, "attributes": request.attributes}
     return {name: json.dumps(values, sort_keys=True) for name, values in conditions.items() if values}
+
+
+def _find_ranker(model: Writer) -> ClickModel:
+    """Return the click model. Raises Problem if there is none."""
+    if model.clicks is None:
+        detail = (
+            "rank_by_clicks: lstm was trained on lines without clicks; train it with columns impressions and clicks"
+        )
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "rank_by_clicks")
+    return model.clicks
 
 
 def _require_limit(n: int, shape: tuple[int, int, int]) -> None:

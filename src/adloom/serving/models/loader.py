@@ -17,6 +17,7 @@ from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.config.models import MODELS
 from adloom.copywriting import tokenizer
+from adloom.copywriting.click_model import ClickModel, load_click_model
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import AdloomError, ArtifactError
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
@@ -64,6 +65,7 @@ class Writer:
     write: SequenceModel[Any]
     tokenizer: Tokenizer
     known: UInt64Array  # (fingerprints,)
+    clicks: ClickModel | None = None  # of a model trained with clicks
 
 
 @dataclass(frozen=True)
@@ -282,7 +284,7 @@ def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:
     logits, _ = writer(np.array([[tokens.begin]], np.int64), writer.start(1))
     check_output(folder, "logits", logits, (1, 1, tokens.size))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
-        return Writer(writer, tokens, arrays["fingerprints"])
+        return Writer(writer, tokens, arrays["fingerprints"], load_click_model(folder / "clicks.npz"))
 
 
 def open_audience(folder: Path, card: ModelCard, threads: int) -> Audience:

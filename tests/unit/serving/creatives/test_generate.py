@@ -14,6 +14,7 @@ from tests.support.http_client import post_invalid, post_ok
 from tests.support.tiny_models import EDGE, LINES, write_generator
 
 from adloom.arrays import Float32Array, Int64Array
+from adloom.copywriting import click_model
 from adloom.onnx_models.runtime import Copywriter, LstmState
 from adloom.serving import app as decide_app
 from adloom.serving import server
@@ -163,6 +164,26 @@ class TestWrite:
         written = " ".join(generate.write(body, Models({"lstm": counted}, {})).lines).lower()
         assert not any(word in written for word in ("coat", "dress", "warm"))
         assert sum(asked) <= generate.MAX_DRAWN
+
+    def test_required_words_and_no_claims(self, client: TestClient) -> None:
+        rules = {"required_words": ["coat"], "banned_words": ["warm"], "no_claims": True, "top_p": 1, "guidance": 0}
+        lines = post_ok(client, WRITE, {"n": 4, "seed": 1, "rules": rules})["lines"]
+        assert lines
+        assert all("coat" in line.lower() and "warm" not in line.lower() for line in lines)
+
+    def test_lines_are_ranked_by_clicks_where_the_model_has_some(self, client: TestClient, models: Models) -> None:
+        problem = post_invalid(client, WRITE, {"rank_by_clicks": True}, 422)
+        assert problem["field"] == "rank_by_clicks"
+        assert "train it with columns impressions and clicks" in problem["detail"]
+        weights = np.zeros(click_model.BUCKETS)
+        weights[click_model.extract_features("soft")[0]] = 1
+        bundle = models.loaded["lstm"]
+        ranking = replace(bundle, model=replace(bundle.model, clicks=click_model.ClickModel(weights)))
+        rules = {"temperature": 2, "top_p": 1}
+        body = CopyRequest.model_validate({"n": 5, "seed": 3, "rank_by_clicks": True, "rules": rules})
+        lines = generate.write(body, Models({"lstm": ranking}, {})).lines
+        assert len(lines) == 5
+        assert (np.diff(click_model.ClickModel(weights).score(lines)) <= 0).all()
 
     def test_equal_seeds_give_equal_lines(self, client: TestClient) -> None:
         asked = {"category": "Coats", "n": 5, "seed": 3}

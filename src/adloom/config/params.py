@@ -10,7 +10,7 @@ from adloom.config.audience import Segment, TrainPolicy
 from adloom.config.base import ConfigModel, describe_errors, require_match
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
-from adloom.config.sources import PRETRAINED_FEATURES, Ingest, Source
+from adloom.config.sources import CopySplit, Ingest, Source
 from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
 
@@ -32,16 +32,6 @@ class Period(ConfigModel):
 
     holdout_start: date = Field(strict=False, description="First day of the holdout period (UTC).")
     end: date = Field(strict=False, description="First day after the holdout period; later rows are quarantined.")
-
-
-class CopySplit(ConfigModel):
-    """The split of copy."""
-
-    group: str = Field(
-        "group",
-        description="Column of lines that share a split, such as the variants of one A/B test; without it each text is "
-        "split alone.",
-    )
 
 
 class Prepare(ConfigModel):

@@ -88,3 +88,13 @@ class Ingest(ConfigModel):
     def source(self, table: str) -> Source | None:
         """Return a table's source, or None."""
         return getattr(self, "copy_" if table == "copy" else table)  # type: ignore[no-any-return]
+
+
+class CopySplit(ConfigModel):
+    """The split of copy."""
+
+    group: str = Field(
+        "group",
+        description="Column of lines that share a split, such as the variants of one A/B test; without it each text is "
+        "split alone.",
+    )

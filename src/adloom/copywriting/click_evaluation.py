@@ -5,10 +5,9 @@ import pandas as pd
 
 from adloom.arrays import Float64Array
 from adloom.copywriting.click_model import ClickModel
+from adloom.copywriting.fit import fit_click_rates
 from adloom.evaluation import statistics
 from adloom.evaluation.metric import Sample
-
-RIDGE = 1.0  # penalty
 
 
 def measure(model: ClickModel, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Sample]:
@@ -35,13 +34,8 @@ def find_extremes(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _predict_rates(train: pd.DataFrame, lines: pd.Series) -> Float64Array:
-    """Return the clicks per impression that ridge regression on TF-IDF predicts: the usual first attempt."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import Ridge
-
+    """Return the clicks per impression that ridge regression predicts."""
     shown = train[(train["impressions"] > 0) & train["clicks"].notna()]
-    vectorizer = TfidfVectorizer(tokenizer=str.split, token_pattern=None, ngram_range=(1, 2))
-    features = vectorizer.fit_transform(shown["text"])
-    rate = shown["clicks"].astype(float) / shown["impressions"].astype(float)
-    predicted: Float64Array = Ridge(alpha=RIDGE).fit(features, rate).predict(vectorizer.transform(lines))
+    rates = shown["clicks"].to_numpy(np.float64) / shown["impressions"].to_numpy(np.float64)
+    predicted: Float64Array = fit_click_rates(shown["text"].tolist(), rates).predict(lines)
     return predicted

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from adloom.copywriting import verbatim_filter
+from adloom.copywriting.fit import fit_category_classifier
 from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, LineRules, filter_lines, write_lines
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.evaluation import statistics
@@ -85,18 +86,8 @@ def known_words_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
 
 def agreement_sample(served: dict[str | None, list[str]], train: pd.DataFrame) -> Sample:
     """Return the sample of the share of lines that a classifier of the training lines assigns to their category."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
-
     known = train[train["category"].notna()].drop_duplicates(["text", "category"])
-    classifier = make_pipeline(
-        make_union(
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True),
-            TfidfVectorizer(tokenizer=str.split, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True),
-        ),
-        LogisticRegression(C=4, class_weight="balanced", max_iter=300),
-    ).fit(known["text"], known["category"])
+    classifier = fit_category_classifier(known["text"].tolist(), known["category"].tolist())
     names = [name for name, lines in served.items() for _ in lines]
     lines = [line for lines in served.values() for line in lines]
     return Sample((np.array(classifier.predict(lines) == names if lines else [], np.bool_),), statistics.mean, "share")

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adloom.config.params import CopySplit, Period, Prepare
+from adloom.config.params import Period, Prepare
+from adloom.config.sources import CopySplit
 from adloom.config.value_formats import ValueFormat
 from adloom.data import preparation, privacy, splits
 from adloom.data.contracts import PARSE_ERROR, PLACE

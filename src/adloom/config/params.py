@@ -10,7 +10,7 @@ from adloom.config.audience import Segment, TrainPolicy
 from adloom.config.base import ConfigModel, describe_errors, require_match
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
-from adloom.config.sources import CopySplit, Ingest, Source
+from adloom.config.sources import PRETRAINED_FEATURES, CopySplit, Ingest, Source
 from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
 
@@ -168,7 +168,7 @@ class SequenceTraining(Training):
 
     hidden: int = Field(256, gt=0, description="Width of the LSTM's state.")
     layers: int = Field(1, gt=0, description="LSTM layers.")
-    dropout: Share = Field(0.3, description="Dropout on embeddings and outputs.")
+    dropout: Share = Field(0.2, description="Dropout on embeddings and outputs.")
     weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay.")
     patience: int = Field(
         3, gt=0, description="Training stops after this many epochs without a better validation loss."
@@ -178,7 +178,7 @@ class SequenceTraining(Training):
 class TrainLstm(SequenceTraining):
     """The copywriter."""
 
-    vocabulary: int = Field(1000, gt=0, description="Tokens of the byte-pair vocabulary.")
+    vocabulary: int = Field(850, gt=0, description="Tokens of the byte-pair vocabulary.")
 
 
 class TrainMusic(SequenceTraining):

@@ -3,9 +3,11 @@
 import torch
 
 from adloom.arrays import Float16Array, Float32Array, Int64Array, UInt8Array
+from adloom.creatives.conditions import Conditions
 from adloom.creatives.picture_file import PictureFile
 
 Batch = tuple[torch.Tensor, ...]
+Labels = Int64Array | Float32Array | Conditions
 
 
 class PictureDataset:
@@ -16,15 +18,14 @@ class PictureDataset:
     pictures, in half precision, become float32.
     """
 
-    def __init__(self, pixels: UInt8Array | Float16Array | PictureFile, *labels: Int64Array | Float32Array) -> None:
+    def __init__(self, pixels: UInt8Array | Float16Array | PictureFile, *labels: Labels) -> None:
         self._pixels = pixels
-        self._labels = [torch.from_numpy(label) for label in labels]
+        self._labels = labels
 
     def __len__(self) -> int:
         return len(self._pixels)
 
     def __getitem__(self, rows: Int64Array) -> Batch:
-        index = torch.from_numpy(rows)
         values = torch.from_numpy(self._pixels[rows])
         pictures = values.float() / 127.5 - 1 if values.dtype == torch.uint8 else values.float()
-        return pictures, *(label[index] for label in self._labels)
+        return pictures, *(torch.from_numpy(label[rows]) for label in self._labels)

@@ -63,3 +63,15 @@ class ConditionSpace:
         for category, weight in weights.items():
             condition[self.categories.index(category)] = weight / sum(weights.values())
         return condition
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The conditions of many pictures; only those that are read are encoded."""
+
+    space: ConditionSpace
+    labels: Int64Array  # (pictures, 1 + attributes)
+
+    def __getitem__(self, rows: Int64Array) -> Float32Array:
+        """Return the conditions (rows, columns) of these rows."""
+        return self.space.encode(self.labels[rows])

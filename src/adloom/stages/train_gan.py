@@ -63,6 +63,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
 
     from adloom.creatives import gan_budget
     from adloom.creatives.batches import PictureDataset
+    from adloom.creatives.conditions import Conditions
     from adloom.creatives.dcgan_module import DcganModule
     from adloom.creatives.dcgan_net import DcganDiscriminator, DcganGenerator
     from adloom.creatives.gan_module import STATISTICS_BATCHES, GanModule, standing_statistics
@@ -75,7 +76,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     channels, height, width = table.shape
     train = table.decode_split("train", space.categories)
     labels = table.number_labels(table.find_rows("train", space.categories), space)
-    rows = PictureDataset(train.pixels, space.encode(labels))
+    rows = PictureDataset(train.pixels, Conditions(space, labels))
     params = gan_budget.complete(params, len(rows), channels, height, space.columns)
     reference = rows[np.linspace(0, len(rows) - 1, min(REFERENCE, len(rows))).astype(np.int64)]
 

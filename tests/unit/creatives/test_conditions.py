@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adloom.creatives.conditions import ConditionSpace
+from adloom.creatives.conditions import Conditions, ConditionSpace
 
 SPACE = ConditionSpace(["bag", "boot"], {"tone": ["dark", "light"], "shape": ["round", "square", "tall"]})
 
@@ -22,6 +22,12 @@ def test_categories_take_turns_with_their_own_attributes() -> None:
     labels = np.array([[0, 1, -1], [0, 0, 2], [0, 1, 1], [1, -1, 0]])
     turns = ConditionSpace(["bag", "boot"]).take_turns(labels, 7)
     assert turns.tolist() == [[0, 1, -1], [1, -1, 0], [0, 0, 2], [1, -1, 0], [0, 1, 1], [1, -1, 0], [0, 1, -1]]
+
+
+def test_conditions_are_encoded_when_they_are_read() -> None:
+    labels = np.array([[1, 0, 2], [0, -1, 0], [0, 1, 1]])
+    rows = np.array([2, 0, 2])
+    assert (Conditions(SPACE, labels)[rows] == SPACE.encode(labels)[rows]).all()
 
 
 def test_a_mix_weighs_the_categories_to_1() -> None:

@@ -44,7 +44,7 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     generator, discriminator = build_generator(), build_discriminator()
     discriminator.compile(optimizers.Adam(1e-4), "binary_crossentropy")
-    frozen = tf.keras.models.clone_model(discriminator)
+    frozen = tf.keras.models.clone_model(discriminator)  # its weights differ, its time does not
     frozen.trainable = False
     both = Sequential([generator, frozen])
     both.compile(optimizers.Adam(1e-4), "binary_crossentropy")

@@ -1,7 +1,7 @@
 """Measure processor seconds and peak memory of the picture stages by the pictures' size.
 
     python benchmarks/memory.py                            # 4,000 colour pictures of 28, 64 and 128 pixels
-    python benchmarks/memory.py --sizes 128 --pictures 20000
+    python benchmarks/memory.py --sizes 28 --width 8 --pictures 10000 1000000 --stages train-gan train-cnn
 
 Trainings take two steps; the gan's evaluation generates 2,000 pictures. Each stage is a process of its own.
 """
@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,9 @@ ROWS = 1000  # written at once
 
 
 def write_table(folder: Path, number: int, size: int) -> None:
-    """Write a table of random colour pictures, which compress little."""
+    """Write a table of random colour pictures, which compress little; the same ROWS again and again."""
     rng = np.random.default_rng(0)
+    pngs = pictures.encode_pngs(rng.integers(0, 256, (ROWS, 3, size, size), np.uint8))
     with manifest.draft(folder / TABLE, "prepare", Source(uri="benchmark"), {}) as draft:
         shards = parquet.ShardWriter(draft.path)
         for start in range(0, number, ROWS):
@@ -46,7 +48,7 @@ def write_table(folder: Path, number: int, size: int) -> None:
                 "creative_id": [f"creative-{n}" for n in numbers],
                 "category": [f"category-{n}" for n in numbers % CATEGORIES],
                 "split": [SPLITS[n] for n in numbers // CATEGORIES % len(SPLITS)],
-                "image": pictures.encode_pngs(rng.integers(0, 256, (len(numbers), 3, size, size), np.uint8)),
+                "image": pngs[: len(numbers)],
                 "width": size,
                 "height": size,
                 "channels": 3,
@@ -55,11 +57,11 @@ def write_table(folder: Path, number: int, size: int) -> None:
         draft.facts.update(source="a benchmark", licence="CC0")
 
 
-def write_params(folder: Path) -> None:
-    """Write the shipped params with short trainings."""
+def write_params(folder: Path, width: int) -> None:
+    """Write the shipped params with short trainings of nets of this width."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     for stage in ("train_gan", "train_cnn"):
-        params[stage] |= {"epochs": 1, "steps_per_epoch": 2}
+        params[stage] |= {"epochs": 1, "steps_per_epoch": 2, "width": width}
     params["evaluate"] |= {"gan_samples": 2000}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
@@ -79,16 +81,18 @@ def measure(folder: Path, arguments: list[str]) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int, default=[28, 64, 128], help="edges of the pictures in pixels")
-    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--pictures", nargs="+", type=int, default=[4000])
+    parser.add_argument("--width", type=int, default=32, help="width of the nets; small ones show what pictures cost")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     options = parser.parse_args()
     print(f"{'pixels':>6} {'pictures':>8} {'stage':13} {'CPU s':>7} {'peak MB':>8}")
-    for size in options.sizes:
+    for size, number in product(options.sizes, options.pictures):
         with tempfile.TemporaryDirectory() as name:
-            write_table(Path(name), options.pictures, size)
-            write_params(Path(name))
-            for stage, arguments in STAGES.items():
-                seconds, megabytes = measure(Path(name), arguments)
-                print(f"{size:6} {options.pictures:8} {stage:13} {seconds:7.1f} {megabytes:8.0f}", flush=True)
+            write_table(Path(name), number, size)
+            write_params(Path(name), options.width)
+            for stage in options.stages:
+                seconds, megabytes = measure(Path(name), STAGES[stage])
+                print(f"{size:6} {number:8} {stage:13} {seconds:7.1f} {megabytes:8.0f}", flush=True)
 
 
 if __name__ == "__main__":

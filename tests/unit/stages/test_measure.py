@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import MakeTable
-from tests.support import tiny_models
+from tests.support import painted_pictures, random_efficientnet, tiny_models
 
 from adloom.config.gate import MetricRule
 from adloom.config.params import Evaluate
@@ -79,6 +79,27 @@ def test_without_a_reader_the_generator_is_held(tmp_path: Path, table: Path) -> 
     rules = [MetricRule(metric="agreement", at_least=0.0), MetricRule(metric="copies", at_most=1.0)]
     assert decide(judged.metrics, None, rules).verdict == "promote"
     assert decide(alone.metrics, None, rules).verdict == "hold"
+
+
+@pytest.mark.slow
+def test_pretrained_features_and_the_training_pictures_of_the_reader_judge_too(
+    tmp_path: Path, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = str(random_efficientnet.pin_weights(tmp_path / "mirror", monkeypatch))
+    tiny_models.write_generator(tmp_path / "gan")
+    tiny_models.write_reader(tmp_path / "cnn")
+    reader = tmp_path / "trained-cnn"
+    with manifest.draft(reader, "train_cnn", Source(uri="x"), {}) as draft:
+        shutil.copy(tmp_path / "cnn" / "reader.onnx", draft.path)
+        ids = np.array([str(number) for number in range(60)])
+        embedding = np.tile(np.eye(tiny_models.DIMENSIONS, dtype=np.float16), (60, 1))[:60]
+        np.savez(draft.path / "known.npz", creative_id=ids, embedding=embedding)
+    model, params = with_history(tmp_path / "gan", "train_gan"), EVALUATE.model_copy(update={"features": uri})
+    metrics = measure(model, table, reader, params, painted_pictures.context(tmp_path)).metrics
+    assert metrics["outliers"].n == metrics["agreement"].n
+    assert "ct_statistic" in metrics
+    other = measure(model, table, tmp_path / "cnn", EVALUATE).metrics  # the tiny reader knows other pictures
+    assert {"outliers", "ct_statistic"} & set(other) == set()
 
 
 @pytest.mark.slow

@@ -38,12 +38,21 @@ class Judges:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of the table with known categories, by split."""
+class Trial:
+    """Generated pictures, and the rows of the table with known categories."""
 
+    generated: Creatives
+    creatives: CreativeTable
+    categories: list[str]
     train: Int64Array
     validation: Int64Array
     test: Int64Array
+
+    @property
+    def counts(self) -> Int64Array:
+        """The number of training pictures of each category."""
+        numbers = self.creatives.number_categories(self.train, self.categories)
+        return np.bincount(numbers, minlength=len(self.categories))
 
 
 def evaluate(
@@ -59,47 +68,39 @@ def evaluate(
 
     Raises DataError when there is no test picture.
     """
-    categories = space.categories
-    train, validation = (creatives.find_rows(split, categories) for split in ("train", "validation"))
-    rows = Rows(train, validation, creatives.find_test_rows(categories))
-    mix = creatives.number_categories(rows.train, categories)
-    category = choose_categories(mix, len(categories), params.gan_samples)
-    generated = Creatives(generate_pictures(generator, space.encode(category), creatives.shape, params.seed), category)
-    search = _search_training(generated, rows, creatives, params.seed)
-    is_repeat, is_outlier = memorization.find_repeats(generated.pixels), np.zeros(len(generated), bool)
+    trial = _generate(generator, creatives, space, params)
+    search = _search_training(trial, params.seed)
+    is_repeat, is_outlier = memorization.find_repeats(trial.generated.pixels), np.zeros(len(trial.generated), bool)
     samples = {**_memorization_samples(search), "repeats": _share(is_repeat)}
+    pairs = [(PAIRS, search.generated.index, search.generated.relative)]
     sections: list[Section] = [
-        gan_sections.draw_sheet(generated, categories),
+        gan_sections.draw_sheet(trial.generated, space.categories),
         gan_sections.draw_interpolation(generator, space, creatives.shape, params.seed),
     ]
-    if judges.embed is not None and len(rows.test) > 1:
-        is_outlier, pretrained = _judge_by_features(judges.embed, generated, rows, creatives, categories, is_repeat)
+    if judges.embed is not None and len(trial.test) > 1:
+        is_outlier, pretrained = _judge_by_features(judges.embed, trial, is_repeat)
         samples |= pretrained
-    pairs = [(PAIRS, search.generated.index, search.generated.relative)]
     if judges.reader is not None:
-        reading = _read_all(judges.reader, generated, rows, creatives)
-        is_small = np.bincount(mix, minlength=len(categories)) < MIN_TRAINING
-        hit = (reading.predicted == category) & ~is_repeat & ~is_outlier
-        samples |= _agreement_samples(hit, category, categories, is_small)
+        reading = _read_all(judges.reader, trial)
+        samples |= _agreement_samples(trial, (reading.predicted == trial.generated.category) & ~is_repeat & ~is_outlier)
         samples = _distance_samples(reading.drawn, reading.real) | samples  # those in pretrained features come first
         samples |= _manifold_samples(reading, is_repeat, is_outlier)
-        sections += gan_sections.draw_misread(reading.predicted, generated, categories)
-        sections += gan_sections.list_small(mix, categories, MIN_TRAINING)
+        sections += gan_sections.draw_misread(reading.predicted, trial.generated, space.categories)
+        sections += gan_sections.list_small(trial.counts, space.categories, MIN_TRAINING)
         if judges.known is not None:
             index, distance = memorization.nearest_embeddings(reading.drawn, judges.known)
             test_distance = memorization.nearest_embeddings(reading.real, judges.known)[1]
             samples["ct_statistic"] = _copying_sample(reading, distance, test_distance)
             pairs.append((READER_PAIRS, index, distance))
-    metrics = {
-        name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items() if sample.defined
-    }
+    samples = {name: sample for name, sample in samples.items() if sample.defined}
+    metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     sections += [
-        *gan_sections.tabulate_categories(metrics, categories),
+        *gan_sections.tabulate_categories(metrics, space.categories),
         gan_sections.draw_distances(search.generated, search.test),
-        *(gan_sections.draw_pairs(*pair, generated, rows.train, creatives) for pair in pairs),
+        *(gan_sections.draw_pairs(*pair, trial.generated, trial.train, creatives) for pair in pairs),
         gan_sections.draw_curves(history),
     ]
-    return Evaluation(metrics, {name: samples[name] for name in metrics}, sections)
+    return Evaluation(metrics, samples, sections)
 
 
 @dataclass(frozen=True)
@@ -149,15 +150,24 @@ def spread_rows(rows: Int64Array, number: int) -> Int64Array:
     return rows[:: -(-len(rows) // number)] if len(rows) > number else rows
 
 
-def _search_training(generated: Creatives, rows: Rows, creatives: CreativeTable, seed: int) -> Search:
+def _generate(generator: PictureGenerator, creatives: CreativeTable, space: ConditionSpace, params: Evaluate) -> Trial:
+    train, validation = (creatives.find_rows(split, space.categories) for split in ("train", "validation"))
+    test = creatives.find_test_rows(space.categories)
+    mix = creatives.number_categories(train, space.categories)
+    category = choose_categories(mix, len(space.categories), params.gan_samples)
+    pixels = generate_pictures(generator, space.encode(category), creatives.shape, params.seed)
+    return Trial(Creatives(pixels, category), creatives, space.categories, train, validation, test)
+
+
+def _search_training(trial: Trial, seed: int) -> Search:
     """Find the nearest training pictures of all groups; the training pictures are read once."""
-    canaries = memorization.make_canaries(creatives.decode(spread_rows(rows.train, CANARIES)), seed)
-    validation = spread_rows(rows.validation, NEW)
-    real = chain(creatives.decode_batches(rows.test), creatives.decode_batches(validation))
-    near = memorization.find_nearest(
-        chain(generated.split_batches(), real, [canaries]), creatives.decode_batches(rows.train)
-    )
-    ends = np.cumsum([0, len(generated), len(rows.test), len(validation), len(canaries)])
+    creatives = trial.creatives
+    canaries = memorization.make_canaries(creatives.decode(spread_rows(trial.train, CANARIES)), seed)
+    validation = spread_rows(trial.validation, NEW)
+    real = chain(creatives.decode_batches(trial.test), creatives.decode_batches(validation))
+    searched = chain(trial.generated.split_batches(), real, [canaries])
+    near = memorization.find_nearest(searched, creatives.decode_batches(trial.train))
+    ends = np.cumsum([0, len(trial.generated), len(trial.test), len(validation), len(canaries)])
     return Search(*(near.select(slice(start, end)) for start, end in pairwise(ends.tolist())))
 
 
@@ -172,26 +182,20 @@ def _memorization_samples(search: Search) -> dict[str, Sample]:
     }
 
 
-def _judge_by_features(
-    embed: Embed,
-    generated: Creatives,
-    rows: Rows,
-    creatives: CreativeTable,
-    categories: list[str],
-    is_repeat: BoolArray,
-) -> tuple[BoolArray, dict[str, Sample]]:
+def _judge_by_features(embed: Embed, trial: Trial, is_repeat: BoolArray) -> tuple[BoolArray, dict[str, Sample]]:
     """Return which generated pictures are outliers, and the metrics in pretrained features."""
-    test, validation = (spread_rows(split, JUDGED) for split in (rows.test, rows.validation))
-    drawn, real = embed(generated.split_batches()), embed(creatives.decode_batches(test))
+    creatives, categories = trial.creatives, trial.categories
+    test, validation = (spread_rows(split, JUDGED) for split in (trial.test, trial.validation))
+    drawn, real = embed(trial.generated.split_batches()), embed(creatives.decode_batches(test))
     is_outlier = distances.find_outliers(drawn, real)
     samples = {"outliers": _share(is_outlier), **_distance_samples(drawn, real)}
-    if len(validation):
-        labels = creatives.number_categories(validation, categories)
-        second = fit_second_reader(embed(creatives.decode_batches(validation)), labels, len(categories))
-        if second is not None:
-            samples["second_agreement"] = _share((second.read(drawn) == generated.category) & ~is_repeat & ~is_outlier)
-            test_labels = creatives.number_categories(test, categories)
-            samples["second_accuracy"] = _share(second.read(real) == test_labels)
+    labels = creatives.number_categories(validation, categories)
+    features = embed(creatives.decode_batches(validation)) if len(validation) else real[:0]
+    second = fit_second_reader(features, labels, len(categories))
+    if second is not None:
+        hit = second.read(drawn) == trial.generated.category
+        samples["second_agreement"] = _share(hit & ~is_repeat & ~is_outlier)
+        samples["second_accuracy"] = _share(second.read(real) == creatives.number_categories(test, categories))
     return is_outlier, samples
 
 
@@ -207,9 +211,9 @@ def _distance_samples(drawn: Float32Array, real: Float32Array) -> dict[str, Samp
     }
 
 
-def _read_all(reader: PictureReader, generated: Creatives, rows: Rows, creatives: CreativeTable) -> Reading:
-    drawn = read_pictures(reader, generated.split_batches())
-    real = read_pictures(reader, creatives.decode_batches(rows.test))
+def _read_all(reader: PictureReader, trial: Trial) -> Reading:
+    drawn = read_pictures(reader, trial.generated.split_batches())
+    real = read_pictures(reader, trial.creatives.decode_batches(trial.test))
     return Reading(drawn[0].argmax(1), drawn[1], real[0].argmax(1), real[1])
 
 
@@ -230,12 +234,11 @@ def _copying_sample(reading: Reading, distance: Float64Array, test_distance: Flo
     return Sample(columns, ct_statistic, "deviations")
 
 
-def _agreement_samples(
-    hit: BoolArray, category: Int64Array, categories: list[str], is_small: BoolArray
-) -> dict[str, Sample]:
-    each = {f"agreement.{name}": _share(hit[category == number]) for number, name in enumerate(categories)}
-    lowest = Sample((np.where(is_small[category], -1, category), hit), lowest_share, "share")
-    return {"agreement": _share(hit), "agreement_lowest": lowest, **each}
+def _agreement_samples(trial: Trial, hit: BoolArray) -> dict[str, Sample]:
+    category = trial.generated.category
+    each = {f"agreement.{name}": _share(hit[category == number]) for number, name in enumerate(trial.categories)}
+    large = np.where(trial.counts[category] < MIN_TRAINING, -1, category)
+    return {"agreement": _share(hit), "agreement_lowest": Sample((large, hit), lowest_share, "share"), **each}
 
 
 def _share(hit: AnyArray) -> Sample:

@@ -73,9 +73,8 @@ def draw_misread(predicted: Int64Array, generated: Creatives, categories: list[s
     return [Figure(f"Worst category: {categories[worst]}", "Drawn as asked, taken for something else.", picture)]
 
 
-def list_small(category: Int64Array, categories: list[str], least: int) -> list[Section]:
-    """Return the categories with fewer than `least` training pictures (training,), if there are any."""
-    counts = np.bincount(category, minlength=len(categories))
+def list_small(counts: Int64Array, categories: list[str], least: int) -> list[Section]:
+    """Return the categories with fewer than `least` training pictures, if there are any."""
     lines = [f"{name}: {counts[number]}" for number, name in enumerate(categories) if counts[number] < least]
     caption = f"Fewer than {least} training pictures. They do not count for the lowest agreement of a category."
     return [Lines("Small categories", caption, lines)] if lines else []

@@ -27,5 +27,5 @@ def test_an_interpolation_has_a_row_for_each_category() -> None:
 
 @pytest.mark.parametrize(("counts", "lines"), [([10, 12], []), ([9, 12], ["day: 9"]), ([0, 3], ["day: 0", "night: 3"])])
 def test_small_categories_are_listed(counts: list[int], lines: list[str]) -> None:
-    sections = gan_sections.list_small(np.repeat([0, 1], counts), landscapes.CATEGORIES, 10)
+    sections = gan_sections.list_small(np.array(counts), landscapes.CATEGORIES, 10)
     assert [section.lines for section in sections if isinstance(section, Lines)] == ([lines] if lines else [])

@@ -150,6 +150,9 @@ class TrainGan(Training):
 class TrainCnn(Training):
     """The picture reader."""
 
+    steps_per_epoch: int = Field(
+        0, ge=0, description="Optimizer steps in an epoch; 0 chooses them from the number of pictures."
+    )
     width: int = Field(32, gt=0, description="Channels of the first stage.")
     embedding: int = Field(64, gt=0, description="Length of the unit-length embedding.")
     channels_last: bool = Field(True, description="Memory layout of the pictures.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Backbone = Literal["scratch", "efficientnet_lite0"]
 MAX_PICTURES = {1: 5_000, 3: 10_000}  # by channels: with more, a network of its own is better or the features too slow
+STEPS, PASSES = 990, 100  # over all pictures at most, where steps_per_epoch is 0
 MAX_VIEWS = 10_000  # pictures and mirrored pictures of which features are computed
 
 
@@ -61,6 +62,7 @@ def train_best(
 ) -> Candidate:
     """Train the reader of every backbone in question, and return the best on split validation."""
     backbones = list_backbones(pictures.train, params)
+    params = complete_steps(params, len(pictures.train))
     if len(backbones) == 1:
         return _train(backbones[0], pictures, params, session, context)
     candidates = []
@@ -78,6 +80,12 @@ def train_best(
             session.run.log_metrics({name: value}, int(step))
     session.run.log_metrics({f"{candidate.backbone}_loss": candidate.loss for candidate in candidates}, 0)
     return best
+
+
+def complete_steps(params: TrainCnn, pictures: int) -> TrainCnn:
+    """Return params in which steps per epoch of 0 are replaced by what suits this number of pictures."""
+    steps = min(STEPS, PASSES * -(-pictures // params.batch_size))
+    return params.model_copy(update={"steps_per_epoch": params.steps_per_epoch or max(1, steps // params.epochs)})
 
 
 def list_backbones(train: StoredCreatives, params: TrainCnn) -> list[Backbone]:

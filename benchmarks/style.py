@@ -8,25 +8,25 @@ public domain (CC0) by Rachel Michetti and Stefan van der Walt. The styles are d
 """
 
 import argparse
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from adloom.arrays import Float32Array
 from adloom.creatives.dream import dream
 from adloom.creatives.pictures import draw_sheet, to_floats, to_pixels
 from adloom.creatives.style_judge_net import StyleJudge
 from adloom.creatives.textures import draw_textures
-from adloom.data.picture_files import PictureError
-from adloom.data.pictures import PictureFormat, decode
 from adloom.onnx_models.runtime import DreamGradient, Stylizer
 
 EDGE, STYLES, SEED = 256, 2, 4
 STEPS = (30, 150)
 LAYERS = (4, 7, 10)
-MAX_PIXELS = 16_777_216
+COLOURS = 160  # of the sheet, so that it stays small
 
 
 def main() -> None:
@@ -56,8 +56,7 @@ def main() -> None:
         for layer in LAYERS
     ]
     if arguments.sheet:
-        sheet = to_pixels(np.concatenate([*rows, contents[0], *dreamt]))[:, :, ::2, ::2]
-        arguments.sheet.write_bytes(draw_sheet(sheet, 4, scale=1))
+        write_sheet(np.concatenate([*rows, contents[0], *dreamt]), arguments.sheet)
 
 
 def measure(
@@ -81,11 +80,17 @@ def measure(
 
 
 def read_picture(path: Path) -> Float32Array:
-    """Return a picture (1, 3, EDGE, EDGE), padded with white to a square."""
-    try:
-        return to_floats(decode(path.read_bytes(), PictureFormat(EDGE, 3), MAX_PIXELS).transpose(2, 0, 1))[None]
-    except PictureError as error:
-        raise SystemExit(f"{path}: {error}") from None
+    """Return the middle square of a picture (1, 3, EDGE, EDGE)."""
+    with Image.open(path) as picture:
+        square = ImageOps.fit(picture.convert("RGB"), (EDGE, EDGE), Image.Resampling.LANCZOS)
+    return to_floats(np.asarray(square).transpose(2, 0, 1))[None]
+
+
+def write_sheet(pictures: Float32Array, target: Path) -> None:
+    """Write a small PNG with a palette, four pictures a row."""
+    halves = pictures.reshape(len(pictures), 3, EDGE // 2, 2, EDGE // 2, 2).mean((3, 5))
+    with Image.open(io.BytesIO(draw_sheet(to_pixels(halves), 4, scale=1))) as sheet:
+        sheet.quantize(COLOURS, dither=Image.Dither.NONE).save(target)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from adloom.errors import ConfigError
 from adloom.training.loop import MONITOR
@@ -32,7 +32,7 @@ SPACES = {
             "learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
             "weight_decay": FloatDistribution(1e-3, 0.3, log=True),
             "label_smoothing": FloatDistribution(0.0, 0.2),
-            "width": CategoricalDistribution((16, 24, 32, 48)),
+            "width": IntDistribution(12, 64),
             "embedding": CategoricalDistribution((32, 64, 128)),
         }
     ),
@@ -41,8 +41,16 @@ SPACES = {
             "learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
             "weight_decay": FloatDistribution(1e-3, 0.3, log=True),
             "dropout": FloatDistribution(0.0, 0.6),
-            "hidden": CategoricalDistribution((128, 256, 384)),
-            "vocabulary": CategoricalDistribution((500, 1000, 2000)),
+            "hidden": IntDistribution(96, 512, log=True),
+            "vocabulary": IntDistribution(400, 3000, log=True),
+        }
+    ),
+    "train_music": SearchSpace(
+        {
+            "learning_rate": FloatDistribution(2e-3, 3e-2, log=True),
+            "weight_decay": FloatDistribution(1e-3, 0.3, log=True),
+            "dropout": FloatDistribution(0.0, 0.5),
+            "hidden": IntDistribution(48, 256, log=True),
         }
     ),
 }

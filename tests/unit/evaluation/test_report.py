@@ -20,6 +20,7 @@ GATE = Gate.model_validate(
         "cnn": [MetricRule(metric="accuracy", at_least=0.91)],
         "lstm": [MetricRule(metric="bits_ratio", at_most=1.0)],
         "style": [MetricRule(metric="style_ratio", at_most=0.8)],
+        "music": [MetricRule(metric="note_bits_ratio", at_most=1.0)],
         "audience": [MetricRule(metric="smallest_segment", at_least=100)],
         "policy": [MetricRule(metric="click_rate", margin=0.0)],
     }
@@ -44,6 +45,7 @@ METRICS = {
     "cnn": {"accuracy": Metric(0.9057, 0.9, 0.911, 7000, "share")},
     "lstm": {"bits_ratio": Metric(0.9964, 0.99, 1.003, 1803, "ratio")},
     "style": {"style_ratio": Metric(0.53, 0.5, 0.56, 32, "ratio")},
+    "music": {"note_bits_ratio": Metric(0.896, 0.881, 0.914, 102, "ratio")},
     "audience": {"smallest_segment": Metric(1234, 1234, 1234, 23570, "count")},
     "policy": {"click_rate": Metric(0.0042, 0.0031, 0.0055, 16170, "share")},
 }

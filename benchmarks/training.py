@@ -86,7 +86,8 @@ def create_training(stage: str, params: Any) -> tuple[Any, Any]:
 
 def run_steps(stage: str, precision: str, count: int) -> None:
     """Train in this process for some seconds, and print the seconds of each step as JSON."""
-    params = load(ROOT / "params.yaml").trainings[stage].model_copy(update={"precision": precision, "threads": count})
+    changes = {"precision": precision, "threads": count, "steps_per_epoch": 330}
+    params = load(ROOT / "params.yaml").trainings[stage].model_copy(update=changes)
     threads.limit_threads(count)
     build, rows = create_training(stage, params)
     timed = TimedRows(rows)

@@ -13,7 +13,7 @@ from scipy.linalg import eigvalsh_tridiagonal
 from adloom.arrays import AnyArray, BoolArray, Float64Array
 
 MANIFOLD_NEIGHBOURS = 3
-OUTLIER_QUANTILE, OUTLIER_MARGIN = 0.995, 1.15  # an outlier is farther than this quantile of real pictures, by a margin
+OUTLIER_QUANTILE = 0.995  # share of real pictures that are no outliers
 GRID_BITS = 20  # of an embedding's values; products have 40, and 13 more hold a sum of 2**13 products
 ROWS_PER_SUM = 4096  # summed at once, even if each counts twice; the partial sums are added in order
 CELLS_PER_TILE = 2**22  # of a matrix of distances
@@ -68,12 +68,11 @@ def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
 
 
 def find_outliers(points: AnyArray, real: AnyArray) -> BoolArray:
-    """Return which points (points,) lie clearly farther from all real ones than these lie from each other."""
+    """Return which points (points,) lie farther from all real ones than nearly all of these from each other."""
     x, y = round_to_grid(points), round_to_grid(real)
     nearest = np.concatenate([_squared_distances(x[rows], y).min(1) for rows in _split_rows(x, y)])
     others = np.concatenate([np.partition(_squared_distances(y[rows], y), 1, 1)[:, 1] for rows in _split_rows(y, y)])
-    limit = OUTLIER_MARGIN**2 * np.quantile(others, OUTLIER_QUANTILE, method="higher")
-    is_outlier: BoolArray = nearest > limit
+    is_outlier: BoolArray = nearest > np.quantile(others, OUTLIER_QUANTILE, method="higher")
     return is_outlier
 
 

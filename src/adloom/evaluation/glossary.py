@@ -33,7 +33,7 @@ TERMS = {
     "repeats": Term("Repeats", "Share of generated pictures that repeat an earlier one, up to 4 grey levels.", "lower"),
     "outliers": Term(
         "Outliers",
-        "Share of generated pictures that are clearly farther from all real ones than these are from each other, in "
+        "Share of generated pictures that are farther from all real ones than 99.5 % of these are from each other, in "
         "pretrained features.",
         "lower",
     ),

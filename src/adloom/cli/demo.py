@@ -34,7 +34,7 @@ class Bar:
     @property
     def is_met(self) -> bool:
         """Whether the metric exists and meets the rule."""
-        return self.metric is not None and meets_bar(self.metric.value, self.rule)
+        return self.metric is not None and meets_bar(self.metric, self.rule)
 
 
 @click.command("demo")

@@ -56,8 +56,10 @@ def decide(candidate: Mapping[str, Metric], differences: Differences | None, rul
     return Decision(max((reason.verdict for reason in reasons), key=SEVERITY.index, default="promote"), reasons)
 
 
-def meets_bar(value: float, rule: MetricRule) -> bool:
-    """Return whether a value meets a rule's bar."""
+def meets_bar(metric: Metric, rule: MetricRule) -> bool:
+    """Return whether a metric, or the better end of its interval, meets a rule's bar."""
+    better_end = metric.high if rule.at_least is not None else metric.low
+    value = better_end if rule.within_error else metric.value
     return value >= rule.at_least if rule.at_least is not None else value <= get_bar(rule)
 
 
@@ -74,8 +76,7 @@ def _check_bar(metric: Metric | None, rule: MetricRule) -> Reason:
         advice = "evaluate the model with its judge and test rows, or remove the rule from the gate"
         return Reason("hold", rule.metric, None, bar, f"was not measured, expected {side} {bar:g}", advice)
     finding = f"{_format_number(metric.value)} (95 % {_format_number(metric.low)} to {_format_number(metric.high)})"
-    better_end = metric.high if rule.at_least is not None else metric.low
-    if meets_bar(better_end if rule.within_error else metric.value, rule):
+    if meets_bar(metric, rule):
         return Reason("promote", rule.metric, metric.value, bar, f"{finding} is {side} {bar:g}")
     advice = "check the report's worst cases, then train longer or fix the data"
     return Reason("reject", rule.metric, metric.value, bar, f"{finding}, expected {side} {bar:g}", advice)

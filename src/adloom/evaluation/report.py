@@ -135,7 +135,7 @@ def _build_gauge(rule: MetricRule, metric: Metric | None) -> Gauge:
         measured.value,
         measured.interval,
         target,
-        meets_bar(metric.value, rule),
+        meets_bar(metric, rule),
         _scale_points(metric, bar),
         at_least,
     )

@@ -20,7 +20,7 @@ from adloom.sequences.decoding import S, SequenceModel, decode_batch
 from adloom.sequences.guidance import Guided
 
 MAX_ROUNDS = 10  # of at most n lines each: bounds the cost of a request
-TEMPERATURE, TOP_P, GUIDANCE = 0.8, 0.95, 1.0  # serving's defaults
+TEMPERATURE, TOP_P, GUIDANCE = 0.7, 0.9, 3.0  # serving's defaults
 CANDIDATES = 3  # lines drawn for each that must contain words; the likeliest are returned
 FIRST_WORDS = 4  # a required word comes after at most so many others
 UNREADABLE = "\ufffd"

@@ -200,11 +200,11 @@ class CopyRules(Body):
     no_claims: bool = Field(
         False, description="Whether to ban words of claims that need evidence, such as guaranteed, best or free."
     )
-    temperature: float = Field(0.8, ge=0.1, le=2, description="Below 1 safer lines, above 1 bolder ones.")
+    temperature: float = Field(0.7, ge=0.1, le=2, description="Below 1 safer lines, above 1 bolder ones.")
     top_p: float = Field(
-        0.95, ge=0.1, le=1, description="Only the likeliest tokens that together have this probability are drawn."
+        0.9, ge=0.1, le=1, description="Only the likeliest tokens that together have this probability are drawn."
     )
-    guidance: float = Field(1.0, ge=0, le=4, description="Above 0 lines are more typical of their category.")
+    guidance: float = Field(3.0, ge=0, le=4, description="Above 0 lines are more typical of their category.")
 
 
 class CopyRequest(Body):

@@ -131,13 +131,13 @@ class TrainGan(Training):
     )
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which form the model.")
-    objective: Literal["bce", "hinge", "relativistic"] = Field("hinge", description="The adversarial loss.")
+    objective: Literal["bce", "hinge", "relativistic"] = Field("bce", description="The adversarial loss.")
     spectral_norm: bool = Field(True, description="Whether the discriminator's weights have a spectral norm of 1.")
     gradient_penalty: float = Field(
         0, ge=0, description="Weight of the squared gradient norms of real and generated pictures (R1 and R2)."
     )
     augmentation: Literal["auto", "always", "never"] = Field(
-        "auto", description="Differentiable augmentation of real and generated pictures; auto is for small sets."
+        "auto", description="Whether real and generated pictures are moved at random; auto does so in small sets."
     )
     category_weight: float = Field(
         0.3,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from adloom.config.params import TrainGan
-from adloom.creatives.augmentation import augment
+from adloom.creatives.augmentation import translate
 from adloom.creatives.batches import Batch
 from adloom.creatives.condition_loss import classification_loss
 from adloom.creatives.gan_loss import discriminator_loss, generator_loss, gradient_penalty
@@ -104,7 +104,7 @@ class GanModule(pl.LightningModule):
         return loss.detach()
 
     def _augment(self, picture: torch.Tensor) -> torch.Tensor:
-        return augment(picture) if self.params.augmentation == "always" else picture
+        return translate(picture) if self.params.augmentation == "always" else picture
 
     def _penalty_weight(self) -> float:
         due = int(self.steps) % PENALTY_INTERVAL == 0

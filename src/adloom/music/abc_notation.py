@@ -31,15 +31,16 @@ COMMON_METRES = {"C": Metre(4, 4), "C|": Metre(2, 2)}
 ACCIDENTALS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
 TUPLET_TIMES = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # notes: in the time of how many
 
-LENGTH = r"(?P<{0}_times>\d*)(?P<{0}_halves>/*)(?P<{0}_parts>\d*)"
+LENGTH = r"(?P<{0}_times>\d{{0,4}})(?P<{0}_halves>/{{0,8}})(?P<{0}_parts>\d{{0,4}})"
 PITCH = r"(?:\^\^|\^|__|_|=)?[A-Ga-g][,']*"
+CHORD_NOTE = rf"(?:{PITCH}|[xz])"
 ELEMENT = re.compile(
     r'"[^"]*"|![^!|]*!|\+[^+|]*\+|\{[^}]*\}'  # text, decorations, grace notes
-    r"|\[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]"
-    rf"|\[(?P<chord>(?:(?:{PITCH}|[xz])[\d/]*-?|\s)+)\]{LENGTH.format('chord')}"
+    r"|\[(?P<field>[A-Za-z]):(?P<value>[^\]]{0,200})\]"
+    rf"|\[(?P<chord>(?:\s*{CHORD_NOTE}[\d/]{{0,16}}-?)+\s*)\]{LENGTH.format('chord')}"
     rf"|(?P<note>{PITCH}|[zx]){LENGTH.format('note')}"
-    r"|Z(?P<bars_of_rest>\d*)"
-    r"|\((?P<tuplet>\d)(?::(?P<time>\d*))?(?::(?P<count>\d*))?"
+    r"|Z(?P<bars_of_rest>\d{0,4})"
+    r"|\((?P<tuplet>\d)(?::(?P<time>\d{0,4}))?(?::(?P<count>\d{0,4}))?"
     r"|(?P<bar>(?:\[?\|[\]|:]*|:+[|\]:]*)(?:\s*\[?\d(?:[,-]\d)*)?|\[\d(?:[,-]\d)*)"  # and the number of an ending
     r"|(?P<broken>>+|<+)|(?P<tie>-)"
     r"|[()\[\]]"  # slurs, stray brackets
@@ -124,6 +125,7 @@ class _Reader:
     _broken: Fraction = Fraction(1)  # factor of the next note
     _tuplet: tuple[Fraction, int] = (Fraction(1), 0)  # factor, and how many notes it still applies to
     _tied: bool = False
+    _count: int = 0  # notes and rests
 
     def set_field(self, name: str, value: str) -> None:
         """Read a field; others than key, metre and length are left out."""
@@ -149,8 +151,6 @@ class _Reader:
         bars = tuple(tuple(_to_note(*note) for note in bar) for bar in self.bars if bar)
         if self._first is None:
             raise TuneError("no line K:, expected the key and then the notes")
-        if (count := sum(map(len, bars))) > MAX_NOTES:
-            raise TuneError(f"{count} notes, expected at most {MAX_NOTES}")
         pitches = [note.pitch for bar in bars for note in bar if note.pitch is not None]
         if len(pitches) < 2:
             raise TuneError(f"{len(pitches)} notes, expected at least 2")
@@ -169,7 +169,9 @@ class _Reader:
     def _add_rests(self, match: re.Match[str]) -> None:
         bar = Fraction(self.metre.beats, self.metre.unit) if self.metre else Fraction(1)
         for _ in range(min(int(match["bars_of_rest"] or 1), MAX_BEATS)):
-            self.bars += [[(None, bar)], []]
+            self.bars.append([])
+            self._add_to_bar(None, bar)
+            self.bars.append([])
 
     def _start_tuplet(self, match: re.Match[str]) -> None:
         notes = int(match["tuplet"])
@@ -193,11 +195,9 @@ class _Reader:
 
     def _add_chord(self, match: re.Match[str]) -> None:
         pitches = [self._find_pitch(name) for name in re.findall(PITCH, match["chord"])]
-        inner = re.search(rf"{PITCH}(\d*)(/*)(\d*)", match["chord"])
-        length = Fraction(1)
-        if inner is not None and any(inner.groups()):
-            length = Fraction(int(inner[1] or 1), int(inner[3] or 2 ** len(inner[2])) or 1)
-        self._append(max(pitches), length * _scale(match, "chord"))
+        first = re.search(CHORD_NOTE + LENGTH.format("first"), match["chord"])
+        length = _scale(first, "first") if first else Fraction(1)
+        self._append(max(pitches, default=None), length * _scale(match, "chord"))
 
     def _add_note(self, match: re.Match[str]) -> None:
         pitch = None if match["note"] in "zx" else self._find_pitch(match["note"])
@@ -211,8 +211,14 @@ class _Reader:
         if self._tied and last is not None and last[0] == pitch:
             self.bars[-1][-1] = pitch, last[1] + length
         else:
-            self.bars[-1].append((pitch, length))
+            self._add_to_bar(pitch, length)
         self._tied = False
+
+    def _add_to_bar(self, pitch: int | None, length: Fraction) -> None:
+        self._count += 1
+        if self._count > MAX_NOTES:
+            raise TuneError(f"more than {MAX_NOTES} notes and rests")
+        self.bars[-1].append((pitch, length))
 
     @property
     def _unit(self) -> Fraction:

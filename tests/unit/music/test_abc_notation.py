@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from adloom.music.abc_notation import MAX_CHARACTERS, parse_abc, parse_key, parse_metre
 from adloom.music.tune import BEAT, Key, Metre, Note, TuneError
 
+HUGE = [before + "9" * 5_000 for before in ("C", "C/", "Z", "(3:", "(3:2:", "[CE]")]
 HEAD = "X:1\nM:4/4\nL:1/4\nK:{}\n"
 
 
@@ -38,6 +39,7 @@ def test_a_tune_worked_by_hand() -> None:
         ("A-A|B-|B", [(69, 2), (71, 1), (71, 1)]),
         ("^FF|F _B =B", [(66, 1), (66, 1), (65, 1), (70, 1), (71, 1)]),
         ("[CEG]2 [A/c/]", [(67, 2), (72, 0.5)]),
+        ("C[z2]D[ ]", [(60, 1), (None, 2), (62, 1)]),
         ('"Gm"A!trill!B vu~.c (de)', [(69, 1), (71, 1), (72, 1), (74, 1), (76, 1)]),
         ("|:A|1 B:|2 c|]", [(69, 1), (71, 1), (72, 1)]),
         ("A[K:D]F[L:1/8]F % F", [(69, 1), (66, 1), (66, 0.5)]),
@@ -98,7 +100,12 @@ def test_a_tune_without_bar_lines_and_metre_is_one_bar() -> None:
         ("K:C\n(0ABC\n", r"tuplet \(0, expected 2 to 9 notes"),
         ("K:C\nC,,,,,,D\n", "notes from -12 to 62, expected MIDI 21 to 108"),
         ("K:C\n" + "C" * 5_000_000, f"5000004 characters, expected at most {MAX_CHARACTERS}"),
-        ("K:C\n" + "C" * 3_000, "3000 notes, expected at most 2000"),
+        ("K:C\n" + "C" * 3_000, "more than 2000 notes and rests"),
+        ("K:C\n" + "Z32" * 30_000, "more than 2000 notes and rests"),
+        *((f"K:C\n{text}D\n", "unreadable '9999") for text in HUGE),
+        ("K:C\nC" + "/" * 20_000 + "D\n", "unreadable '////"),
+        ("K:C\n[C/0E]D\n", "expected no division by 0"),
+        ("K:C\n" + "[K:" * 30_000, "0 notes, expected at least 2"),
     ],
     ids=lambda value: value[:20],
 )

@@ -19,6 +19,7 @@ from adloom.data.values import (
     CURRENCY,
     FLAG,
     FREE_TEXT,
+    LINE,
     LIST,
     NUMBER,
     PICTURE,
@@ -106,7 +107,7 @@ CONTRACTS: Mapping[str, Contract] = {
     "copy": Contract(
         {
             "copy_id": Column(TEXT, "Name of the line; the number of the row without one."),
-            "text": Column(FREE_TEXT, "A line of advertising text."),
+            "text": Column(LINE, "A line of advertising text."),
             "category": Column(SHORT_TEXT, "What it advertises.", required=False),
             "group": Column(TEXT, "Lines that share a split, such as the variants of one test.", required=False),
             "impressions": Column(COUNT, "How often the line was shown.", required=False),

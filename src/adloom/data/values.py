@@ -158,7 +158,8 @@ def _cast_lists(values: pyarrow.Array) -> pyarrow.Array:
 NOT_NEGATIVE = pa.Check.ge(0, error="negative")
 NOT_LONG = pa.Check.str_length(max_value=MAX_ID_LENGTH, error=f"longer than {MAX_ID_LENGTH} characters")
 TEXT = ColumnType("str", _parse_text, "not text")
-FREE_TEXT = ColumnType(
+FREE_TEXT = ColumnType("str", _parse_text, "not text", null_words=False)
+LINE = ColumnType(
     "str",
     _parse_text,
     "not text",

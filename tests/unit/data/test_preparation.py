@@ -225,6 +225,12 @@ def test_a_line_of_megabytes_is_quarantined_and_odd_lines_are_kept() -> None:
     assert checked.rows["category"].isna().tolist() == [True, True, False]
 
 
+def test_a_tune_may_be_longer_than_a_line_of_copy() -> None:
+    notation = "K:D\n" + "DFAd fdAF|\n" * 200
+    checked = Preparation("tunes", PARAMS, PRIVATE, KEY)(pd.DataFrame({"tune_id": ["1"], "notation": [notation]}))
+    assert checked.rows["notation"].tolist() == [notation]
+
+
 def test_outcomes_of_lines_are_read_and_more_clicks_than_impressions_quarantined() -> None:
     raw = pd.DataFrame({"copy_id": ["1", "2"], "text": ["a", "b"], "impressions": ["9", "9"], "clicks": ["9", "10"]})
     checked = Preparation("copy", PARAMS, PRIVATE, KEY)(raw)

@@ -1,5 +1,5 @@
 """
-The prepared dataset: four tables, and a document of their hashes in DVC's remote, datasets/<digest>.json.
+The prepared dataset: five tables, and a document of their hashes in DVC's remote, datasets/<digest>.json.
 
 The digest is the document's sha256, so equal tables have the same digest everywhere.
 """

@@ -12,7 +12,13 @@ import click
 @click.option("--key", default="D", show_default=True, help="Key as in ABC notation, such as D, Em or Amix.")
 @click.option("--metre", help="Metre, such as 6/8; by default that of most training tunes.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Equal seeds give equal melodies.")
-@click.option("--temperature", type=click.FloatRange(0.1, 2), default=1.0, show_default=True, help="Boldness.")
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0.1, 2),
+    default=1.0,
+    show_default=True,
+    help="Below 1 safer notes, above 1 bolder ones.",
+)
 @click.option("--wav", type=click.Path(dir_okay=False, path_type=Path), help="Also write the sound to this WAV file.")
 @click.option("--roll", type=click.Path(dir_okay=False, path_type=Path), help="Also write the piano roll as PNG.")
 def compose(

@@ -39,7 +39,11 @@ PICTURE = click.Path(path_type=Path)
 @click.argument("style", type=PICTURE)
 @click.argument("out", type=PICTURE)
 @click.option(
-    "--strength", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="0 keeps the content, 1 the least."
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="0 keeps the content, 1 takes the whole style.",
 )
 @click.option("--steps", type=click.IntRange(1, 1000), default=150, show_default=True, help="Steps of the optimiser.")
 @SIZE
@@ -83,7 +87,13 @@ def stylize(
 @click.option(
     "--layer", type=click.IntRange(0, 15), default=7, show_default=True, help="Block: 0 to 3 lines, 9 to 15 animals."
 )
-@click.option("--octaves", type=click.IntRange(1, 8), default=4, show_default=True, help="Sizes, each 1.4 the last.")
+@click.option(
+    "--octaves",
+    type=click.IntRange(1, 8),
+    default=4,
+    show_default=True,
+    help="Sizes to dream in, each 1.4 times the last.",
+)
 @click.option("--steps", type=click.IntRange(1, 100), default=10, show_default=True, help="Steps per octave.")
 @SIZE
 @SEED

@@ -10,7 +10,7 @@ ORDERS = (3, 12)  # lowest and highest number of characters that compete
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FittedBaseline:
     """A fitted model with its bits per character of the validation lines."""
 
     model: KneserNey[str]
@@ -23,19 +23,19 @@ class Candidate:
         return len(self.model.orders)
 
 
-def fit_candidates(train: Sequence[str], validation: Sequence[str]) -> list[Candidate]:
+def fit_candidates(train: Sequence[str], validation: Sequence[str]) -> list[FittedBaseline]:
     """Fit every order on distinct lines and on all lines; `validation` are distinct lines."""
     distinct = list(dict.fromkeys(train))
     trainings = {"distinct lines": distinct} | ({"all lines": train} if len(distinct) < len(train) else {})
     characters = sum(len(line) + 1 for line in validation)
     lowest, highest = ORDERS
     return [
-        Candidate(model, name, float(model.line_bits(validation).sum()) / characters)
+        FittedBaseline(model, name, float(model.line_bits(validation).sum()) / characters)
         for name, lines in trainings.items()
         for model in kneser_ney.fit_orders(lines, highest)[lowest - 1 :] or [kneser_ney.fit(lines, lowest)]
     ]
 
 
-def choose_best(candidates: Sequence[Candidate]) -> Candidate:
+def choose_best(candidates: Sequence[FittedBaseline]) -> FittedBaseline:
     """Return the candidate with the fewest bits, of equal ones the first."""
     return min(candidates, key=lambda candidate: candidate.bits)

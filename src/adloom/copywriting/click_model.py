@@ -102,11 +102,11 @@ def fit(train: "pd.DataFrame", validation: "pd.DataFrame") -> ClickModel | None:
     pairs, checks = list_pairs(train), list_pairs(validation)
     if not (len(pairs.better) and len(checks.better)):
         return None
-    differences, held = (_subtract(rows["text"], which) for rows, which in ((train, pairs), (validation, checks)))
+    differences, validated = (_subtract(rows["text"], which) for rows, which in ((train, pairs), (validation, checks)))
     best, weights = (-np.inf, np.zeros(BUCKETS)), np.zeros(BUCKETS)
     for penalty in PENALTIES:
         weights = _fit_weights(differences, pairs.certainty, penalty, weights)
-        right = float((checks.certainty * _log_sigmoid(held @ weights)).sum())
+        right = float((checks.certainty * _log_sigmoid(validated @ weights)).sum())
         if right > best[0]:
             best = right, weights
     return ClickModel(best[1])

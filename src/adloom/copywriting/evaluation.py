@@ -13,7 +13,7 @@ import pandas as pd
 
 from adloom.config.params import Evaluate
 from adloom.copywriting import baseline, click_evaluation, verbatim_filter, written_lines
-from adloom.copywriting.baseline import Candidate
+from adloom.copywriting.baseline import FittedBaseline
 from adloom.copywriting.click_model import ClickModel
 from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, write_lines
 from adloom.copywriting.near_duplicates import find_near_duplicates
@@ -91,7 +91,9 @@ def _drop_known(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
     return test[~known]
 
 
-def _score_lines(model: SequenceModel[Any], tokenizer: Tokenizer, test: pd.DataFrame, best: Candidate) -> pd.DataFrame:
+def _score_lines(
+    model: SequenceModel[Any], tokenizer: Tokenizer, test: pd.DataFrame, best: FittedBaseline
+) -> pd.DataFrame:
     """
     Return the distinct test lines with their group, characters and the bits of each model.
 
@@ -128,7 +130,7 @@ def _bits_samples(scored: pd.DataFrame) -> dict[str, Sample]:
     return samples | {"bits_ratio": Sample((columns["copywriter"], columns["kneser_ney"]), statistics.ratio, "ratio")}
 
 
-def _tabulate_comparison(metrics: Metrics, best: Candidate, scored: pd.DataFrame, train: pd.DataFrame) -> Table:
+def _tabulate_comparison(metrics: Metrics, best: FittedBaseline, scored: pd.DataFrame, train: pd.DataFrame) -> Table:
     models = {
         "copywriter": ("bits_per_character", "distinct_2", "copied"),
         "its network alone": ("network", "", ""),
@@ -154,7 +156,7 @@ def _tabulate_comparison(metrics: Metrics, best: Candidate, scored: pd.DataFrame
     return Table("Against Kneser-Ney", caption, ["model", "bits per character", "distinct-2", "copied"], rows)
 
 
-def _tabulate_orders(candidates: Sequence[Candidate], best: Candidate, scored: pd.DataFrame) -> Table:
+def _tabulate_orders(candidates: Sequence[FittedBaseline], best: FittedBaseline, scored: pd.DataFrame) -> Table:
     texts, characters = scored["text"].tolist(), scored["characters"].sum()
     rows: list[list[str | float | int]] = [
         [

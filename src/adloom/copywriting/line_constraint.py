@@ -1,4 +1,4 @@
-"""What may come next in a line: the prompt, whole characters, no banned word, and no more than allowed."""
+"""Limit the next tokens of a line: to its prompt, whole characters, no banned word, and a number of characters."""
 
 import re
 from codecs import getincrementaldecoder
@@ -13,8 +13,8 @@ from adloom.copywriting.tokenizer import Tokenizer, spell_bytes
 _Utf8 = getincrementaldecoder("utf-8")
 
 
-class _Situation(NamedTuple):
-    """Everything that decides which tokens may come next, but the length."""
+class _LineState(NamedTuple):
+    """Everything but the length that decides which tokens may come next."""
 
     rest: str  # of the prompt, as the tokenizer spells it
     ends_word: bool  # the prompt ends here, and with it a word
@@ -42,14 +42,14 @@ class LineConstraint:
         self._banned = tuple(word.lower() for word in banned)
         self._window = max(map(len, self._banned), default=0)
         self._search_banned = match_words(self._banned).search
-        self._masks: dict[_Situation, BoolArray] = {}
+        self._masks: dict[_LineState, BoolArray] = {}
 
     def allowed(self, rows: Int64Array) -> BoolArray:
         """Return the tokens that may come next in each row: (rows, vocabulary)."""
-        situations = [self._describe(row) for row in rows]
-        for situation in {*situations} - self._masks.keys():
-            self._masks[situation] = self._build_mask(situation)
-        masks = np.stack([self._masks[situation] for situation in situations])
+        states = [self._describe(row) for row in rows]
+        for state in {*states} - self._masks.keys():
+            self._masks[state] = self._build_mask(state)
+        masks = np.stack([self._masks[state] for state in states])
         masks[self._left[rows] < 0] = False
         masks[~masks.any(axis=1), self._tokenizer.end] = True  # the rules refuse such a line afterwards
         return masks
@@ -62,16 +62,16 @@ class LineConstraint:
         continues: BoolArray = (self._left[rows] >= 0) | self._cut
         return continues
 
-    def _describe(self, row: int) -> _Situation:
+    def _describe(self, row: int) -> _LineState:
         written, prompt = self._written[row], self._prompts[row]
         decoder = _Utf8()
         text = decoder.decode(written)
         ends_word = self._whole_words and written == prompt != b""
         rest = spell_bytes(prompt[len(written) :])
-        return _Situation(rest, ends_word, self._find_tail(text), decoder.getstate()[0])
+        return _LineState(rest, ends_word, self._find_tail(text), decoder.getstate()[0])
 
     def _find_tail(self, text: str) -> str:
-        """Return the shortest end of a text on which it depends whether a banned word follows."""
+        """Return the shortest end of a text that can begin a banned word, else the last character."""
         if not self._banned:
             return ""
         recent = text[-self._window - 1 :]
@@ -81,25 +81,25 @@ class LineConstraint:
                 return recent[start:]
         return recent[-1:]
 
-    def _build_mask(self, situation: _Situation) -> BoolArray:
+    def _build_mask(self, state: _LineState) -> BoolArray:
         """Return which tokens may come next (vocabulary,)."""
-        mask = np.array([self._fits(token, situation) for token in range(self._tokenizer.size)])
-        mask[self._tokenizer.end] = not (situation.rest or situation.pending)
+        mask = np.array([self._fits(token, state) for token in range(self._tokenizer.size)])
+        mask[self._tokenizer.end] = not (state.rest or state.pending)
         return mask
 
-    def _fits(self, token: int, situation: _Situation) -> bool:
-        piece, rest = self._tokenizer.pieces[token], situation.rest
+    def _fits(self, token: int, state: _LineState) -> bool:
+        piece, rest = self._tokenizer.pieces[token], state.rest
         if token in self._tokenizer.special or not (piece.startswith(rest) or rest.startswith(piece)):
             return False
         content = self._tokenizer.piece_bytes[token]
         try:
-            text = _Utf8().decode(situation.pending + content)
+            text = _Utf8().decode(state.pending + content)
         except UnicodeDecodeError:
             return False
-        goes_on = situation.ends_word or (self._whole_words and rest)
-        if goes_on and _is_word(content[len(rest) :].decode(errors="ignore")[:1]):
+        continues_word = state.ends_word or (self._whole_words and rest)
+        if continues_word and _is_word(content[len(rest) :].decode(errors="ignore")[:1]):
             return False
-        return not self._banned or not self._search_banned(situation.tail + text)
+        return not self._banned or not self._search_banned(state.tail + text)
 
 
 def match_words(words: Sequence[str]) -> re.Pattern[str]:

@@ -25,11 +25,11 @@ def mix(
 
     The n-grams' order and the weights are those that predict the validation lines, of these categories, best.
     """
-    held = [tokenizer.encode(line) for line in validation]
+    encoded = [tokenizer.encode(line) for line in validation]
     models = kneser_ney.fit_orders(
         [tokenizer.encode(line) for line in train], HIGHEST_ORDER, tokenizer.size - len(tokenizer.special)
     )
-    best = min(models, key=lambda model: float(model.line_bits(held).sum()))
+    best = min(models, key=lambda model: float(model.line_bits(encoded).sum()))
     ngrams = TokenNgrams.build(best, tokenizer.size, tokenizer.special - {tokenizer.end}, tokenizer.end)
     orders = len(best.orders)
     mixture = Mixture(network, ngrams, np.full(orders, 0.5))

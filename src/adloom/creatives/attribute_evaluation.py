@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from adloom.arrays import AnyArray, Float32Array, Int64Array, UInt8Array
+from adloom.arrays import Float32Array, Int64Array, UInt8Array
 from adloom.config.params import Evaluate
 from adloom.creatives import figures
 from adloom.creatives.conditions import ConditionSpace
@@ -95,14 +95,12 @@ def _evaluate(
         truth, hit = labels[given, column], predicted[given, column] == labels[given, column]
         if len(hit):
             samples[f"{metric}.{name}"] = Sample((hit,), statistics.mean, "share")
-        rows += [_describe_value(name, value, hit[truth == number]) for number, value in enumerate(values)]
+        for number, value in enumerate(values):
+            hits = hit[truth == number]
+            rows.append([name, value, len(hits), round(float(hits.mean()), 3) if len(hits) else "none"])
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     table = Table(*title, ["attribute", "value", "pictures", "share"], rows)
     return Evaluation(metrics, samples, [table, *sections])
-
-
-def _describe_value(name: str, value: str, hit: AnyArray) -> list[str | float | int]:
-    return [name, value, len(hit), round(float(hit.mean()), 3) if len(hit) else "none"]
 
 
 def _arrange_rows(pixels: UInt8Array, labels: Int64Array, space: ConditionSpace) -> list[tuple[str, UInt8Array]]:

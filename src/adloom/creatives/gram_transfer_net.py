@@ -4,7 +4,7 @@ Style transfer by optimisation of the pixels (Gatys et al. 2016), from coarse to
 The picture shifts by some pixels in each step, so that the strides of the network leave no checkerboard.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional
@@ -86,8 +86,8 @@ def measure_variation(picture: torch.Tensor) -> torch.Tensor:
 def _minimise(problem: _Problem, start: torch.Tensor, steps: int, advance: Callable[[], object]) -> torch.Tensor:
     picture = start.clone().requires_grad_()
     optimizer = torch.optim.Adam([picture], LEARNING_RATE, betas=(0.9, 0.99))
-    for rate in _schedule(steps):
-        optimizer.param_groups[0]["lr"] = rate
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - (1 - LAST_RATE) * step / steps)
         optimizer.zero_grad()
         problem.loss(picture).backward()  # type: ignore[no-untyped-call] # torch's stub lacks it
         optimizer.step()
@@ -95,11 +95,6 @@ def _minimise(problem: _Problem, start: torch.Tensor, steps: int, advance: Calla
             picture.clamp_(-1, 1)
         advance()
     return picture.detach()
-
-
-def _schedule(steps: int) -> Iterator[float]:
-    """Yield a learning rate per step, falling to LAST_RATE of the first."""
-    return (LEARNING_RATE * (1 - (1 - LAST_RATE) * step / steps) for step in range(steps))
 
 
 def _resize(picture: torch.Tensor, longest: float) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Evaluate what a reader finds and what disturbs it: retrieval, near-duplicates and robustness."""
+"""Evaluate retrieval, the search for near-duplicates, and the robustness of a reader."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from adloom.creatives.fingerprint import Fingerprint
 from adloom.creatives.inference import PictureReader, read_pictures
 from adloom.creatives.memorization import nearest_embeddings
 from adloom.creatives.table import Creatives, CreativeTable
-from adloom.creatives.transforms import DISTURBANCES, DUPLICATES, Transform
+from adloom.creatives.transforms import DISTURBANCES, DUPLICATES
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Sample, Table
@@ -36,7 +36,10 @@ def evaluate(
     chosen = np.linspace(0, len(every) - 1, min(len(every), PICTURES)).astype(np.int64)
     rows = every[chosen]
     pictures = Creatives(creatives.decode(rows), creatives.number_categories(rows, categories))
-    changed = {name: _change(pictures, transform, params.seed) for name, transform in DISTURBANCES.items()}
+    changed = {
+        name: Creatives(transform(pictures.pixels, np.random.default_rng(params.seed)), pictures.category)
+        for name, transform in DISTURBANCES.items()
+    }
     readings = {
         name: read_pictures(reader, each.split_batches()) for name, each in ({UNCHANGED: pictures} | changed).items()
     }
@@ -52,10 +55,6 @@ def evaluate(
         samples["recall_at_1"] = Sample((known.category[nearest] == pictures.category,), statistics.mean, "share")
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     return Evaluation(metrics, samples, [_tabulate(correct, found, len(every))])
-
-
-def _change(pictures: Creatives, transform: Transform, seed: int) -> Creatives:
-    return Creatives(transform(pictures.pixels, np.random.default_rng(seed)), pictures.category)
 
 
 def _find_originals(fingerprints: Float32Array, gallery: Float32Array, own: Int64Array) -> BoolArray:

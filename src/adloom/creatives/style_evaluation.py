@@ -1,4 +1,4 @@
-"""Evaluate the stylizer: how near it comes to styles it has not seen, beside optimised pictures and doing nothing."""
+"""Evaluate the stylizer on styles it has not seen, against optimised and untouched pictures."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,8 +13,9 @@ from adloom.creatives.pictures import enlarge, to_floats, to_pixels
 from adloom.creatives.table import CreativeTable
 from adloom.creatives.textures import draw_textures
 from adloom.evaluation import figures as curves
+from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
-from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Table
+from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample, Section, Table
 
 EDGE = 96  # pixels of the pictures that are measured
 PAIRS, BATCH = 32, 8  # contents, each in one style
@@ -63,12 +64,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure a stylizer on pictures of split test. Raises DataError when there is none."""
     contents, styles = _draw_pairs(creatives, params.seed)
-    painted = np.concatenate(
-        [
-            stylize(contents[i : i + BATCH], styles[i : i + BATCH], _ones(contents[i : i + BATCH]))
-            for i in range(0, len(contents), BATCH)
-        ]
-    )
+    batches = [slice(first, first + BATCH) for first in range(0, len(contents), BATCH)]
+    strengths = np.ones(len(contents), np.float32)
+    painted = np.concatenate([stylize(contents[rows], styles[rows], strengths[rows]) for rows in batches])
     few = slice(min(OPTIMISED, len(contents)))
     pairs = zip(contents[few], styles[few], strict=True)
     optimised = np.concatenate(
@@ -84,27 +82,21 @@ def evaluate(
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     dreamt = dream(contents[0], lambda picture: gradient(picture, DREAM_LAYER), octaves=2, steps=8, seed=params.seed)
     shown = [contents[few], styles[few], painted[few], optimised]
-    sections = [
+    sections: list[Section] = [
         _draw_examples([to_pixels(part) for part in shown]),
         _draw_dream(to_pixels(np.stack([contents[0], dreamt]))),
+        _tabulate(metrics),
+        Figure("Learning curves", "Losses on training pictures.", curves.draw_learning_curves(history)),
     ]
-    return Evaluation(metrics, samples, [*sections, _tabulate(metrics), _draw_curves(history)])
+    return Evaluation(metrics, samples, sections)
 
 
 def build_samples(styles: AnyArray, contents: AnyArray, untouched: AnyArray) -> dict[str, Sample]:
     """Return the samples of style losses, content losses and the style losses of the contents themselves (pairs,)."""
     return {
-        "style_ratio": Sample((styles, untouched), _ratio, "ratio"),
-        "content_change": Sample((contents,), _mean, "ratio"),
+        "style_ratio": Sample((styles, untouched), statistics.ratio, "ratio"),
+        "content_change": Sample((contents,), statistics.mean, "ratio"),
     }
-
-
-def _ratio(ours: AnyArray, theirs: AnyArray, weights: AnyArray) -> float:
-    return float((weights * ours).sum() / (weights * theirs).sum())
-
-
-def _mean(values: AnyArray, weights: AnyArray) -> float:
-    return float((weights * values).sum() / weights.sum())
 
 
 def _draw_pairs(creatives: CreativeTable, seed: int) -> tuple[Float32Array, Float32Array]:
@@ -113,10 +105,6 @@ def _draw_pairs(creatives: CreativeTable, seed: int) -> tuple[Float32Array, Floa
     chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:PAIRS])
     contents = to_floats(enlarge(creatives.decode(chosen), EDGE))
     return contents, to_floats(draw_textures(len(contents), EDGE, seed + UNSEEN))
-
-
-def _ones(batch: Float32Array) -> Float32Array:
-    return np.ones(len(batch), np.float32)
 
 
 def _draw_examples(parts: Sequence[UInt8Array]) -> Figure:
@@ -136,7 +124,3 @@ def _tabulate(metrics: dict[str, Metric]) -> Table:
         rows.append([name, *(round(metrics[prefix + metric].value, 3) for metric in ("style_ratio", "content_change"))])
     caption = "Style loss in parts of the untouched picture's, and relative change of the content's features."
     return Table("Losses", caption, ["picture", "style_ratio", "content_change"], rows)
-
-
-def _draw_curves(history: History) -> Figure:
-    return Figure("Learning curves", "Losses on training pictures.", curves.draw_learning_curves(history))

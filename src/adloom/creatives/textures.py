@@ -47,7 +47,8 @@ def _draw_strokes(rng: np.random.Generator, edge: int) -> Image.Image:
 def _draw_glass(rng: np.random.Generator, edge: int) -> Image.Image:
     """Draw panes with dark joints."""
     count = int(rng.integers(30, 120))
-    distance = _measure_distances(rng.random((count, 2)) * edge, edge)
+    points, (row, column) = rng.random((count, 2)) * edge, np.mgrid[:edge, :edge][..., None]
+    distance = np.hypot(row - points[:, 0], column - points[:, 1])
     nearest = np.partition(distance, 1, axis=2)[..., :2]
     panes = _draw_palette(rng)[rng.integers(1, COLOURS, count)][distance.argmin(2)]
     panes = panes * (0.8 + 0.2 * np.clip(_draw_noise(rng, edge, 1.2), -1, 1)[..., None])
@@ -104,11 +105,6 @@ def _draw_palette(rng: np.random.Generator) -> Float64Array:
     return np.array(
         [colorsys.hsv_to_rgb(hue, rng.uniform(0.2, 1), value) for hue, value in zip(hues, values, strict=True)]
     )
-
-
-def _measure_distances(points: Float64Array, edge: int) -> Float64Array:
-    row, column = np.mgrid[:edge, :edge][..., None]
-    return np.asarray(np.hypot(row - points[:, 0], column - points[:, 1]))
 
 
 def _to_rgb(colour: Float64Array) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Changes that a picture survives: what a reader must not mind, and what leaves a picture findable."""
+"""Changes of pictures, to test readers for robustness and the search for near-duplicates."""
 
 import io
 from collections.abc import Callable, Mapping

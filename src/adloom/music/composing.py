@@ -14,7 +14,7 @@ import numpy as np
 from adloom.arrays import BoolArray, Int64Array, UInt64Array
 from adloom.errors import UserError
 from adloom.music.abc_notation import parse_metre
-from adloom.music.runs import RUN, fingerprint_runs
+from adloom.music.runs import RUN, has_known_run
 from adloom.music.tune import BEAT, Key, Metre, Note, Tune
 from adloom.music.vocabulary import NoteVocabulary, find_shift, name_style, transpose
 from adloom.sequences.decoding import S, SequenceModel, decode_batch
@@ -121,12 +121,8 @@ class _BarConstraint:
                 self._notes[row].append(added)
         if self._known is None:
             return np.ones(len(rows), np.bool_)
-        last = [self._last_run(row) for row in rows]
-        return np.array([not np.isin(run, self._known).any() for run in last])
-
-    def _last_run(self, row: int) -> UInt64Array:
-        sounding = [note for note in self._notes[row][-4 * RUN :] if note.pitch is not None]
-        return fingerprint_runs(sounding[-RUN:])
+        recent = [[note for note in self._notes[row][-4 * RUN :] if note.pitch is not None] for row in rows]
+        return np.array([not has_known_run(notes[-RUN:], self._known) for notes in recent])
 
     def _mask(self, left: int) -> BoolArray:
         """Return which tokens may come with so many ticks left of the melody (vocabulary,)."""

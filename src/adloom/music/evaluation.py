@@ -37,7 +37,9 @@ def evaluate(
     model: SequenceModel[S], notes: NoteVocabulary, rows: pd.DataFrame, params: Evaluate, history: History
 ) -> Evaluation:
     """Measure a composer on `rows` with columns notation and split. Raises DataError without test tunes."""
-    train, test = ([parse_abc(text) for text in rows.loc[rows["split"] == name, "notation"]] for name in SPLITS)
+    train, test = (
+        [parse_abc(text) for text in rows.loc[rows["split"] == name, "notation"]] for name in ("train", "test")
+    )
     if not test:
         raise DataError("tunes: 0 tunes in split test, expected at least 1; add tunes to ingest.tunes or leave it out")
     known = collect_runs([tune.notes for tune in train])
@@ -50,9 +52,6 @@ def evaluate(
         Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
     ]
     return Evaluation(metrics, samples, sections)
-
-
-SPLITS = ("train", "test")
 
 
 def score_tunes(

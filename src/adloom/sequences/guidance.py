@@ -1,4 +1,4 @@
-"""Guidance without a classifier (Ho & Salimans 2021): sequences that their prefix makes likelier than none does."""
+"""Classifier-free guidance (Ho & Salimans 2021): move sequences towards their prefix."""
 
 from dataclasses import dataclass
 from typing import Generic
@@ -11,7 +11,7 @@ from adloom.sequences.decoding import S, SequenceModel
 
 @dataclass(frozen=True)
 class Guided(Generic[S]):
-    """A model that moves away from its own predictions after the prefix `begin`, which says nothing."""
+    """A model that moves away from its own predictions after the prefix `begin`, which tells nothing."""
 
     model: SequenceModel[S]
     prefix: int  # of every sequence
@@ -26,5 +26,5 @@ class Guided(Generic[S]):
         """Return logits (batch, sequence, vocabulary) and the next state."""
         plain = np.where(token == self.prefix, self.begin, token)
         logits, state = self.model(np.concatenate([token, plain]), state)
-        told, untold = np.split(logits - np.logaddexp.reduce(logits, axis=2, keepdims=True), 2)
-        return told + self.strength * (told - untold), state
+        conditional, unconditional = np.split(logits - np.logaddexp.reduce(logits, axis=2, keepdims=True), 2)
+        return conditional + self.strength * (conditional - unconditional), state

@@ -48,8 +48,8 @@ class TrainingPictures:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A trained and calibrated reader."""
+class TrainedReader:
+    """A calibrated reader and its backbone."""
 
     backbone: Backbone
     net: "Reader"
@@ -59,7 +59,7 @@ class Candidate:
 
 def train_best(
     pictures: TrainingPictures, params: TrainCnn, session: "TrainingSession", context: StageContext
-) -> Candidate:
+) -> TrainedReader:
     """Train the reader of every backbone in question, and return the best on split validation."""
     backbones = list_backbones(pictures.train, params)
     params = complete_steps(params, len(pictures.train))
@@ -102,7 +102,7 @@ def _train(
     params: TrainCnn,
     session: "TrainingSession",
     context: StageContext,
-) -> Candidate:
+) -> TrainedReader:
     import torch
 
     from adloom.creatives.cnn_module import ReaderModule, calibrate
@@ -123,7 +123,7 @@ def _train(
     batches = loop.split_in_order(len(data.validation), batch_size(*pictures.train.pixels.shape[2:]))
     loss = calibrate(module.net, (data.validation[batch] for batch in batches))
     module.net.body = data.body or module.net.body
-    return Candidate(backbone, module.net.eval(), history, loss)
+    return TrainedReader(backbone, module.net.eval(), history, loss)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class _Data:
     features: int
     train: "PictureDataset"
     validation: "PictureDataset"
-    body: "nn.Module | None" = None  # which computes the features that `train` consists of
+    body: "nn.Module | None" = None  # computes the features that `train` consists of
 
 
 def _prepare_pictures(pictures: TrainingPictures, params: TrainCnn) -> _Data:

@@ -12,7 +12,6 @@ from adloom.errors import ArtifactError
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
 HEADER = 2**16  # bytes of an array's header at most
-HEADER = 2**16  # bytes of an array's header at most
 _UNIX, _PLAIN_FILE = 3, 0o600 << 16
 
 

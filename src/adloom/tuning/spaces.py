@@ -1,4 +1,4 @@
-"""What `adloom tune` varies in each stage, and the validation metric that it minimises."""
+"""The search space of each stage, and the validation metric that `adloom tune` minimises."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -226,7 +226,7 @@ def test_a_line_of_megabytes_is_quarantined_and_odd_lines_are_kept() -> None:
 
 
 def test_a_tune_may_be_longer_than_a_line_of_copy() -> None:
-    notation = "K:D\n" + "DFAd fdAF|\n" * 200
+    notation = "\n".join(["K:D", *["DFAd fdAF|"] * 200])
     checked = Preparation("tunes", PARAMS, PRIVATE, KEY)(pd.DataFrame({"tune_id": ["1"], "notation": [notation]}))
     assert checked.rows["notation"].tolist() == [notation]
 

@@ -122,5 +122,5 @@ def _tabulate(metrics: dict[str, Metric]) -> Table:
     rows: list[list[str | float | int]] = [["nothing is done", 1.0, 0.0]]
     for name, prefix in (("in one pass", ""), (f"optimised, {STEPS} steps", "optimised_")):
         rows.append([name, *(round(metrics[prefix + metric].value, 3) for metric in ("style_ratio", "content_change"))])
-    caption = "Style loss in parts of the untouched picture's, and relative change of the content's features."
+    caption = "Style loss divided by that of the untouched picture, and relative change of the content's features."
     return Table("Losses", caption, ["picture", "style_ratio", "content_change"], rows)

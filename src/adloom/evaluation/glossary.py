@@ -149,7 +149,8 @@ TERMS = {
     ),
     "style_ratio": Term(
         "Style against nothing",
-        "Style loss (Gram matrices of pretrained features) of stylised test pictures in parts of the untouched ones'.",
+        "Style loss (Gram matrices of pretrained features) of stylised test pictures divided by that of the untouched "
+        "ones.",
         "lower",
     ),
     "content_change": Term(

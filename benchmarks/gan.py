@@ -127,7 +127,7 @@ def split(rows: Creatives) -> Iterator[tuple[torch.Tensor, ...]]:
 def train(rows: Creatives, categories: int, params: TrainGan) -> tuple[nn.Module, float]:
     """Train a generator; return it and the seconds of a step."""
     channels, size = rows.pixels.shape[1:3]
-    params = gan_budget.complete(params, len(rows.pixels), channels, size, categories)
+    params = gan_budget.complete_params(params, len(rows.pixels), channels, size, categories)
 
     def build() -> GanModule:
         generator = Generator(channels, size, categories, params.width, params.latent)

@@ -77,7 +77,7 @@ def create_training(stage: str, params: Any) -> tuple[Any, Any]:
         body = cnn_net.Body(1, EDGE, params.width)
         reader = cnn_net.Reader(body, body.features, CATEGORIES, params.embedding)
         return lambda: cnn_module.ReaderModule(reader, params, np.bincount(category)), rows
-    params = gan_budget.complete(params, gan_budget.LARGE, 1, EDGE, CATEGORIES)
+    params = gan_budget.complete_params(params, gan_budget.LARGE, 1, EDGE, CATEGORIES)
     generator = gan_net.Generator(1, EDGE, CATEGORIES, params.width, params.latent)
     discriminator = gan_net.Discriminator(1, EDGE, CATEGORIES, params.width)
     rows = batches.PictureDataset(pixels, np.eye(CATEGORIES, dtype=np.float32)[category])

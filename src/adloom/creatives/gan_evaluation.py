@@ -38,7 +38,7 @@ class Judges:
 
 
 @dataclass(frozen=True)
-class Trial:
+class EvaluationData:
     """Generated pictures, and the rows of the table with known categories."""
 
     generated: Creatives
@@ -68,25 +68,25 @@ def evaluate(
 
     Raises DataError when there is no test picture.
     """
-    trial = _generate(generator, creatives, space, params)
-    search = _search_training(trial, params.seed)
-    is_repeat, is_outlier = memorization.find_repeats(trial.generated.pixels), np.zeros(len(trial.generated), bool)
+    data = _generate(generator, creatives, space, params)
+    search = _search_training(data, params.seed)
+    is_repeat, is_outlier = memorization.find_repeats(data.generated.pixels), np.zeros(len(data.generated), bool)
     samples = {**_memorization_samples(search), "repeats": _share(is_repeat)}
     pairs = [(PAIRS, search.generated.index, search.generated.relative)]
     sections: list[Section] = [
-        gan_sections.draw_sheet(trial.generated, space.categories),
+        gan_sections.draw_sheet(data.generated, space.categories),
         gan_sections.draw_interpolation(generator, space, creatives.shape, params.seed),
     ]
-    if judges.embed is not None and len(trial.test) > 1:
-        is_outlier, pretrained = _judge_by_features(judges.embed, trial, is_repeat)
+    if judges.embed is not None and len(data.test) > 1:
+        is_outlier, pretrained = _judge_by_features(judges.embed, data, is_repeat)
         samples |= pretrained
     if judges.reader is not None:
-        reading = _read_all(judges.reader, trial)
-        samples |= _agreement_samples(trial, (reading.predicted == trial.generated.category) & ~is_repeat & ~is_outlier)
+        reading = _read_all(judges.reader, data)
+        samples |= _agreement_samples(data, (reading.predicted == data.generated.category) & ~is_repeat & ~is_outlier)
         samples = _distance_samples(reading.drawn, reading.real) | samples  # those in pretrained features come first
         samples |= _manifold_samples(reading, is_repeat, is_outlier)
-        sections += gan_sections.draw_misread(reading.predicted, trial.generated, space.categories)
-        sections += gan_sections.list_small(trial.counts, space.categories, MIN_TRAINING)
+        sections += gan_sections.draw_misread(reading.predicted, data.generated, space.categories)
+        sections += gan_sections.list_small(data.counts, space.categories, MIN_TRAINING)
         if judges.known is not None:
             index, distance = memorization.nearest_embeddings(reading.drawn, judges.known)
             test_distance = memorization.nearest_embeddings(reading.real, judges.known)[1]
@@ -97,7 +97,7 @@ def evaluate(
     sections += [
         *gan_sections.tabulate_categories(metrics, space.categories),
         gan_sections.draw_distances(search.generated, search.test),
-        *(gan_sections.draw_pairs(*pair, trial.generated, trial.train, creatives) for pair in pairs),
+        *(gan_sections.draw_pairs(*pair, data.generated, data.train, creatives) for pair in pairs),
         gan_sections.draw_curves(history),
     ]
     return Evaluation(metrics, samples, sections)
@@ -150,24 +150,26 @@ def spread_rows(rows: Int64Array, number: int) -> Int64Array:
     return rows[:: -(-len(rows) // number)] if len(rows) > number else rows
 
 
-def _generate(generator: PictureGenerator, creatives: CreativeTable, space: ConditionSpace, params: Evaluate) -> Trial:
+def _generate(
+    generator: PictureGenerator, creatives: CreativeTable, space: ConditionSpace, params: Evaluate
+) -> EvaluationData:
     train, validation = (creatives.find_rows(split, space.categories) for split in ("train", "validation"))
     test = creatives.find_test_rows(space.categories)
     mix = creatives.number_categories(train, space.categories)
     category = choose_categories(mix, len(space.categories), params.gan_samples)
     pixels = generate_pictures(generator, space.encode(category), creatives.shape, params.seed)
-    return Trial(Creatives(pixels, category), creatives, space.categories, train, validation, test)
+    return EvaluationData(Creatives(pixels, category), creatives, space.categories, train, validation, test)
 
 
-def _search_training(trial: Trial, seed: int) -> Search:
+def _search_training(data: EvaluationData, seed: int) -> Search:
     """Find the nearest training pictures of all groups; the training pictures are read once."""
-    creatives = trial.creatives
-    canaries = memorization.make_canaries(creatives.decode(spread_rows(trial.train, CANARIES)), seed)
-    validation = spread_rows(trial.validation, NEW)
-    real = chain(creatives.decode_batches(trial.test), creatives.decode_batches(validation))
-    searched = chain(trial.generated.split_batches(), real, [canaries])
-    near = memorization.find_nearest(searched, creatives.decode_batches(trial.train))
-    ends = np.cumsum([0, len(trial.generated), len(trial.test), len(validation), len(canaries)])
+    creatives = data.creatives
+    canaries = memorization.make_canaries(creatives.decode(spread_rows(data.train, CANARIES)), seed)
+    validation = spread_rows(data.validation, NEW)
+    real = chain(creatives.decode_batches(data.test), creatives.decode_batches(validation))
+    searched = chain(data.generated.split_batches(), real, [canaries])
+    near = memorization.find_nearest(searched, creatives.decode_batches(data.train))
+    ends = np.cumsum([0, len(data.generated), len(data.test), len(validation), len(canaries)])
     return Search(*(near.select(slice(start, end)) for start, end in pairwise(ends.tolist())))
 
 
@@ -182,18 +184,18 @@ def _memorization_samples(search: Search) -> dict[str, Sample]:
     }
 
 
-def _judge_by_features(embed: Embed, trial: Trial, is_repeat: BoolArray) -> tuple[BoolArray, dict[str, Sample]]:
+def _judge_by_features(embed: Embed, data: EvaluationData, is_repeat: BoolArray) -> tuple[BoolArray, dict[str, Sample]]:
     """Return which generated pictures are outliers, and the metrics in pretrained features."""
-    creatives, categories = trial.creatives, trial.categories
-    test, validation = (spread_rows(split, JUDGED) for split in (trial.test, trial.validation))
-    drawn, real = embed(trial.generated.split_batches()), embed(creatives.decode_batches(test))
+    creatives, categories = data.creatives, data.categories
+    test, validation = (spread_rows(split, JUDGED) for split in (data.test, data.validation))
+    drawn, real = embed(data.generated.split_batches()), embed(creatives.decode_batches(test))
     is_outlier = distances.find_outliers(drawn, real)
     samples = {"outliers": _share(is_outlier), **_distance_samples(drawn, real)}
     labels = creatives.number_categories(validation, categories)
     features = embed(creatives.decode_batches(validation)) if len(validation) else real[:0]
     second = fit_second_reader(features, labels, len(categories))
     if second is not None:
-        hit = second.read(drawn) == trial.generated.category
+        hit = second.read(drawn) == data.generated.category
         samples["second_agreement"] = _share(hit & ~is_repeat & ~is_outlier)
         samples["second_accuracy"] = _share(second.read(real) == creatives.number_categories(test, categories))
     return is_outlier, samples
@@ -211,9 +213,9 @@ def _distance_samples(drawn: Float32Array, real: Float32Array) -> dict[str, Samp
     }
 
 
-def _read_all(reader: PictureReader, trial: Trial) -> Reading:
-    drawn = read_pictures(reader, trial.generated.split_batches())
-    real = read_pictures(reader, trial.creatives.decode_batches(trial.test))
+def _read_all(reader: PictureReader, data: EvaluationData) -> Reading:
+    drawn = read_pictures(reader, data.generated.split_batches())
+    real = read_pictures(reader, data.creatives.decode_batches(data.test))
     return Reading(drawn[0].argmax(1), drawn[1], real[0].argmax(1), real[1])
 
 
@@ -234,10 +236,10 @@ def _copying_sample(reading: Reading, distance: Float64Array, test_distance: Flo
     return Sample(columns, ct_statistic, "deviations")
 
 
-def _agreement_samples(trial: Trial, hit: BoolArray) -> dict[str, Sample]:
-    category = trial.generated.category
-    each = {f"agreement.{name}": _share(hit[category == number]) for number, name in enumerate(trial.categories)}
-    large = np.where(trial.counts[category] < MIN_TRAINING, -1, category)
+def _agreement_samples(data: EvaluationData, hit: BoolArray) -> dict[str, Sample]:
+    category = data.generated.category
+    each = {f"agreement.{name}": _share(hit[category == number]) for number, name in enumerate(data.categories)}
+    large = np.where(data.counts[category] < MIN_TRAINING, -1, category)
     return {"agreement": _share(hit), "agreement_lowest": Sample((large, hit), lowest_share, "share"), **each}
 
 

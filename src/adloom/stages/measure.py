@@ -104,7 +104,7 @@ def _open_judges(subject: Subject, creatives: "CreativeTable", space: "Condition
     if manifest.skip_reason(subject.judge):
         return Judges(embed=embed)
     ids = creatives.rows["creative_id"].iloc[creatives.find_rows("train", space.categories)]
-    return Judges(Reader(subject.judge, params.threads), _read_known(subject.judge, ids.tolist()), embed)
+    return Judges(Reader(subject.judge, params.threads), _read_embeddings(subject.judge, ids.tolist()), embed)
 
 
 def _open_features(uri: str, threads: int, context: StageContext) -> "Embed":
@@ -118,7 +118,7 @@ def _open_features(uri: str, threads: int, context: StageContext) -> "Embed":
     return partial(embed_textures, load_efficientnet(fetch_pretrained(uri, context)))
 
 
-def _read_known(reader: Path, ids: list[str]) -> Float32Array | None:
+def _read_embeddings(reader: Path, ids: list[str]) -> Float32Array | None:
     """Return a reader's embeddings of the pictures (ids, dimensions); None when it was trained on others."""
     import numpy as np
 
@@ -139,7 +139,7 @@ def measure_reader(subject: Subject) -> Evaluation:
     creatives, space = open_creatives(subject.table), ConditionSpace.from_card(read_card(model))
     reader = Reader(model, params.threads)
     evaluation = cnn_evaluation.evaluate(reader, creatives, space.categories, params, _history(model))
-    known = _open_known(model, space.categories)
+    known = _read_known_pictures(model, space.categories)
     evaluation = evaluation.extend(search_evaluation.evaluate(reader, creatives, space.categories, known, params))
     evaluation = evaluation.extend(baseline_evaluation.evaluate(reader, creatives, space.categories, params))
     evaluation = evaluation.extend(evidence.evaluate(reader, creatives, space.categories))
@@ -148,7 +148,7 @@ def measure_reader(subject: Subject) -> Evaluation:
     return evaluation.extend(attribute_evaluation.evaluate_reader(reader, creatives, space, params))
 
 
-def _open_known(model: Path, categories: list[str]) -> "KnownPictures":
+def _read_known_pictures(model: Path, categories: list[str]) -> "KnownPictures":
     """Return the training pictures of a reader."""
     import numpy as np
 

@@ -77,7 +77,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     train = table.decode_split("train", space.categories)
     labels = table.number_labels(table.find_rows("train", space.categories), space)
     rows = PictureDataset(train.pixels, Conditions(space, labels))
-    params = gan_budget.complete(params, len(rows), channels, height, space.columns)
+    params = gan_budget.complete_params(params, len(rows), channels, height, space.columns)
     reference = rows[np.linspace(0, len(rows) - 1, min(REFERENCE, len(rows))).astype(np.int64)]
 
     def build_module() -> GanModule:

@@ -177,7 +177,7 @@ def count_units(stage: str, rows: Any, params: Training) -> float:
 
 
 def compare_bare(count: int) -> None:
-    """Print our units per CPU second beside those of a bare loop."""
+    """Print our units per CPU second and those of a bare loop."""
     print(f"{'stage':12} {'unit':7} {'bare /s':>9} {'ours /s':>9} {'ratio':>6} {'loading':>8}")
     for stage, unit in UNITS.items():
         threads.limit_threads(count)

@@ -217,7 +217,7 @@ class Evaluate(ConfigModel):
 
 
 class Register(ConfigModel):
-    """What register reads: the evaluation settings and the gate."""
+    """The evaluation settings and the gate, which register reads."""
 
     evaluate: Evaluate
     gate: Gate

@@ -91,8 +91,8 @@ def _evaluate(
     samples: dict[str, Sample] = {}
     rows: list[list[str | float | int]] = []
     for column, (name, values) in enumerate(space.attributes.items()):
-        given = labels[:, column] >= 0
-        truth, hit = labels[given, column], predicted[given, column] == labels[given, column]
+        present = labels[:, column] >= 0
+        truth, hit = labels[present, column], predicted[present, column] == labels[present, column]
         if len(hit):
             samples[f"{metric}.{name}"] = Sample((hit,), statistics.mean, "share")
         for number, value in enumerate(values):

@@ -45,9 +45,11 @@ def number_values(columns: pd.DataFrame, values: dict[str, list[str]]) -> Int64A
     labels = np.full((len(columns), len(values)), ABSENT, np.int64)
     for number, (name, known) in enumerate(values.items()):
         index = {value: position for position, value in enumerate(known)}
-        given = columns[name].notna() if name in columns else np.zeros(len(columns), bool)
+        present = columns[name].notna() if name in columns else np.zeros(len(columns), bool)
         rare = index.get(OTHER, ABSENT)
-        labels[given, number] = [index.get(value, rare) for value in columns.loc[given, name]] if given.any() else []
+        labels[present, number] = (
+            [index.get(value, rare) for value in columns.loc[present, name]] if present.any() else []
+        )
     return labels
 
 

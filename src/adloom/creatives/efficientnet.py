@@ -50,10 +50,7 @@ class EfficientNetLite0(nn.Module):
 
     def list_outputs(self, picture: torch.Tensor, last: int | None = None) -> list[torch.Tensor]:
         """Return the outputs of the blocks up to number `last`, (batch, channels, height, width) each."""
-        outputs = [functional.relu6(self.stem(picture))]
-        for block in self.blocks[: None if last is None else last + 1]:
-            outputs.append(block(outputs[-1]))
-        return outputs[1:]
+        return run_blocks(self.stem, self.blocks[: None if last is None else last + 1], picture)
 
 
 class Convolution(nn.Conv2d):
@@ -85,6 +82,14 @@ class Block(nn.Module):
         inside = functional.relu6(self.expand(x)) if self.expand else x
         output: torch.Tensor = self.project(functional.relu6(self.depthwise(inside)))
         return x + output if self.has_shortcut else output
+
+
+def run_blocks(stem: nn.Module, blocks: Iterable[nn.Module], picture: torch.Tensor) -> list[torch.Tensor]:
+    """Return the outputs of blocks behind the stem, each (batch, channels, height, width)."""
+    outputs = [functional.relu6(stem(picture))]
+    for block in blocks:
+        outputs.append(block(outputs[-1]))
+    return outputs[1:]
 
 
 def load_efficientnet(path: Path) -> EfficientNetLite0:

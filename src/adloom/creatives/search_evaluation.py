@@ -44,29 +44,33 @@ def evaluate(
         name: read_pictures(reader, each.split_batches()) for name, each in ({UNCHANGED: pictures} | changed).items()
     }
     correct = {name: probabilities.argmax(1) == pictures.category for name, (probabilities, _) in readings.items()}
-    samples, found = {}, {}
+    samples, is_found = {}, {}
     if known.fingerprint:
         gallery = np.concatenate([known.fingerprint(batch) for batch in creatives.decode_batches(every)])
         for name in DUPLICATES:
-            found[name] = _find_originals(known.fingerprint(changed[name].pixels), gallery, chosen)
-        samples["near_duplicates"] = Sample((np.concatenate([*found.values()]),), statistics.mean, "share")
+            is_found[name] = _find_originals(known.fingerprint(changed[name].pixels), gallery, chosen)
+        samples["near_duplicates"] = Sample((np.concatenate([*is_found.values()]),), statistics.mean, "share")
     if len(known.category):
         nearest, _ = nearest_embeddings(readings[UNCHANGED][1], known.embedding)
         samples["recall_at_1"] = Sample((known.category[nearest] == pictures.category,), statistics.mean, "share")
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    return Evaluation(metrics, samples, [_tabulate(correct, found, len(every))])
+    return Evaluation(metrics, samples, [_tabulate(correct, is_found, len(every))])
 
 
 def _find_originals(fingerprints: Float32Array, gallery: Float32Array, own: Int64Array) -> BoolArray:
     """Return whether the nearest picture of each changed one is its original, `own`, or a picture equal to it."""
     nearest, _ = nearest_embeddings(fingerprints, gallery)
-    found: BoolArray = (nearest == own) | (gallery[nearest] == gallery[own]).all(1)
-    return found
+    is_found: BoolArray = (nearest == own) | (gallery[nearest] == gallery[own]).all(1)
+    return is_found
 
 
-def _tabulate(correct: dict[str, AnyArray], found: dict[str, AnyArray], gallery: int) -> Table:
+def _tabulate(correct: dict[str, AnyArray], is_found: dict[str, AnyArray], gallery: int) -> Table:
     rows: list[list[str | float | int]] = [
-        [name, round(float(hits.mean()), 3), round(float(found[name].mean()), 3) if name in found else "not searched"]
+        [
+            name,
+            round(float(hits.mean()), 3),
+            round(float(is_found[name].mean()), 3) if name in is_found else "not searched",
+        ]
         for name, hits in correct.items()
     ]
     caption = (

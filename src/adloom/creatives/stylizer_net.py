@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from adloom.creatives.efficientnet import EfficientNetLite0
+from adloom.creatives.efficientnet import EfficientNetLite0, run_blocks
 
 BLOCKS = {0: 16, 2: 24, 4: 40}  # of EfficientNet: channels; each halves the edge
 STRIDE = 8  # the edges of a content are multiples of this
@@ -64,10 +64,8 @@ class _Encoder(nn.Module):
         self.stem, self.blocks = net.stem, nn.ModuleList(list(net.blocks)[: max(BLOCKS) + 1])
 
     def forward(self, picture: torch.Tensor) -> list[torch.Tensor]:
-        outputs = [functional.relu6(self.stem(picture))]
-        for block in self.blocks:
-            outputs.append(block(outputs[-1]))
-        return [outputs[1 + block] for block in BLOCKS]
+        outputs = run_blocks(self.stem, self.blocks, picture)
+        return [outputs[block] for block in BLOCKS]
 
 
 class _Modulated(nn.Module):

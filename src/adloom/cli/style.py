@@ -13,6 +13,7 @@ from adloom.config.settings import Settings
 if TYPE_CHECKING:
     from adloom.arrays import Float32Array, UInt8Array
     from adloom.creatives.efficientnet import EfficientNetLite0
+    from adloom.creatives.style_losses_net import StyleFeatures
 
 MAX_PIXELS = 89_478_485  # of a file's header, as prepare.max_pixels allows at most
 SIZE = click.option(
@@ -26,11 +27,12 @@ SEED = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True, help="Equal seeds give equal pictures."
 )
 FEATURES = click.option(
-    "--pretrained", default=PRETRAINED, show_default=True, help="Weights: the catalogue's name, or a path of the file."
+    "--features", default=PRETRAINED, show_default=True, help="Network: the catalogue's name, or a path of its file."
 )
 THREADS = click.option(
     "--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads; the bytes depend on it."
 )
+READER = Path("models/cnn")
 PICTURE = click.Path(path_type=Path)
 
 
@@ -49,7 +51,12 @@ PICTURE = click.Path(path_type=Path)
 @SIZE
 @SEED
 @THREADS
-@FEATURES
+@click.option(
+    "--features",
+    default=PRETRAINED,
+    show_default=True,
+    help="Network: the catalogue's name, a path of its file, or a folder of a reader, such as models/cnn.",
+)
 def stylize(
     content: Path,
     style: Path,
@@ -59,7 +66,7 @@ def stylize(
     size: int,
     seed: int,
     threads: int,
-    pretrained: str,
+    features: str,
 ) -> None:
     """
     Paint the picture CONTENT with the colours and strokes of the picture STYLE, and write OUT, a PNG.
@@ -69,16 +76,15 @@ def stylize(
     import torch
 
     from adloom.creatives.gram_transfer_net import transfer_style
-    from adloom.creatives.style_losses_net import pretrained_features
 
     _check_target(out)
+    torch.set_num_threads(threads)
     picture, model = (torch.from_numpy(_to_floats(_read(path, size)))[None] for path in (content, style))
-    features = pretrained_features(_load_network(pretrained, threads))
+    layers, name = _load_features(features)
     with _open_bar("stylize", steps) as bar:
-        painted = transfer_style(
-            picture, model, features, strength=strength, steps=steps, seed=seed, advance=bar.update
-        )
-    _write(out, painted[0].numpy(), {"model": PRETRAINED, "strength": strength, "steps": steps, "seed": seed})
+        painted = transfer_style(picture, model, layers, strength=strength, steps=steps, seed=seed, advance=bar.update)
+    click.echo(f"{out}: painted with the features of {name}")
+    _write(out, painted[0].numpy(), {"model": name, "strength": strength, "steps": steps, "seed": seed})
 
 
 @click.command("dream")
@@ -100,18 +106,21 @@ def stylize(
 @THREADS
 @FEATURES
 def dream(
-    image: Path, out: Path, layer: int, octaves: int, steps: int, size: int, seed: int, threads: int, pretrained: str
+    image: Path, out: Path, layer: int, octaves: int, steps: int, size: int, seed: int, threads: int, features: str
 ) -> None:
     """
     Paint into the picture IMAGE what a layer of the network sees in it, and write OUT, a PNG.
 
     Example: adloom dream bag.png bag-dreamt.png --layer 10
     """
+    import torch
+
     from adloom.creatives import dream as dreams
 
     _check_target(out)
+    torch.set_num_threads(threads)
     picture = _to_floats(_read(image, size))
-    gradient = _build_gradient(_load_network(pretrained, threads), layer)
+    gradient = _build_gradient(_load_network(features), layer)
     with _open_bar("dream", steps * len(dreams.list_octaves(picture.shape[1:], octaves))) as bar:
         dreamt = dreams.dream(picture, gradient, octaves=octaves, steps=steps, seed=seed, advance=bar.update)
     _write(out, dreamt, {"model": PRETRAINED, "layer": layer, "octaves": octaves, "steps": steps, "seed": seed})
@@ -131,14 +140,31 @@ def _build_gradient(net: "EfficientNetLite0", layer: int) -> "Callable[[Float32A
     return gradient
 
 
-def _load_network(uri: str, threads: int) -> "EfficientNetLite0":
-    import torch
+def _load_features(uri: str) -> "tuple[StyleFeatures, str]":
+    """Return the layers of a network and its name; the project's reader serves when the network is out of reach."""
+    from adloom.creatives.reader_features_net import load_reader_features
+    from adloom.creatives.style_losses_net import pretrained_features
+    from adloom.errors import ExternalServiceError
+    from adloom.storage import manifest
 
+    folder = Path(uri)
+    if (folder / "reader.onnx").is_file():
+        manifest.verify(folder)
+        return load_reader_features(folder / "reader.onnx"), f"{uri} {manifest.digest(folder)}"
+    try:
+        return pretrained_features(_load_network(uri)), PRETRAINED
+    except ExternalServiceError as error:
+        if not (READER / "reader.onnx").is_file():
+            raise
+        click.echo(f"{error}; using {READER} instead", err=True)
+    return _load_features(str(READER))
+
+
+def _load_network(uri: str) -> "EfficientNetLite0":
     from adloom.context import build_context
     from adloom.creatives.efficientnet import load_efficientnet
     from adloom.stages.pretrained import fetch_pretrained
 
-    torch.set_num_threads(threads)
     return load_efficientnet(fetch_pretrained(uri, build_context(Settings(), "adloom")))
 
 

@@ -8,10 +8,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from tests.support.random_efficientnet import pin_weights
+from tests.support.random_readers import export_reader
 
 from adloom.cli.main import cli
-from adloom.errors import ConfigError, DataError
+from adloom.config.sources import Source
+from adloom.creatives.cnn_net import Body
+from adloom.errors import ConfigError, DataError, ExternalServiceError
 from adloom.serving.creatives.content_credentials import SOURCE_TYPE
+from adloom.storage import manifest
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (40, 60, 4), np.uint8)
 
@@ -57,7 +61,7 @@ def run(*arguments: str) -> None:
 def test_any_picture_is_dreamt_and_stylized(name: str, picture: Path, weights: str, tmp_path: Path) -> None:
     odd, out = tmp_path / "odd", tmp_path / "out.png"
     odd.write_bytes(SOUND[name])
-    few = ("--size", "64", "--pretrained", weights, "--threads", "1")
+    few = ("--size", "64", "--features", weights, "--threads", "1")
     run("stylize", str(odd), str(picture), str(out), "--steps", "1", *few)
     with Image.open(out) as stylized:
         assert max(stylized.size) == 64
@@ -96,9 +100,43 @@ def test_a_result_that_cannot_be_written_is_refused_first(out: str, reason: str,
 
 @pytest.mark.slow
 def test_equal_seeds_give_equal_files(picture: Path, weights: str, tmp_path: Path) -> None:
-    few = ("--steps", "2", "--size", "48", "--threads", "1", "--pretrained", weights)
+    few = ("--steps", "2", "--size", "48", "--threads", "1", "--features", weights)
     files = []
     for seed in ("1", "1", "2"):
         run("stylize", str(picture), str(picture), str(tmp_path / "out.png"), "--seed", seed, *few)
         files.append((tmp_path / "out.png").read_bytes())
     assert files[0] == files[1] != files[2]
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A reader in models/cnn of the working folder, and a catalogue out of reach."""
+    monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody answers
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with manifest.draft(Path("models/cnn"), "train_cnn", Source(uri="random"), {}) as draft:
+        export_reader(Body(1, 28, width=4), (1, 28, 28), draft.path / "reader.onnx")
+    return Path("models/cnn")
+
+
+@pytest.mark.slow
+def test_the_projects_reader_serves_when_named_and_when_the_network_is_out_of_reach(
+    reader: Path, picture: Path
+) -> None:
+    few = ("--steps", "2", "--size", "48", "--threads", "1")
+    chosen = CliRunner().invoke(
+        cli, ["stylize", str(picture), str(picture), "chosen.png", *few, "--features", "models/cnn"]
+    )
+    assert chosen.stdout == f"chosen.png: painted with the features of models/cnn {manifest.digest(reader)}\n"
+    fallen = CliRunner().invoke(cli, ["stylize", str(picture), str(picture), "fallen.png", *few])
+    assert "efficientnet-lite0: download failed" in fallen.stderr
+    assert "using models/cnn instead" in fallen.stderr
+    assert Path("chosen.png").read_bytes() == Path("fallen.png").read_bytes()
+
+
+def test_without_network_and_reader_the_download_is_named(reader: Path, picture: Path) -> None:
+    (reader / "reader.onnx").unlink()
+    with pytest.raises(ExternalServiceError, match="efficientnet-lite0: download failed"):
+        run("stylize", str(picture), str(picture), "out.png")

@@ -74,13 +74,27 @@ def tabulate(values: Mapping[str, Mapping[str, Float64Array]], params: Params) -
     return "\n".join(lines)
 
 
+def list_trainings(models: Sequence[str]) -> list[str]:
+    """Return the models, their judges and the models of which their trainings read, in order of training."""
+    needed = set(models)
+    for name in reversed(MODELS):  # a model reads earlier ones
+        if name in needed:
+            needed.update(other for other in (MODELS[name].judge, *_list_inputs(name)) if other and other in MODELS)
+    return sorted(needed, key=lambda name: (MODELS[name].judge is not None, list(MODELS).index(name)))  # judges first
+
+
+def _list_inputs(model: str) -> list[str]:
+    """Return the tables and models that a training reads."""
+    inputs = importlib.import_module(f"adloom.stages.{MODELS[model].stage}").Inputs
+    return [field.name for field in fields(inputs) if field.name in (*TABLES, *MODELS)]
+
+
 def _measure_models(
     models: Sequence[str], params: Params, context: StageContext, folder: Path, seed: int
 ) -> dict[str, dict[str, float]]:
-    """Train the models and their judges with a seed; return their metrics."""
-    for model in sorted(MODELS, key=lambda name: MODELS[name].judge is not None):  # judges first
-        if model in models or any(MODELS[name].judge == model for name in models):
-            _train(model, params, context, folder, seed)
+    """Train the models and what they need with a seed; return their metrics."""
+    for model in list_trainings(models):
+        _train(model, params, context, folder, seed)
     metrics: dict[str, dict[str, float]] = {}
     for model in models:
         report = _evaluate(model, params, context, folder)
@@ -93,10 +107,7 @@ def _measure_models(
 def _train(model: str, params: Params, context: StageContext, folder: Path, seed: int) -> None:
     stage, target = MODELS[model].stage, folder / "models" / model
     block = params.block(stage).model_copy(update={"seed": seed})
-    inputs = {}
-    for field in fields(importlib.import_module(f"adloom.stages.{stage}").Inputs):
-        if field.name in (*TABLES, *MODELS):
-            inputs[field.name] = (DATASET if field.name in TABLES else folder / "models") / field.name
+    inputs = {name: (DATASET if name in TABLES else folder / "models") / name for name in _list_inputs(model)}
     if not _is_current(target, block, inputs):
         print(f"seed {seed}: {stage}", flush=True)
         run_stage(stage, {**_to_text(inputs), model: str(target)}, block, context)

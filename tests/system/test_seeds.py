@@ -44,6 +44,14 @@ def test_every_seed_trains_a_model_and_its_judge_once(
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "trained"),
+    [("policy", ["cnn", "audience", "policy"]), ("gan", ["cnn", "gan"]), ("music", ["music"])],
+)
+def test_a_model_alone_is_trained_after_what_it_needs(model: str, trained: list[str]) -> None:
+    assert seeds.list_trainings([model]) == trained
+
+
 def test_the_interval_is_students() -> None:
     low, high = seeds.compute_interval(np.array([1.0, 2.0, 3.0]))  # t of 2 degrees is 4.3027, s / √3 is 0.57735
     assert (low, high) == pytest.approx((2 - 2.48414, 2 + 2.48414), abs=1e-4)

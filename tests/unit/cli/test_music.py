@@ -1,5 +1,7 @@
 """`adloom compose`."""
 
+import shlex
+import shutil
 import wave
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from tests.support.tiny_models import PARAMS, write_composer
 from adloom.cli.main import cli
 from adloom.errors import AdloomError
 from adloom.storage import manifest
+
+PAGE = Path(__file__).parents[3] / "docs/how-to/music.md"
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +65,17 @@ def test_a_skipped_composer_is_named(tmp_path: Path) -> None:
     manifest.skip(tmp_path / "music", "train_music", PARAMS, "no source: ingest.tunes is not given")
     with pytest.raises(AdloomError, match=r"music: skipped: no source: ingest\.tunes is not given"):
         compose(tmp_path / "music", tmp_path / "out.mid")
+
+
+def test_the_commands_of_the_documentation_compose(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model, "models/music")
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("adloom compose ")]
+    for line in lines:
+        said = CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False).output
+        notes, _ = read_midi(Path("out.mid").read_bytes())
+        assert said == f"out.mid: {len(notes)} notes in 16 bars of 2/4, D major\n"
+    assert len(lines) == 2
+    assert sorted(path.name for path in tmp_path.glob("out.*")) == ["out.mid", "out.png", "out.wav"]

@@ -36,7 +36,8 @@ from adloom.training.process_group import ProcessGroup
 
 ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".venv-keras"
-STEPS, WARM_UP, ROUNDS = 25, 3, 5
+STEPS, WARM_UP = 25, 3
+TIMED = WARM_UP + STEPS + 1  # batches, the last of which ends the last step
 UNITS = {"train_gan": "images", "train_cnn": "images", "train_lstm": "tokens"}
 Seconds = tuple[float, float]  # of the wall and of the processors
 
@@ -145,7 +146,6 @@ def train_ours(build: Any, rows: Any, params: Training, group: ProcessGroup | No
     """Train a module by our loop; return the seconds of a step and the share of its loading."""
     timed: Any = TimedRows(rows)
     draft: Any = None  # a training does not use it
-    params = params.model_copy(update={"epochs": 1, "steps_per_epoch": WARM_UP + STEPS + 1})
     with tempfile.TemporaryDirectory() as folder, MemoryTracker().start_run("benchmark", {}, {}) as run:
         session: Any = loop.TrainingSession(
             "benchmark",
@@ -165,8 +165,9 @@ def train_ours(build: Any, rows: Any, params: Training, group: ProcessGroup | No
 
 
 def read_params(stage: str, count: int) -> Training:
-    """Return the shipped params of a stage."""
-    return load(ROOT / "params.yaml").trainings[stage].model_copy(update={"threads": count})
+    """Return the shipped params of a stage, for a short training."""
+    changes = {"threads": count, "epochs": 1, "steps_per_epoch": TIMED}
+    return load(ROOT / "params.yaml").trainings[stage].model_copy(update=changes)
 
 
 def count_units(stage: str, rows: Any, params: Training) -> float:
@@ -176,26 +177,28 @@ def count_units(stage: str, rows: Any, params: Training) -> float:
     return float(rows.real[:, 1:].sum()) / len(rows) * params.batch_size
 
 
-def compare_bare(count: int) -> None:
+def compare_bare(count: int, rounds: int) -> None:
     """Print our units per CPU second and those of a bare loop."""
     print(f"{'stage':12} {'unit':7} {'bare /s':>9} {'ours /s':>9} {'ratio':>6} {'loading':>8}")
     for stage, unit in UNITS.items():
         threads.limit_threads(count)
         torch.set_num_threads(count)
         params = read_params(stage, count)
-        rounds = []
-        for _ in range(ROUNDS):
+        measured = []
+        for _ in range(rounds):
             build, rows = training.create_training(stage, params)
-            rounds.append((train_bare(build(), rows, params), *train_ours(build, rows, params)))
+            measured.append((train_bare(build(), rows, params), *train_ours(build, rows, params)))
         size = count_units(stage, rows, params)
         bare, ours, ratio, loading = (
             median(values)
-            for values in zip(*((size / b[1], size / o[1], b[1] / o[1], share) for b, o, share in rounds), strict=True)
+            for values in zip(
+                *((size / b[1], size / o[1], b[1] / o[1], share) for b, o, share in measured), strict=True
+            )
         )
         print(f"{stage:12} {unit:7} {bare:9.0f} {ours:9.0f} {ratio:6.2f} {loading:8.1%}", flush=True)
 
 
-def compare_keras(count: int) -> None:
+def compare_keras(count: int, rounds: int) -> None:
     """Print images per CPU second of our loop and of the Keras program's, of batches and of single images."""
     python = VENV / "bin/python"
     if not python.exists():
@@ -203,21 +206,21 @@ def compare_keras(count: int) -> None:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "tensorflow-cpu"], check=True)
     torch.set_num_threads(count)
     rows = training.create_training("train_cnn", read_params("train_cnn", count))[1]
-    params = TrainGan(epochs=1, steps_per_epoch=1, batch_size=64, learning_rate=1e-4, threads=count)
+    params = TrainGan(epochs=1, steps_per_epoch=TIMED, batch_size=64, learning_rate=1e-4, threads=count)
     print(f"{'batch':>6} {'Keras':>8} {'ours, 64':>9} {'ratio':>6}   images per CPU second; of the wall")
     for batch in (64, 1):
         command = [str(python), str(ROOT / "benchmarks/keras_dcgan.py"), str(batch), str(STEPS), str(count)]
         printed = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
         theirs = [[batch / seconds for seconds in each] for each in json.loads(printed.splitlines()[-1])]
-        own = [[64 / seconds for seconds in train_ours(Dcgan, rows, params)[0]] for _ in range(ROUNDS)]
+        own = [[64 / seconds for seconds in train_ours(Dcgan, rows, params)[0]] for _ in range(rounds)]
         for kind in (1, 0):
             keras, ours = (median(each[kind] for each in rates) for rates in (theirs, own))
             print(f"{batch:6} {keras:8.0f} {ours:9.0f} {ours / keras:6.1f}   {('wall', 'CPU')[kind]}", flush=True)
 
 
-def compare_processes() -> None:
+def compare_processes(stages: list[str]) -> None:
     """Print steps per second of one process of two threads, and of two processes of one thread."""
-    for stage in UNITS:
+    for stage in stages:
         for arguments in (["--nproc-per-node", "1"], ["--nproc-per-node", "2"]):
             command = [
                 sys.executable,
@@ -246,14 +249,14 @@ def run_rank(stage: str) -> None:
         )
 
 
-def compare_layouts(stages: list[str]) -> None:
+def compare_layouts(stages: list[str], rounds: int) -> None:
     """Print CPU milliseconds per step on one thread by memory layout and compilation, each in alternating rounds."""
     kinds = {"plain": (False, False), "channels last": (True, False), "channels last, compiled": (True, True)}
     print(f"{'stage':12} " + " ".join(f"{name:>24}" for name in kinds))
     for stage in stages:
         torch.set_num_threads(1)
         costs: dict[str, list[float]] = {name: [] for name in kinds}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, (last, compiled) in kinds.items():
                 params = read_params(stage, 1)
                 if "channels_last" in type(params).model_fields:
@@ -274,7 +277,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", nargs="?", choices=["bare", "keras", "processes", "layouts"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--stages", nargs="+", choices=list(UNITS), default=list(UNITS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--stages", nargs="+", choices=list(UNITS), default=list(UNITS), help="of processes and layouts"
+    )
     parser.add_argument("--rank", choices=list(UNITS), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank:
@@ -282,13 +288,13 @@ def main() -> None:
         return
     tables = [options.table] if options.table else ["bare", "keras"]
     if "bare" in tables:
-        compare_bare(options.threads)
+        compare_bare(options.threads, options.rounds)
     if "keras" in tables:
-        compare_keras(options.threads)
+        compare_keras(options.threads, options.rounds)
     if "processes" in tables:
-        compare_processes()
+        compare_processes(options.stages)
     if "layouts" in tables:
-        compare_layouts(options.stages)
+        compare_layouts(options.stages, options.rounds)
 
 
 if __name__ == "__main__":

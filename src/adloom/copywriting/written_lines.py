@@ -40,8 +40,13 @@ def measure(
     ours = _draw_mix(model, tokenizer, train["category"], count, temperature, seed)
     drawn = baseline.sample(count, seed, MAX_LENGTH)
     theirs = filter_lines(["".join(line) for line in drawn], LineRules())
+    each = count // max(len(tokenizer.categories), 1)
     served = {
-        name: _serve(model, tokenizer, name, count // max(len(tokenizer.categories), 1), seed + i)
+        name: write_lines(
+            model,
+            tokenizer,
+            LineRequest(each, seed + i, name, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE),
+        )
         for i, name in enumerate(tokenizer.categories or [None])
     }
     samples = {
@@ -105,8 +110,3 @@ def _draw_mix(
         for i, (name, n) in enumerate(mix)
     ]
     return [line for request in requests for line in write_lines(model, tokenizer, request)]
-
-
-def _serve(model: SequenceModel[S], tokenizer: Tokenizer, category: str | None, n: int, seed: int) -> list[str]:
-    request = LineRequest(n, seed, category, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE)
-    return write_lines(model, tokenizer, request)

@@ -150,6 +150,8 @@ def test_two_machines_train_a_generator_and_leave_one_artifact(world: World) -> 
     block = GAN.model_copy(update={"nodes": 2})
     two = in_jobs(world, "train-gan", block, "creatives", "creatives", "gan", "gan")
     one = world.alone("train-gan", GAN, world.creatives)
+    for metrics in (two, one):
+        assert metrics.pop("kernel_distance") > 0  # this long trained, any difference of the nets is large in it
     assert two == {name: pytest.approx(value, abs=0.5) for name, value in one.items()}
     assert manifest.verify(world.folder / "gan").params == block.digest()
     assert world.server.keys(BUCKET, "gan/") == set()

@@ -3,11 +3,13 @@ Every endpoint of the apps, asked with what its OpenAPI document allows and with
 failure, and each is what the document says. Seeded: the same requests each time.
 """
 
+import base64
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -17,6 +19,7 @@ from starlette.types import ASGIApp
 from tests.support.tiny_models import CATEGORIES, write_models
 
 from adloom.config.models import MODELS
+from adloom.creatives import pictures
 from adloom.decision_log.record import Decision, decode, encode
 from adloom.decision_log.verify import check_decision
 from adloom.serving import server
@@ -32,6 +35,7 @@ EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app
 APPS = ("decide", "all")
 ASKED = [(app, path) for app in APPS for path in server.APPS[app].endpoints]
 SHOWN = sorted(PAGES - {"/openapi.json"})  # which is the document, and is not asked as an operation
+PICTURE = base64.b64encode(pictures.encode_pngs(np.zeros((1, 3, 8, 8), np.uint8))[0]).decode()
 # What a schema allows may still make no sense: one of two fields must be given, a category must be known to the model.
 EXCLUDED = [positive_data_acceptance]
 
@@ -73,6 +77,8 @@ def _make_sense(body: object) -> None:
     for name, value in body.items():
         if name == "category":
             body[name] = CATEGORIES[len(str(value)) % 3]
+        if name in ("content", "style", "picture"):
+            body[name] = PICTURE
         if isinstance(value, float) and name != "value":
             body[name] = int(value)  # 2.0 is an integer to a schema, and none here
     for one, other in (("candidates", "category"), ("user_id", "segment"), ("users", "rows")):

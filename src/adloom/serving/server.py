@@ -22,7 +22,7 @@ from adloom.errors import ArtifactError, ConfigError
 from adloom.serving import app, request_context, telemetry, workers
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE
-from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, REFRESH, WRITE, Endpoint
+from adloom.serving.api.schemas import ENDPOINTS, REFRESH, Endpoint
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
 from adloom.serving.models import bundle_cache, loader, sources
@@ -55,7 +55,10 @@ def _models_of(service: str) -> list[str]:
 APPS: Mapping[str, App] = {
     "all": App(ENDPOINTS, list(MODELS)),
     "decide": App(app.DECIDE_ENDPOINTS, _models_of("decide")),
-    "creatives": App({path: ENDPOINTS[path] for path in (GENERATE, READ, WRITE, REFRESH)}, _models_of("creatives")),
+    "creatives": App(
+        {path: each for path, each in ENDPOINTS.items() if path == REFRESH or path not in app.DECIDE_ENDPOINTS},
+        _models_of("creatives"),
+    ),
 }
 
 

@@ -336,7 +336,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
         Endpoint(STYLIZE, StylizeRequest, PaintedPicture, "Paint a picture in the style of another.", 12 * MIB),
         Endpoint(DREAM, DreamRequest, PaintedPicture, "Paint into a picture what a layer sees in it.", 6 * MIB),
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB),
-        Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", KIB),
+        Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB),
         Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, "admin"),
     )
 }

@@ -171,14 +171,13 @@ def _load_network(uri: str) -> "EfficientNetLite0":
 def _read(path: Path, size: int) -> "UInt8Array":
     """Return a picture's pixels (height, width, 3). Raises DataError when it cannot be used."""
     from adloom.data.picture_files import PictureError
-    from adloom.data.pictures import decode_within
+    from adloom.data.pictures import decode_within, describe_error
     from adloom.errors import DataError
 
     try:
         return decode_within(path.read_bytes(), size, MAX_PIXELS)
     except PictureError as error:
-        reason = str(error).removeprefix("image: ").replace("prepare.max_pixels", f"{MAX_PIXELS}")
-        raise DataError(f"{path}: {reason}") from None
+        raise DataError(f"{path}: {describe_error(error, MAX_PIXELS)}") from None
 
 
 def _check_target(out: Path) -> None:

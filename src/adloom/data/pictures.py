@@ -103,6 +103,11 @@ def decode_within(image: object, edge: int, max_pixels: int) -> UInt8Array:
         return np.asarray(upright if upright.size == size else upright.resize(size, Image.Resampling.LANCZOS))
 
 
+def describe_error(error: PictureError, max_pixels: int) -> str:
+    """Return the reason of an error of `decode_within`, without the names of a table's column and parameter."""
+    return str(error).removeprefix("image: ").replace("prepare.max_pixels", str(max_pixels))
+
+
 def _decode(image: object, target: PictureFormat, max_pixels: int) -> tuple[UInt8Array, bool]:
     """Return pixels (size, size, channels), and whether they are the file's own."""
     picture = _open_checked(image, max_pixels)

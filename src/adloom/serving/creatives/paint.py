@@ -11,7 +11,7 @@ from adloom.arrays import Float32Array
 from adloom.creatives import dream as dreams
 from adloom.creatives.pictures import encode_pngs, to_floats, to_pixels
 from adloom.data.picture_files import PictureError
-from adloom.data.pictures import decode_within
+from adloom.data.pictures import decode_within, describe_error
 from adloom.errors import UnavailableError
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_PICTURE_PIXELS, DreamRequest, PaintedPicture, StylizeRequest
@@ -60,8 +60,8 @@ def _read(text: str, field: str, size: int) -> Float32Array:
     try:
         pixels = decode_within(decode_base64(text), size, MAX_PICTURE_PIXELS)
     except PictureError as error:
-        reason = str(error).removeprefix("image: ").replace("prepare.max_pixels", str(MAX_PICTURE_PIXELS))
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{field}: {reason}", field) from None
+        reason = f"{field}: {describe_error(error, MAX_PICTURE_PIXELS)}"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, field) from None
     return to_floats(pixels.transpose(2, 0, 1))
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from adloom.cli.options import FiniteRange, check_outputs
+
 
 @click.command("compose")
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
@@ -14,7 +16,7 @@ import click
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Equal seeds give equal melodies.")
 @click.option(
     "--temperature",
-    type=click.FloatRange(0.1, 2),
+    type=FiniteRange(0.1, 2),
     default=1.0,
     show_default=True,
     help="Below 1 safer notes, above 1 bolder ones.",
@@ -39,18 +41,19 @@ def compose(
     """
     from adloom.errors import ConfigError
     from adloom.music import audio, midi
-    from adloom.music.abc_notation import parse_key, parse_metre
-    from adloom.music.composing import MelodyRequest
+    from adloom.music.abc_notation import parse_key
+    from adloom.music.composing import MelodyRequest, parse_short_metre
     from adloom.music.composing import compose as compose_melody
     from adloom.serving.creatives.content_credentials import SOURCE_TYPE
     from adloom.serving.models.card import ModelCard
     from adloom.serving.models.composer import open_composer
     from adloom.storage import manifest
 
+    check_outputs((target, wav, roll))
     tonic = parse_key(key)
     if tonic is None:
         raise ConfigError(f"--key {key!r}: no key; expected one such as D, Em or Amix")
-    request = MelodyRequest(bars, seed, tonic, parse_metre(metre) if metre else None, temperature)
+    request = MelodyRequest(bars, seed, tonic, parse_short_metre(metre or ""), temperature)
     if skipped := manifest.verify(model).skipped:
         raise ConfigError(f"{model}: skipped: {skipped}")
     composer = open_composer(model, ModelCard(), threads=1)

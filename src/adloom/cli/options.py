@@ -1,6 +1,8 @@
 """Options and output that several commands share."""
 
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,32 @@ HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Addr
 PORT = click.option(
     "--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free port."
 )
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; click's own has nan in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number. Raises BadParameter."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path] = ()) -> None:
+    """Raise ConfigError before anything is computed that could not be written, or would replace an input."""
+    from adloom.errors import ConfigError
+
+    known = {path.resolve() for path in inputs}
+    for out in filter(None, outputs):
+        if out.is_dir():
+            raise ConfigError(f"{out}: a folder; expected the name of a file")
+        if not out.parent.is_dir():
+            raise ConfigError(f"{out}: no folder {out.parent}; make it first")
+        if out.resolve() in known:
+            raise ConfigError(f"{out}: named twice; give each result a name of its own")
+        known.add(out.resolve())
 
 
 def load_context(params_path: Path) -> "tuple[Params, StageContext]":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adloom.cli.options import FiniteRange, check_outputs
 from adloom.config.params import PRETRAINED
 from adloom.config.settings import Settings
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from adloom.creatives.style_losses_net import StyleFeatures
 
 MAX_PIXELS = 89_478_485  # of a file's header, as prepare.max_pixels allows at most
+MAX_BYTES = 2**29  # of a file: so many pixels without compression
 SIZE = click.option(
     "--size",
     type=click.IntRange(32, 1024),
@@ -30,7 +32,7 @@ FEATURES = click.option(
     "--features", default=PRETRAINED, show_default=True, help="Network: the catalogue's name, or a path of its file."
 )
 THREADS = click.option(
-    "--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads; the bytes depend on it."
+    "--threads", type=click.IntRange(1, 256), default=2, show_default=True, help="CPU threads; the bytes depend on it."
 )
 READER = Path("models/cnn")
 PICTURE = click.Path(path_type=Path)
@@ -42,7 +44,7 @@ PICTURE = click.Path(path_type=Path)
 @click.argument("out", type=PICTURE)
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=1.0,
     show_default=True,
     help="0 keeps the content, 1 takes the whole style.",
@@ -77,14 +79,14 @@ def stylize(
 
     from adloom.creatives.gram_transfer_net import transfer_style
 
-    _check_target(out)
+    _check_target(out, content, style)
     torch.set_num_threads(threads)
     picture, model = (torch.from_numpy(_to_floats(_read(path, size)))[None] for path in (content, style))
     layers, name = _load_features(features)
     with _open_bar("stylize", steps) as bar:
         painted = transfer_style(picture, model, layers, strength=strength, steps=steps, seed=seed, advance=bar.update)
-    click.echo(f"{out}: painted with the features of {name}")
     _write(out, painted[0].numpy(), {"model": name, "strength": strength, "steps": steps, "seed": seed})
+    click.echo(f"{out}: painted with the features of {name}")
 
 
 @click.command("dream")
@@ -117,7 +119,7 @@ def dream(
 
     from adloom.creatives import dream as dreams
 
-    _check_target(out)
+    _check_target(out, image)
     torch.set_num_threads(threads)
     picture = _to_floats(_read(image, size))
     gradient = _build_gradient(_load_network(features), layer)
@@ -174,20 +176,22 @@ def _read(path: Path, size: int) -> "UInt8Array":
     from adloom.data.pictures import decode_within, describe_error
     from adloom.errors import DataError
 
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file; expected a picture")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
     try:
         return decode_within(path.read_bytes(), size, MAX_PIXELS)
     except PictureError as error:
         raise DataError(f"{path}: {describe_error(error, MAX_PIXELS)}") from None
 
 
-def _check_target(out: Path) -> None:
-    """Raise ConfigError before anything is computed that could not be written."""
+def _check_target(out: Path, *inputs: Path) -> None:
     from adloom.errors import ConfigError
 
     if out.suffix.lower() != ".png":
         raise ConfigError(f"{out}: expected a name that ends in .png")
-    if not out.parent.is_dir():
-        raise ConfigError(f"{out}: no folder {out.parent}; make it first")
+    check_outputs((out,), inputs)
 
 
 def _to_floats(pixels: "UInt8Array") -> "Float32Array":

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adloom.cli.options import AS_JSON, PARAMS, load_context, print_json
+from adloom.cli.options import AS_JSON, PARAMS, FiniteRange, load_context, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @PARAMS
 @AS_JSON
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trials, earlier ones included.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Start no trial after this time.")
+@click.option("--minutes", type=FiniteRange(0, min_open=True), help="Start no trial after this time.")
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of a trial; by default those of the stage.")
 @click.argument("stage")
 def tune(

@@ -15,7 +15,7 @@ from adloom.arrays import BoolArray, Int64Array, UInt64Array
 from adloom.errors import UserError
 from adloom.music.abc_notation import parse_metre
 from adloom.music.runs import RUN, has_known_run
-from adloom.music.tune import BEAT, Key, Metre, Note, Tune
+from adloom.music.tune import BEAT, Key, Metre, Note, Tune, TuneError
 from adloom.music.vocabulary import NoteVocabulary, find_shift, name_style, transpose
 from adloom.sequences.decoding import S, SequenceModel, decode_batch
 
@@ -23,6 +23,7 @@ SHORTEST = BEAT // 16  # ticks of the shortest note that is composed
 GRID = BEAT // 8  # ticks; triplets leave the grid and have to return to it
 BATCH = 4  # melodies drawn at once, of which the first valid one is returned
 MAX_ROUNDS = 8  # bounds the cost of a request
+MAX_BEATS = 12  # quarter notes of a requested bar; bounds the cost, too
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class MelodyRequest:
     metre: Metre | None = None  # by default the most common one of the training tunes
     temperature: float = 1.0  # below 1 more likely notes, above 1 more unusual ones
     top_p: float = 0.95  # nucleus: only the likeliest notes that together have this probability
+
+
+def parse_short_metre(text: str) -> Metre | None:
+    """Return the metre of a request, None for none. Raises TuneError for a bar longer than MAX_BEATS."""
+    metre = parse_metre(text)
+    if metre is not None and metre.ticks > MAX_BEATS * BEAT:
+        raise TuneError(f"metre {metre}: longer than {MAX_BEATS}/4; take a shorter one")
+    return metre
 
 
 def compose(

@@ -54,11 +54,15 @@ def test_it_writes_a_melody_its_sound_and_its_picture(model: Path, tmp_path: Pat
         (["--key", "none"], "--key 'none': no key; expected one such as D, Em or Amix"),
         (["--key", "H"], "key 'H', expected one such as D"),
         (["--metre", "5"], "metre '5', expected one such as 6/8"),
+        (["--metre", "32/1"], "metre 32/1: longer than 12/4; take a shorter one"),
+        (["--wav", "absent/out.wav"], "absent/out.wav: no folder absent; make it first"),
+        (["--wav", "twice", "--roll", "twice"], "twice: named twice"),
     ],
 )
 def test_a_mistake_is_one_line(model: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(AdloomError, match=message):
         compose(model, *arguments, tmp_path / "out.mid")
+    assert not (tmp_path / "out.mid").exists()
 
 
 def test_a_skipped_composer_is_named(tmp_path: Path) -> None:

@@ -23,6 +23,20 @@ def test_values_are_one_per_line(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stylize", "a.png", "b.png", "c.png", "--strength"],
+        ["compose", "a.mid", "--temperature"],
+        ["tune", "train-cnn", "--minutes"],
+    ],
+)
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_number_that_is_not_finite_is_a_mistake(arguments: list[str], value: str) -> None:
+    result = CliRunner().invoke(cli, [*arguments, value])
+    assert (result.exit_code, arguments[-1] in result.output) == (2, True)
+
+
 def test_values_are_json_with_every_digit(capsys: pytest.CaptureFixture[str]) -> None:
     print_values(VALUES, as_json=True)
     assert json.loads(capsys.readouterr().out) == VALUES

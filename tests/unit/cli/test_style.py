@@ -1,6 +1,7 @@
 """`adloom stylize` and `adloom dream`: any picture gives a sound result, anything else one clear line."""
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +93,25 @@ def test_anything_else_is_one_line_with_the_file_and_the_reason(
         run("dream", str(odd), str(tmp_path / "out.png"))
 
 
-@pytest.mark.parametrize(("out", "reason"), [("out.jpg", "ends in .png"), ("absent/out.png", "no folder")])
+def test_a_file_without_end_is_refused_unread(tmp_path: Path) -> None:
+    (tmp_path / "huge.png").touch()
+    os.truncate(tmp_path / "huge.png", 2**40)
+    for path, reason in {"/dev/zero": "not a file", str(tmp_path / "huge.png"): "1099511627776 bytes"}.items():
+        with pytest.raises(DataError, match=reason):
+            run("dream", path, str(tmp_path / "out.png"))
+
+
+RESULTS = [
+    ("out.jpg", "ends in .png"),
+    ("absent/out.png", "no folder"),
+    ("folder.png", "a folder; expected the name of a file"),
+    ("picture.png", "named twice"),
+]
+
+
+@pytest.mark.parametrize(("out", "reason"), RESULTS)
 def test_a_result_that_cannot_be_written_is_refused_first(out: str, reason: str, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
     with pytest.raises(ConfigError, match=reason):
         run("dream", str(picture), str(tmp_path / out))
 

@@ -5,16 +5,14 @@ import secrets
 from http import HTTPStatus
 
 from adloom.errors import UserError
-from adloom.music.abc_notation import parse_key, parse_metre
-from adloom.music.composing import MelodyRequest, compose
+from adloom.music.abc_notation import parse_key
+from adloom.music.composing import MelodyRequest, compose, parse_short_metre
 from adloom.music.midi import write_midi
 from adloom.music.tune import Key, Metre, TuneError
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MelodyNote, MusicAnswer, MusicRequest
 from adloom.serving.creatives import content_credentials
 from adloom.serving.models.loader import Models
-
-MAX_BEATS = 12  # quarter notes of a bar; bounds the cost of a request
 
 
 def answer(request: MusicRequest, models: Models) -> MusicAnswer:
@@ -53,10 +51,6 @@ def _parse_key(text: str) -> Key:
 
 def _parse_metre(text: str | None) -> Metre | None:
     try:
-        metre = None if text is None else parse_metre(text)
+        return parse_short_metre(text or "")
     except TuneError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), "metre") from None
-    if metre is not None and metre.beats * 4 > MAX_BEATS * metre.unit:
-        detail = f"metre {metre}: longer than {MAX_BEATS}/4; take a shorter one"
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "metre")
-    return metre

@@ -29,7 +29,7 @@ def describe(metrics: dict[str, Metric]) -> list[str]:
     """Return the lines of the table; the ratio is the reader's accuracy divided by the baseline's."""
     accuracy = metrics["accuracy"].value
     lines = [f"| {'metric':22} | value  | 95 %            | ratio |", "|---|---|---|---|"]
-    for title, name in ROWS.items():
+    for title, name in ((title, name) for title, name in ROWS.items() if name in metrics):  # older readers lack some
         metric = metrics[name]
         ratio = f"{accuracy / metric.value:.3f}" if name.endswith("_accuracy") else ""
         lines.append(f"| {title:22} | {metric.value:.4f} | {metric.low:.4f} … {metric.high:.4f} | {ratio:5} |")

@@ -2,6 +2,7 @@
 
 import bz2
 import codecs
+import functools
 import gzip
 import io
 import lzma
@@ -16,13 +17,14 @@ from adloom.data.contracts import PARSE_ERROR, PLACE
 from adloom.data.reading import text_files
 
 TEXT = "text\nGr\u00fc\u00dfe\n"
+gzipped = functools.partial(gzip.compress, mtime=0)  # equal parameters in every test process
 
 
 def zipped(*names: str) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         for name in names:
-            archive.writestr(name, TEXT)
+            archive.writestr(zipfile.ZipInfo(name), TEXT)
     return stream.getvalue()
 
 
@@ -33,14 +35,14 @@ def compressed(content: bytes, codec: str) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        gzip.compress(TEXT.encode()),
-        gzip.compress(gzip.compress(TEXT.encode())),
+        gzipped(TEXT.encode()),
+        gzipped(gzipped(TEXT.encode())),
         bz2.compress(TEXT.encode()),
         lzma.compress(TEXT.encode()),
         compressed(TEXT.encode(), "zstd"),
         compressed(TEXT.encode(), "lz4"),
         zipped("lines.csv", "__MACOSX/._lines.csv"),
-        gzip.compress(codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be")),
+        gzipped(codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be")),
         codecs.BOM_UTF16_LE + TEXT.encode("utf-16-le"),
         codecs.BOM_UTF32_LE + TEXT.encode("utf-32-le"),
         codecs.BOM_UTF8 + TEXT.encode(),
@@ -103,7 +105,7 @@ def test_a_line_without_an_end_is_not_held_in_memory(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (gzip.compress(TEXT.encode() * 9)[:-9], "truncated or damaged compression; fetch it again"),
+        (gzipped(TEXT.encode() * 9)[:-9], "truncated or damaged compression; fetch it again"),
         (bz2.compress(TEXT.encode() * 9)[:-9], "truncated or damaged compression"),
         (compressed(TEXT.encode() * 9, "zstd")[:-9], "truncated or damaged compression"),
         (zipped("lines.csv")[:-9], "truncated or damaged compression"),
@@ -114,7 +116,7 @@ def test_a_line_without_an_end_is_not_held_in_memory(tmp_path: Path, monkeypatch
         (b"PAR1....", "a Parquet file; set `format: parquet`"),
         (b"<!doctype HTML><title>Log in", "a web page; download the file itself"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS; run `git lfs pull`"),
-        (gzip.compress(b"lines.csv".ljust(257, b"\0") + b"ustar"), "a tar archive; unpack it into a folder"),
+        (gzipped(b"lines.csv".ljust(257, b"\0") + b"ustar"), "a tar archive; unpack it into a folder"),
     ],
 )
 def test_a_file_that_is_no_text_is_named(tmp_path: Path, content: bytes, expected: str) -> None:

@@ -19,10 +19,15 @@ def export_reader(body: nn.Module, shape: tuple[int, int, int], path: Path) -> N
             nn.init.uniform_(layer.weight, 0.5, 2)
             nn.init.uniform_(layer.bias, -0.5, 0.5)
     export.export(
-        Probabilities(Reader(body, body.features, categories=3, embedding=6)),  # type: ignore[arg-type]
+        Probabilities(Reader(body, _count_features(body, shape), categories=3, embedding=6)),
         lambda batch: {"picture": torch.linspace(-1, 1, batch * shape[0] * shape[1] * shape[2]).view(batch, *shape)},
         path,
         outputs=["probabilities", "embedding", "evidence"],
         dynamic={"picture": {0: "batch"}, "probabilities": {0: "batch"}, "embedding": {0: "batch"}},
         shapes=[(1,), (2,)],
     )
+
+
+def _count_features(body: nn.Module, shape: tuple[int, int, int]) -> int:
+    with torch.no_grad():
+        return int(body.eval()(torch.zeros(1, *shape)).shape[1])

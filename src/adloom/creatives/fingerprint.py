@@ -10,14 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
 
-from adloom.arrays import Float32Array, UInt8Array
+from adloom.arrays import Float32Array, Float64Array, UInt8Array
 from adloom.creatives.pictures import split_batches
 from adloom.creatives.transforms import DUPLICATES
 
 DIMENSIONS = 64
 EDGE, GRID = 28, 7  # pixels to which pictures are reduced, and places along an edge
 DARKEST = 1e-4  # added before the square root, so that noise in empty places counts little
+UNITS = 2.0**12  # of the grid of features
+NOISE = 1e-6  # share of the largest variance below which a direction is rounding error
 RIDGE = 1e-3  # of the mean variance within a picture's forms
 
 
@@ -39,18 +42,27 @@ class Fingerprint:
         return fingerprints
 
 
+@threadpool_limits.wrap(1, "blas")  # type: ignore[untyped-decorator] # more threads round differently
 def fit_fingerprint(pixels: UInt8Array, seed: int) -> Fingerprint:
     """Fit the projection to pictures and their changed forms."""
-    features = _describe(pixels).astype(np.float64)
+    features = _round(_describe(pixels).astype(np.float64))
     within = np.zeros((features.shape[1],) * 2)
     for number, change in enumerate(DUPLICATES.values()):
-        difference = _describe(change(pixels, np.random.default_rng([seed, number]))) - features
+        changed = _describe(change(pixels, np.random.default_rng([seed, number])))
+        difference = _round(changed.astype(np.float64)) - features
         within += difference.T @ difference / len(pixels) / len(DUPLICATES)
     within += (RIDGE * np.trace(within) / len(within) + np.finfo(np.float32).eps) * np.eye(len(within))
-    mean = features.mean(0)
+    mean = _round(features.mean(0))
     between = (features - mean).T @ (features - mean) / len(pixels)
-    _, vectors = eigh(between, within, subset_by_index=(max(0, len(within) - DIMENSIONS), len(within) - 1))
-    return Fingerprint(mean.astype(np.float32), vectors[:, ::-1].astype(np.float32))
+    values, vectors = eigh(between, within, subset_by_index=(max(0, len(within) - DIMENSIONS), len(within) - 1))
+    vectors[:, values < NOISE * values[-1]] = 0  # fewer pictures than dimensions leave the others to chance
+    return Fingerprint(mean.astype(np.float32), _round(vectors[:, ::-1]).astype(np.float32))
+
+
+def _round(values: Float64Array) -> Float64Array:
+    """Return values of at most a few units on a grid, so that sums of their products are exact in any order."""
+    rounded: Float64Array = np.rint(values * UNITS) / UNITS
+    return rounded
 
 
 def _describe(pixels: UInt8Array) -> Float32Array:

@@ -134,6 +134,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody answers
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # which may name folders of packages
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with manifest.draft(Path("models/cnn"), "train_cnn", Source(uri="random"), {}) as draft:
         export_reader(Body(1, 28, width=4), (1, 28, 28), draft.path / "reader.onnx")
     return Path("models/cnn")

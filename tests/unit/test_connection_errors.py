@@ -83,6 +83,7 @@ def test_a_connection_that_is_reset(ask: Ask, listener: socket.socket) -> None:
             except OSError:
                 return
             with closing(connection):
+                connection.recv(65536)  # so that the client waits for the response, and is not about to send
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
 
     thread = Thread(target=reset)

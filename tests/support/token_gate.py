@@ -27,7 +27,7 @@ class Gate:
 
     def status(self, token: str | None, scope: Access = "decide", kind: str = "Bearer") -> int:
         try:
-            self.auth.admit(None if token is None else f"{kind} {token}".encode(), scope)
+            self.auth.admit(None if token is None else f"{kind} {token}".encode(), {scope})
         except Problem as problem:
             return problem.status
         return 200

@@ -58,7 +58,10 @@ def _parse_pin(text: str) -> tuple[str, int]:
 @click.command("token")
 @click.argument("name")
 @click.option(
-    "--scopes", default="decide,feedback", show_default=True, help="Its scopes: decide, feedback, trigger, admin."
+    "--scopes",
+    default="decide,feedback",
+    show_default=True,
+    help="Its scopes: decide, feedback, studio, trigger, admin.",
 )
 @click.option("--rate", type=click.IntRange(1), help="Requests per second; no limit if not set.")
 @click.option(

@@ -60,7 +60,7 @@ class TriggerResponse(Body):
 
 ENDPOINTS = {
     TRIGGER: Endpoint(
-        TRIGGER, TriggerRequest, TriggerResponse, "Start a pipeline if there is a reason.", 4096, "trigger"
+        TRIGGER, TriggerRequest, TriggerResponse, "Start a pipeline if there is a reason.", 4096, {"trigger"}
     )
 }
 

@@ -77,7 +77,7 @@ class TestStart:
         monkeypatch.setenv("ADLOOM_AUTH", "off")
         anybody = auth.create_auth(Settings())
         assert isinstance(anybody, NoAuth)
-        anybody.admit(None, "admin")
+        anybody.admit(None, {"admin"})
 
     def test_any_other_word_is_no_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ADLOOM_AUTH", "no")
@@ -90,7 +90,7 @@ class TestStart:
             auth.create_auth(Settings())
         token = auth.add_token(path, "admin", ["admin"])
         built = auth.create_auth(Settings())
-        built.admit(f"Bearer {token}".encode(), "admin")
+        built.admit(f"Bearer {token}".encode(), {"admin"})
         with pytest.raises(Problem) as raised:
-            built.admit(f"Bearer {token}".encode(), "decide")
+            built.admit(f"Bearer {token}".encode(), {"decide"})
         assert raised.value.status == HTTPStatus.FORBIDDEN

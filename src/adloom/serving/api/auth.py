@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from http import HTTPStatus
 from pathlib import Path
 
@@ -85,13 +85,13 @@ class TokenAuth:
         """Stop reading, without waiting."""
         self._stop.set()
 
-    def admit(self, authorization: bytes | None, scope: Access) -> None:
-        """Raise Problem unless a header has a token with this scope and rate."""
+    def admit(self, authorization: bytes | None, access: Set[Access]) -> None:
+        """Raise Problem unless a header has a token with one of these scopes, and within its rate."""
         now = self._clock()
         if now - self._read_at > self._grace:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, CLOSED, headers={"Retry-After": "10"})
         token = self._index.find(authorization or b"")
-        if scope not in token.scopes:
+        if token.scopes.isdisjoint(access):
             raise Problem(HTTPStatus.FORBIDDEN, "not allowed")
         if token.rate != math.inf and (wait := token.spend(now)):
             retry = {"Retry-After": str(math.ceil(wait))}
@@ -141,8 +141,8 @@ class NoAuth:
     def close(self) -> None:
         """Stop reading, without waiting."""
 
-    def admit(self, authorization: bytes | None, scope: Access) -> None:
-        """Raise Problem unless a header has a token with this scope and rate."""
+    def admit(self, authorization: bytes | None, access: Set[Access]) -> None:
+        """Raise Problem unless a header has a token with one of these scopes, and within its rate."""
 
 
 def create_auth(settings: Settings, workers: int = 1) -> TokenAuth | NoAuth:

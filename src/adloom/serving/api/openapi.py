@@ -48,7 +48,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "operationId": endpoint.path.removeprefix("/v1/").replace("/", "_"),
         "summary": endpoint.summary,
-        "description": f"A token needs the scope {endpoint.access}.",
+        "description": f"A token needs the scope {' or '.join(sorted(endpoint.access))}.",
         "security": [{"bearer": []}],
         **({"requestBody": {"required": True, "content": _json(endpoint.request)}} if endpoint.request else {}),
         "responses": {"200": {"description": "Success.", "content": _json(endpoint.response)}, **_problems(PROBLEMS)},

@@ -1,6 +1,6 @@
 """Requests and answers of HTTP, with their limits. Unknown fields are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -311,6 +311,10 @@ class SegmentAnswer(Body):
     items: list[SegmentAssignment | ItemError]
 
 
+ONLY_DECIDE: Set[Access] = frozenset({"decide"})
+CREATIVE: Set[Access] = frozenset({"decide", "studio"})  # the endpoints that draw, read, write and paint
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A path that is requested with POST."""
@@ -320,23 +324,25 @@ class Endpoint:
     response: type[Body] | type[Message]
     summary: str
     max_bytes: int  # of the body
-    access: Access = "decide"  # the scope that a token needs
+    access: Set[Access] = ONLY_DECIDE  # a token needs one of these scopes
 
 
 ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.path: endpoint
     for endpoint in (
         Endpoint(DECIDE, DecideRequest, DecideAnswer, "Decide which creatives to show.", MAX_BYTES),
-        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "Report a click or a conversion.", MAX_BYTES, "feedback"),
+        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "Report a click or a conversion.", MAX_BYTES, {"feedback"}),
         Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Find the segments of users.", MIB),
-        Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Generate pictures of a category.", 64 * KIB),
+        Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Generate pictures of a category.", 64 * KIB, CREATIVE),
+        Endpoint(READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, neighbours.", 16 * MIB, CREATIVE),
         Endpoint(
-            READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, nearest known creatives.", 16 * MIB
+            STYLIZE, StylizeRequest, PaintedPicture, "Paint a picture in the style of another.", 12 * MIB, CREATIVE
         ),
-        Endpoint(STYLIZE, StylizeRequest, PaintedPicture, "Paint a picture in the style of another.", 12 * MIB),
-        Endpoint(DREAM, DreamRequest, PaintedPicture, "Paint into a picture what a layer sees in it.", 6 * MIB),
-        Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB),
-        Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB),
-        Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, "admin"),
+        Endpoint(
+            DREAM, DreamRequest, PaintedPicture, "Paint into a picture what a layer sees in it.", 6 * MIB, CREATIVE
+        ),
+        Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB, CREATIVE),
+        Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB, CREATIVE),
+        Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, {"admin"}),
     )
 }

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from adloom.errors import ConfigError
 from adloom.storage import files
 
-Access = Literal["decide", "feedback", "trigger", "admin"]
+Access = Literal["decide", "feedback", "studio", "trigger", "admin"]
 SCOPES: tuple[Access, ...] = get_args(Access)
 MAX_RATE = 1_000_000_000  # requests a second
 MAX_MODE = 0o640  # of the file; a wider one gives a warning

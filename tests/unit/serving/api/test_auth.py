@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 from tests.support.decision_logs import wait_until
 from tests.support.token_gate import Clock, gate, line
 
-from adloom.serving import app
+from adloom.serving import app, server
 from adloom.serving.api import auth
 from adloom.serving.api.auth import SCOPES, Access, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
-from adloom.serving.api.schemas import REFRESH, SEGMENT
+from adloom.serving.api.schemas import ENDPOINTS, REFRESH, SEGMENT
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -72,6 +72,16 @@ class TestHttp:
                 assert status == (503 if endpoint == SEGMENT else 200)  # there is no audience
             else:
                 assert status == 403
+
+    def test_a_studio_token_opens_all_that_a_creative_team_needs_and_no_more(
+        self, path: Path, tokens: dict[str, str], models: Models
+    ) -> None:
+        dependencies = ServiceDependencies(PseudonymKeys(None), auth=TokenAuth(path))
+        given = {"Authorization": f"Bearer {tokens['studio']}"}
+        with TestClient(server.create_named_app("all", models, dependencies)) as client:
+            statuses = {endpoint: client.post(endpoint, json=[], headers=given).status_code for endpoint in ENDPOINTS}
+        assert {path for path, status in statuses.items() if status == 403} == {DECIDE, FEEDBACK, SEGMENT, REFRESH}
+        assert {status for status in statuses.values() if status != 403} == {422}
 
     @pytest.mark.parametrize("endpoint", QUESTIONS)
     def test_who_is_sent_away_is_told_nothing(self, client: TestClient, tokens: dict[str, str], endpoint: str) -> None:

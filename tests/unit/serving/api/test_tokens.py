@@ -55,7 +55,10 @@ class TestFile:
             (f"bidder decide {'0' * 64}", "not a token"),
             (f"bidder decide sha256:{'0' * 63}", "not a token"),
             (f"bidder decide sha256:{'0' * 64} 5/min", "not a token"),
-            (f"bidder decide,root sha256:{'0' * 64}", "scope 'root', expected of decide, feedback, trigger, admin"),
+            (
+                f"bidder decide,root sha256:{'0' * 64}",
+                "scope 'root', expected of decide, feedback, studio, trigger, admin",
+            ),
             (f"bidder , sha256:{'0' * 64}", "scope ''"),
             (f"bidder decide sha256:{'0' * 64} 0/s", "a rate of 0/s, expected 1 to 1000000000"),
             (f"bidder decide sha256:{'0' * 64} 1000000001/s", "a rate of 1000000001/s, expected 1 to"),

@@ -30,7 +30,7 @@ from adloom.decision_log import record
 from adloom.decision_log.log import LogStatistics
 from adloom.evaluation import glossary
 from adloom.kubeflow import trigger_server
-from adloom.serving.api import openapi, schemas
+from adloom.serving.api import endpoints, openapi
 from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.metrics import RequestMetrics
 
@@ -116,7 +116,7 @@ def kernels() -> str:
 
 def http_endpoints() -> str:
     """Return the endpoints of the services and of the trigger server."""
-    endpoints = {**schemas.ENDPOINTS, **trigger_server.ENDPOINTS}
+    every = {**endpoints.ENDPOINTS, **trigger_server.ENDPOINTS}
     rows = [
         (
             f"`POST {endpoint.path}`",
@@ -126,7 +126,7 @@ def http_endpoints() -> str:
             f"`{endpoint.access}`",
             _size(endpoint.max_bytes),
         )
-        for endpoint in endpoints.values()
+        for endpoint in every.values()
     ]
     for path, page in openapi.document({})["paths"].items():
         [content] = page["get"]["responses"]["200"]["content"].values()
@@ -136,7 +136,7 @@ def http_endpoints() -> str:
 
 def http_bodies() -> str:
     """Return a section for each body of a request or response."""
-    document = openapi.document({**schemas.ENDPOINTS, **trigger_server.ENDPOINTS})
+    document = openapi.document({**endpoints.ENDPOINTS, **trigger_server.ENDPOINTS})
     return "\n\n".join(_sections(document["paths"], document["components"]["schemas"], {}))
 
 

@@ -18,7 +18,8 @@ from tests.support.tiny_models import write_models
 
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
-from adloom.serving.api.schemas import ENDPOINTS, GENERATE, READ, SEGMENT, WRITE
+from adloom.serving.api.endpoints import ENDPOINTS
+from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
 from adloom.serving.client import GREY_PIXEL, ask, ask_all, serving
 
 ADLOOM = [sys.executable, "-m", "adloom"]

@@ -23,8 +23,9 @@ from adloom.kubeflow import trigger_server
 from adloom.kubeflow.submit import TriggerResult
 from adloom.serving import server
 from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.endpoints import ENDPOINTS
 from adloom.serving.api.middleware import MAX_IN_FLIGHT
-from adloom.serving.api.schemas import ENDPOINTS, SEGMENT
+from adloom.serving.api.schemas import SEGMENT
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models

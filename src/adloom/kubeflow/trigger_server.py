@@ -26,9 +26,10 @@ from adloom.errors import AdloomError, ConfigError
 from adloom.kubeflow.submit import TriggerResult
 from adloom.serving.api import auth as authentication
 from adloom.serving.api.admission import Admission
+from adloom.serving.api.endpoints import Endpoint
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import Body, Endpoint
+from adloom.serving.api.schemas import Body
 from adloom.serving.metrics import RequestMetrics
 
 TRIGGER = "/v1/trigger"

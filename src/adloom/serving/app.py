@@ -24,9 +24,10 @@ from adloom.serving.api import openapi
 from adloom.serving.api.admission import Admission
 from adloom.serving.api.auth import CLOSED, NoAuth, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
+from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import ENDPOINTS, REFRESH, SEGMENT, Endpoint, ModelList, Readiness
+from adloom.serving.api.schemas import REFRESH, SEGMENT, ModelList, Readiness
 from adloom.serving.decide.endpoint import DecisionEndpoint, LifespanMiddleware, Tracing
 from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.decide.micro_batcher import MAX_QUEUE

@@ -22,7 +22,8 @@ from adloom.errors import ArtifactError, ConfigError
 from adloom.serving import app, request_context, telemetry, workers
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE
-from adloom.serving.api.schemas import ENDPOINTS, REFRESH, Endpoint
+from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
+from adloom.serving.api.schemas import REFRESH
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
 from adloom.serving.models import bundle_cache, loader, sources

@@ -15,8 +15,9 @@ from adloom.serving import app as decide_app
 from adloom.serving import server
 from adloom.serving.api import auth
 from adloom.serving.api.auth import NoAuth
+from adloom.serving.api.endpoints import ENDPOINTS
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import ENDPOINTS, GENERATE, SEGMENT
+from adloom.serving.api.schemas import GENERATE, SEGMENT
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 

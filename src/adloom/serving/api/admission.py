@@ -8,8 +8,8 @@ from typing import Protocol
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
+from adloom.serving.api.endpoints import Endpoint
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import Endpoint
 from adloom.serving.metrics import RequestMetrics
 
 BODY_LIMIT = "adloom.body_limit"  # key of the scope: the limit of a request that is admitted already

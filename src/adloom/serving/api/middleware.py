@@ -17,8 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from adloom.serving import request_context
 from adloom.serving.api import problems
 from adloom.serving.api.admission import CLIENT_CLOSED, Admission, read_headers
+from adloom.serving.api.endpoints import Endpoint
 from adloom.serving.api.problems import INTERNAL_ERROR, Problem
-from adloom.serving.api.schemas import Body, Endpoint
+from adloom.serving.api.schemas import Body
 
 NO_APPS: Mapping[str, ASGIApp] = {}
 MAX_IN_FLIGHT = 64  # requests; more are refused

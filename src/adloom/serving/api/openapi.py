@@ -9,8 +9,9 @@ from pydantic.json_schema import models_json_schema
 from adloom import __version__
 from adloom.serving.api import decide_schemas, problems
 from adloom.serving.api.decide_schemas import Message
+from adloom.serving.api.endpoints import Endpoint
 from adloom.serving.api.problems import ProblemBody
-from adloom.serving.api.schemas import Body, Endpoint, ModelList, Readiness
+from adloom.serving.api.schemas import Body, ModelList, Readiness
 
 TEMPLATE = "#/components/schemas/{model}"
 PROBLEMS = {

@@ -1,25 +1,12 @@
 """Requests and answers of HTTP, with their limits. Unknown fields are refused."""
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from adloom.data.context import MAX_ID_LENGTH
 from adloom.data.privacy import normalise_user_id
-from adloom.serving.api.auth import Access
-from adloom.serving.api.decide_schemas import (
-    DECIDE,
-    FEEDBACK,
-    MAX_BYTES,
-    DecideAnswer,
-    DecideRequest,
-    FeedbackAnswer,
-    FeedbackRequest,
-    Message,
-    ModelOrigin,
-)
+from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import ProblemBody
 from adloom.serving.creatives.content_credentials import SourceType
 
@@ -41,7 +28,6 @@ MAX_PICTURE_BYTES = 4 * 2**20  # each, decoded from base64
 MAX_PICTURE_PIXELS = 16_777_216  # each, by its header
 MAX_PAINTED = 512  # pixels of the longest edge of a stylised or dreamt picture
 MAX_USERS = 1000  # users or rows in one segment request
-KIB, MIB = 2**10, 2**20
 
 
 def _require_user_id(text: str) -> str:
@@ -309,40 +295,3 @@ class SegmentAnswer(Body):
 
     model: ModelOrigin
     items: list[SegmentAssignment | ItemError]
-
-
-ONLY_DECIDE: Set[Access] = frozenset({"decide"})
-CREATIVE: Set[Access] = frozenset({"decide", "studio"})  # the endpoints that draw, read, write and paint
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A path that is requested with POST."""
-
-    path: str
-    request: type[Body] | type[Message] | None  # None: the body is ignored
-    response: type[Body] | type[Message]
-    summary: str
-    max_bytes: int  # of the body
-    access: Set[Access] = ONLY_DECIDE  # a token needs one of these scopes
-
-
-ENDPOINTS: Mapping[str, Endpoint] = {
-    endpoint.path: endpoint
-    for endpoint in (
-        Endpoint(DECIDE, DecideRequest, DecideAnswer, "Decide which creatives to show.", MAX_BYTES),
-        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "Report a click or a conversion.", MAX_BYTES, {"feedback"}),
-        Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Find the segments of users.", MIB),
-        Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Generate pictures of a category.", 64 * KIB, CREATIVE),
-        Endpoint(READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, neighbours.", 16 * MIB, CREATIVE),
-        Endpoint(
-            STYLIZE, StylizeRequest, PaintedPicture, "Paint a picture in the style of another.", 12 * MIB, CREATIVE
-        ),
-        Endpoint(
-            DREAM, DreamRequest, PaintedPicture, "Paint into a picture what a layer sees in it.", 6 * MIB, CREATIVE
-        ),
-        Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB, CREATIVE),
-        Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB, CREATIVE),
-        Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, {"admin"}),
-    )
-}

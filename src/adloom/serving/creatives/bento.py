@@ -4,10 +4,8 @@ The creatives service: BentoML hosts the models that draw, write and read; `adlo
 ApiMiddleware validates requests before BentoML sees them, so one set of rules holds for every path.
 """
 
-from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import bentoml
 from anyio import CapacityLimiter, to_thread
@@ -22,20 +20,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adloom.errors import UnavailableError
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import COMPOSE, DREAM, GENERATE, READ, STYLIZE, WRITE, Body
+from adloom.serving.api.schemas import READ
 from adloom.serving.app import Service, create_routes, json_response, problem_response
-from adloom.serving.creatives import compose, generate, paint
+from adloom.serving.creatives.answers import ANSWERS, Answer
 from adloom.serving.creatives.picture_batcher import PictureBatcher
-from adloom.serving.models.loader import Models
 
-Answer = Callable[[Any, Models], Body]
-ANSWERS: Mapping[str, Answer] = {
-    GENERATE: generate.generate,
-    WRITE: generate.write,
-    STYLIZE: paint.stylize,
-    DREAM: paint.dream,
-    COMPOSE: compose.answer,
-}
 INDEX = Path(__file__).with_name("index.html").read_text(encoding="utf-8")  # BentoML's loads Google's tag manager
 OWN_HOST = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"}
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
@@ -82,16 +71,17 @@ def _reader(service: Service) -> ASGIApp:
 
 
 def _models(service: Service) -> Starlette:
-    """Return the endpoints that run a model for one request at a time: a model uses its own threads."""
-    turn = CapacityLimiter(1)
-    routes = [_route(path, answer, service, turn) for path, answer in ANSWERS.items()]
+    """Return the endpoints of ANSWERS."""
+    routes = [_route(path, answer, service) for path, answer in ANSWERS.items() if path in service.endpoints]
     return Starlette(routes=routes, exception_handlers={Problem: problem_response, UnavailableError: _unanswered})
 
 
-def _route(path: str, answer: Answer, service: Service, turn: CapacityLimiter) -> Route:
+def _route(path: str, answer: Answer, service: Service) -> Route:
+    limiter = CapacityLimiter(answer.concurrency)
+
     async def endpoint(request: Request) -> Response:
         return await to_thread.run_sync(
-            lambda: json_response(answer(current_request.get(), service.models)), limiter=turn
+            lambda: json_response(answer.run(current_request.get(), service)), limiter=limiter
         )
 
     return Route(path, endpoint, methods=["POST"])

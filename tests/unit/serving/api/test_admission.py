@@ -6,8 +6,9 @@ import pytest
 
 from adloom.serving.api.admission import MAX_PAGE_BYTES, Admission, Bodies, check_head, read_headers
 from adloom.serving.api.decide_schemas import DECIDE, MAX_BYTES
+from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import ENDPOINTS, REFRESH, Endpoint
+from adloom.serving.api.schemas import REFRESH
 from adloom.serving.metrics import RequestMetrics
 
 JSON = {b"content-type": b"application/json"}

@@ -15,8 +15,9 @@ from adloom.serving import app as decide_app
 from adloom.serving import segments
 from adloom.serving.api.admission import Admission
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
+from adloom.serving.api.endpoints import ENDPOINTS
 from adloom.serving.api.middleware import ApiMiddleware
-from adloom.serving.api.schemas import ENDPOINTS, GENERATE, SEGMENT
+from adloom.serving.api.schemas import GENERATE, SEGMENT
 from adloom.serving.metrics import RequestMetrics
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys

@@ -3,7 +3,7 @@
 from starlette.testclient import TestClient
 
 from adloom.serving import app as decide_app
-from adloom.serving.api.schemas import ENDPOINTS
+from adloom.serving.api.endpoints import ENDPOINTS
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 

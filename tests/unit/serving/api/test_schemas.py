@@ -1,21 +1,11 @@
 """Schemas: strict fields, rules between fields, and one type for the origin of an answer."""
 
-from typing import Any
-
 import msgspec
 import pytest
 from pydantic import ValidationError
 
 from adloom.serving.api.decide_schemas import DecideAnswer, ModelOrigin
-from adloom.serving.api.schemas import ENDPOINTS, Body, CopyRequest, SegmentAnswer, SegmentRequest
-
-
-@pytest.mark.parametrize("path", [path for path, e in ENDPOINTS.items() if e.request and issubclass(e.request, Body)])
-def test_unknown_fields_are_refused(path: str) -> None:
-    schema: Any = ENDPOINTS[path].request
-    with pytest.raises(ValidationError) as raised:
-        schema.model_validate_json('{"unknown": 1}')
-    assert {"unknown"} in [set(error["loc"]) for error in raised.value.errors() if error["type"] == "extra_forbidden"]
+from adloom.serving.api.schemas import CopyRequest, SegmentAnswer, SegmentRequest
 
 
 @pytest.mark.parametrize("body", ["{}", '{"users": ["1"], "rows": []}', '{"users": []}', '{"users": [1]}'])

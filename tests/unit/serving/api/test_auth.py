@@ -15,7 +15,8 @@ from adloom.serving import app, server
 from adloom.serving.api import auth
 from adloom.serving.api.auth import SCOPES, Access, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
-from adloom.serving.api.schemas import ENDPOINTS, REFRESH, SEGMENT
+from adloom.serving.api.endpoints import ENDPOINTS
+from adloom.serving.api.schemas import REFRESH, SEGMENT
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys

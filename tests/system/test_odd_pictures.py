@@ -1,25 +1,31 @@
 """The generator on small and odd data: each gives a sound result or one clear line."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support import landscapes, painted_pictures
+from PIL import Image
+from tests.support import all_stages, landscapes, painted_pictures, shop
 
 from adloom.arrays import Float32Array, UInt8Array
+from adloom.config import params
 from adloom.config.params import Evaluate, TrainGan
+from adloom.context import StageContext
 from adloom.creatives import gan_evaluation, pictures
 from adloom.creatives.conditions import ConditionSpace
 from adloom.errors import DataError
 from adloom.evaluation.metric import Evaluation, Lines
 from adloom.onnx_models.runtime import Generator
 from adloom.stages import train_gan
+from adloom.stages.creative_rows import open_creatives
 from adloom.stages.measure import read_card
 
 PARAMS = TrainGan(epochs=1, steps_per_epoch=2, batch_size=8, learning_rate=0.001, width=4, latent=5, threads=1)
 EVALUATE = Evaluate(bootstraps=20, threads=1, gan_samples=100)
+MODES = {"1": "PNG", "L": "BMP", "LA": "PNG", "I;16": "TIFF", "P": "GIF", "RGB": "JPEG", "RGBA": "WEBP", "CMYK": "TIFF"}
 pytestmark = pytest.mark.slow
 
 
@@ -113,3 +119,29 @@ def test_one_picture_in_five_hundred(tmp_path: Path) -> None:
     assert evaluation.metrics["agreement.shoe"].n == gan_evaluation.MIN_PER_CATEGORY
     lowest, hat = evaluation.metrics["agreement_lowest"], evaluation.metrics["agreement.hat"]
     assert lowest.value == hat.value  # the rare category does not decide
+
+
+def write_mixed(folder: Path) -> None:
+    """Write pictures of every mode and of many sizes."""
+    noise = np.random.default_rng(3)
+    for number, (mode, kind) in enumerate(list(MODES.items()) * 5):
+        width, height = noise.integers(17, 100, 2)
+        pixels = noise.integers(0, 256, (height, width, 3), np.uint8)
+        path = folder / ("hats", "shoes")[number % 2] / f"{number}.{kind.lower()}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).convert("L" if mode == "I;16" else mode).convert(mode).save(path, kind)
+
+
+def test_mixed_sizes_and_modes_become_one_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: StageContext
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_mixed(tmp_path / "mixed")
+    values = shop.params() | {"ingest": {"creatives": {"uri": "mixed", "format": "folder", "licence": "own work"}}}
+    all_stages.run_all(params.load(shop.write_params(tmp_path, values)), context)
+    table = open_creatives(Path("data/dataset/creatives"))
+    assert len(table.rows) == 5 * len(MODES)
+    assert table.shape == (3, 64, 64)
+    for model in ("gan", "cnn"):
+        report = json.loads(Path("reports", model, "metrics.json").read_text())
+        assert all(np.isfinite(metric["value"]) for metric in report.values())

@@ -13,20 +13,19 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from tests.support import shop
+from tests.support import all_stages, shop
 from tests.support.mlflow_server import MlflowServer
 from tests.support.postgres import Postgres
 from tests.support.relay import Fault, Relay
 from tests.support.seaweedfs import Server
 
 from adloom.config import params
-from adloom.config.models import MODELS, ModelSpec
-from adloom.config.params import TABLES, Params
+from adloom.config.models import MODELS
+from adloom.config.params import TABLES
 from adloom.config.settings import read_kernel_variables
 from adloom.context import StageContext
 from adloom.registry.base import fetch_champion, fetch_verified
 from adloom.registry.mlflow import MlflowRegistry
-from adloom.stages import runner, sources_lock
 from adloom.stages.register import register_all
 from adloom.storage import manifest
 
@@ -195,35 +194,10 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def whole_way(loaded: Params, context: StageContext) -> None:
-    """Call every stage in this process, each with its default paths."""
-    sources_lock.save(sources_lock.scan(loaded, context), sources_lock.LOCK)
-    for stage in (
-        "ingest",
-        "prepare",
-        "train-gan",
-        "train-cnn",
-        "train-lstm",
-        "train-style",
-        "train-music",
-        "segment",
-        "train-policy",
-    ):
-        runner.run_from_params(stage, {}, loaded, context)
-    for spec in MODELS.values():
-        runner.run_from_params("evaluate", _paths(spec), loaded, context)
-    runner.run_from_params("report", {}, loaded, context)
-
-
-def _paths(spec: ModelSpec) -> dict[str, str]:
-    paths = {"model": f"models/{spec.name}", "table": f"data/dataset/{spec.table}", "report": f"reports/{spec.name}"}
-    return paths | ({"judge": f"models/{spec.judge}"} if spec.judge else {})
-
-
 def test_the_same_calls_without_dvc_in_another_folder_give_the_same_bytes(
     with_dvc: Path, elsewhere: Path, context: StageContext
 ) -> None:
-    whole_way(
+    all_stages.run_all(
         params.load(elsewhere / "params.yaml"),
         replace(context, pseudonym_key=KEY.encode(), kernels=read_kernel_variables()),
     )
@@ -235,7 +209,7 @@ def test_one_table_alone_reaches_the_registry(elsewhere: Path, context: StageCon
     values = shop.params()
     values["ingest"] = {table: values["ingest"][table]}
     loaded = params.load(shop.write_params(elsewhere, values))
-    whole_way(loaded, context)
+    all_stages.run_all(loaded, context)
     outcomes = {outcome.model: outcome for outcome in register_all(loaded.register, context)}
     for model, spec in TRAINED.items():
         skipped = manifest.read(elsewhere / "models" / model).skipped

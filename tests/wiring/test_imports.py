@@ -47,11 +47,12 @@ STAGES = {
 CALLERS = {
     "tuning": f"{CALLED} stages training",
     "decision_log": "arrays config data errors storage",
-    "serving": f"{CALLED} decision_log",
+    "library": "arrays config data errors storage",
+    "serving": f"{CALLED} decision_log library",
     "datasets": f"{CALLED} stages training",
     "kubeflow": f"{CALLED} datasets serving stages training",
     "doctor": f"{CALLED} kubeflow stages training",
-    "cli": f"{CALLED} datasets decision_log doctor kubeflow serving stages training tuning",
+    "cli": f"{CALLED} datasets decision_log doctor kubeflow library serving stages training tuning",
     "__main__": "cli",
     "__init__": "",
 }

@@ -169,6 +169,15 @@ class Settings(BaseSettings):
     bundle_cache_mb: int = Field(
         4096, gt=0, description="Maximum size of that folder, in MiB; the least recently used models are deleted."
     )
+    library_url: SecretStr | None = Field(
+        None,
+        description="Database of the creative library: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE; by "
+        "default `library.db` in `home`.",
+    )
+    library_files: str | None = Field(
+        None,
+        description="Files of the creative library: s3://bucket/prefix or a folder; by default `library` in `home`.",
+    )
     trial_seconds: float = Field(60, gt=0, description="Time limit of a new model's trial.")
     trial_mb: int = Field(1024, gt=0, description="Memory limit of a new model's trial, in MiB.")
     git_commit: str | None = Field(None, description="Git commit of the code, for images without git.")

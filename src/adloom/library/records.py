@@ -1,0 +1,120 @@
+"""Records of the creative library, and the rules of reviews."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
+
+from adloom.errors import DataError
+
+Kind = Literal["picture", "line", "ad"]
+State = Literal["draft", "approved", "rejected"]
+ReviewState = Literal["approved", "rejected"]
+ID_PATTERN = "^sha256:[0-9a-f]{64}$"
+
+
+def _require_storable(text: str) -> str:
+    text.encode()  # half of a surrogate pair raises a ValueError
+    if "\0" in text:
+        raise ValueError("contains a zero byte")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_require_storable)]
+CreativeId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+
+
+class UnknownCreativeError(DataError):
+    """The library has no creative of this id."""
+
+
+class ReviewError(DataError):
+    """A review that the rules do not allow."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CreativeModel(_Record):
+    """The model that made a creative."""
+
+    name: str
+    version: int | None = None  # of the registry
+    digest: str | None = None
+
+
+class Creative(_Record):
+    """A picture, line or ad. Its id is the digest of its content; a line's content is its text in UTF-8."""
+
+    id: CreativeId
+    kind: Kind
+    media_type: Text
+    category: Text | None = None
+    text: Text | None = None  # a line, or the headline of an ad
+    width: int | None = None
+    height: int | None = None
+    placement: Text | None = None  # the size of an ad, such as 300x250
+    model: CreativeModel | None = None
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    number: int | None = None  # which of the seed's pictures or lines, from 0
+    parents: tuple[CreativeId, ...] = ()
+    features: Mapping[str, JsonValue] = Field(
+        {}, description="JSON: embedding, colours, characters, layout and others."
+    )
+    state: State = "draft"
+    reviewed_by: Text | None = None
+    reviewed_at: AwareDatetime | None = None
+    reason: Text | None = None
+    created_at: AwareDatetime = Field(default_factory=partial(datetime.now, UTC))
+
+
+class Review(_Record):
+    """One change of a creative's state."""
+
+    before: State
+    state: State
+    actor: Text
+    reason: Text | None
+    time: AwareDatetime
+
+
+class CreativeQuery(_Record):
+    """Which creatives to find; None accepts every value."""
+
+    kind: Kind | None = None
+    state: State | None = None
+    category: Text | None = None
+    placement: Text | None = None
+    parent: CreativeId | None = None
+
+
+def content_id(content: bytes) -> str:
+    """Return the id of a content."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def make_review(creative: Creative, state: str, actor: str, reason: str | None) -> Review:
+    """Return the review that gives a creative a state. Raises ReviewError; only a draft's approval needs no reason."""
+    if state not in ("approved", "rejected"):
+        raise ReviewError(f"state {state[:40]!r}: expected approved or rejected")
+    reason = (reason or "").strip() or None
+    if reason is None and (creative.state, state) != ("draft", "approved"):
+        change = f"{creative.id}: {creative.state}, so it becomes {state} only with a reason"
+        raise ReviewError(f"{change}; say why in `reason`")
+    try:
+        return Review(before=creative.state, state=state, actor=actor, reason=reason, time=datetime.now(UTC))
+    except ValidationError as error:
+        raise ReviewError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None

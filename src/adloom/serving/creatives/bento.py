@@ -5,7 +5,6 @@ ApiMiddleware validates requests before BentoML sees them, so one set of rules h
 """
 
 from http import HTTPStatus
-from pathlib import Path
 
 import bentoml
 from anyio import CapacityLimiter, to_thread
@@ -13,7 +12,7 @@ from bentoml._internal.server.http.traffic import TimeoutMiddleware
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -22,11 +21,10 @@ from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import READ
 from adloom.serving.app import Service, create_routes, json_response, problem_response
+from adloom.serving.creatives import studio
 from adloom.serving.creatives.answers import ANSWERS, Answer
 from adloom.serving.creatives.picture_batcher import PictureBatcher
 
-INDEX = Path(__file__).with_name("index.html").read_text(encoding="utf-8")  # BentoML's loads Google's tag manager
-OWN_HOST = {"Content-Security-Policy": "default-src 'self' 'unsafe-inline' data:"}
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
 
@@ -44,16 +42,12 @@ def create_bento_app(service: Service) -> ASGIApp:
     )(Creatives)
     hosted.mount_asgi_app(_models(service))
     pages = create_routes(service)
-    pages.add_route("/", _index)
+    pages.routes.extend(studio.create_routes())
     first = {route.path: pages for route in pages.routes if isinstance(route, Route)} | {READ: _reader(service)}
     hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=first)
     app = hosted.to_asgi()
     app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
     return service.wrap(app)
-
-
-async def _index(request: Request) -> Response:
-    return HTMLResponse(INDEX, headers=OWN_HOST)
 
 
 def _reader(service: Service) -> ASGIApp:

@@ -1,7 +1,7 @@
 /** Compose ads from the selected picture and the headline, in several sizes. */
 
 import { ApiError, post, run } from "./api.js";
-import { byId, dataUrl, downloadLink, element } from "./dom.js";
+import { byId, downloadLink, element, pngImage } from "./dom.js";
 import { reviewButtons } from "./library.js";
 import { selected } from "./pictures.js";
 
@@ -31,7 +31,7 @@ async function compose(signal) {
 
 function adFigure(ad) {
   const [width] = ad.size.split("x").map(Number);
-  const picture = element("img", { src: dataUrl(ad.png), alt: `Ad ${ad.size}: ${form.elements.headline.value}`, width });
+  const picture = pngImage(ad.png, `Ad ${ad.size}: ${form.elements.headline.value}`, { width });
   const findings = ad.findings.map((finding) => element("li", {}, finding.message ?? `${finding}`));
   return element("figure", {}, picture, element("figcaption", {},
     element("strong", {}, ad.size),

@@ -50,6 +50,12 @@ export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} 
 /** @param {string} file base64 */
 export const dataUrl = (file, type = "image/png") => `data:${type};base64,${file}`;
 
+/** Return a PNG as an image; pixels of a small one stay sharp. */
+export function pngImage(file, alt, properties = {}) {
+  const show = ({ target }) => target.classList.toggle("small", target.naturalWidth <= 64);
+  return element("img", { src: dataUrl(file), alt, onload: show, ...properties });
+}
+
 /** Return a link that saves a file. */
 export function downloadLink(text, file, type, name) {
   return element("a", { href: dataUrl(file, type), download: name, textContent: text, ariaLabel: `${text}: save ${name}` });

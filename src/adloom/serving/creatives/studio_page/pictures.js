@@ -1,7 +1,7 @@
 /** Draw pictures, show them as a sheet, and look closely at one. */
 
 import { ApiError, post, run } from "./api.js";
-import { bars, byId, dataUrl, downloadLink, element, facts, fillSelect, optionalNumber } from "./dom.js";
+import { bars, byId, downloadLink, element, facts, fillSelect, optionalNumber, pngImage } from "./dom.js";
 import { reviewButtons } from "./library.js";
 import { readStyle, STYLES } from "./styles.js";
 
@@ -85,7 +85,7 @@ function showSheet(pictures) {
     element("div", {
       role: "option", tabIndex: i === Math.max(focused, 0) ? 0 : -1, ariaSelected: `${picture === selected}`,
       onclick: (event) => choose(picture, event.currentTarget),
-    }, element("img", { src: dataUrl(picture.file), alt: describe(picture) }))));
+    }, pngImage(picture.file, describe(picture)))));
   if (focused >= 0) byId("sheet").children[focused]?.focus();
 }
 
@@ -119,7 +119,7 @@ function showSelected() {
   const picture = selected;
   const name = `${picture.category}-${picture.seed}-${picture.number + 1}.png`.replace(/[^\w.-]+/g, "_");
   byId("selected-picture").replaceChildren(
-    element("img", { src: dataUrl(picture.file), alt: describe(picture) }),
+    pngImage(picture.file, describe(picture)),
     facts([
       ["Category", picture.category], ["Seed", picture.seed], ["Picture", picture.number + 1], ["Style", picture.style],
       ["Model", `${picture.model.name} ${picture.model.version ?? picture.model.digest.slice(0, 15)}`],

@@ -32,7 +32,7 @@ from adloom.evaluation import glossary
 from adloom.kubeflow import trigger_server
 from adloom.serving.api import endpoints, openapi
 from adloom.serving.decide.metrics import DecisionMetrics
-from adloom.serving.metrics import RequestMetrics
+from adloom.serving.metrics import BatchMetricsCollector, RequestMetrics
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
@@ -164,7 +164,7 @@ def metrics() -> str:
             _labels(family),
             family.documentation,
         )
-        for family in (*requests.collect(), *decisions.collect())
+        for family in (*requests.collect(), *decisions.collect(), *BatchMetricsCollector({}).collect())
     ]
     return _table(("metric", "type", "labels", "meaning"), rows)
 

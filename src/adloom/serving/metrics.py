@@ -4,7 +4,7 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,21 +15,22 @@ from prometheus_client.registry import Collector
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 IN_FLIGHT = "adloom_requests_in_flight"  # the one gauge that is summed over processes
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)  # requests
 STALE_SECONDS = 10.0  # without a new text, after which a process has ended
 
 
 class Histogram:
-    """Durations by bucket, five times as fast as prometheus_client's."""
+    """Numbers by bucket, five times as fast as prometheus_client's."""
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
+    def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Count one duration."""
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._sum += seconds
+    def observe(self, number: float) -> None:
+        """Count one number."""
+        self._counts[bisect_left(self._bounds, number)] += 1
+        self._sum += number
 
     def add_to(self, family: HistogramMetricFamily, *labels: str) -> None:
         """Add this histogram to a family."""
@@ -69,6 +70,34 @@ class RequestMetrics(Collector):
             histogram.add_to(seconds, path)
         yield seconds
         yield GaugeMetricFamily(IN_FLIGHT, "Requests to models in progress; scale by it.", self.in_flight)
+
+
+class BatchMetrics:
+    """Numbers of the batches of one endpoint."""
+
+    def __init__(self) -> None:
+        self.size, self.queue_seconds = Histogram(BATCH_BUCKETS), Histogram(LATENCY_BUCKETS)
+        self.poisoned = 0
+
+
+class BatchMetricsCollector(Collector):
+    """The numbers of the batches of all endpoints."""
+
+    def __init__(self, by_path: Mapping[str, BatchMetrics]) -> None:
+        self._by_path = by_path
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        size = HistogramMetricFamily("adloom_batch_size", "Requests that one batch answers.", labels=("path",))
+        about = "From a request's arrival to the start of its batch."
+        queue_seconds = HistogramMetricFamily("adloom_batch_queue_seconds", about, labels=("path",))
+        about = "Requests for which the model failed; the others of their batches were answered."
+        poisoned = CounterMetricFamily("adloom_poisoned_items", about, labels=("path",))
+        for path, metrics in self._by_path.items():
+            metrics.size.add_to(size, path)
+            metrics.queue_seconds.add_to(queue_seconds, path)
+            poisoned.add_metric((path,), metrics.poisoned)
+        yield from (size, queue_seconds, poisoned)
 
 
 @dataclass

@@ -1,11 +1,12 @@
-"""The answers of the endpoints that create: what runs for each path, and how many requests at a time."""
+"""The answers of the creatives service: in batches by one run of a model, or each by a function of its own."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from adloom.serving.api.schemas import COMPOSE, DREAM, GENERATE, STYLIZE, WRITE, Body
+from adloom.serving.api.schemas import COMPOSE, DREAM, GENERATE, MAX_ITEMS, MAX_PICTURES, READ, STYLIZE, WRITE, Body
 from adloom.serving.app import Service
-from adloom.serving.creatives import compose, generate, paint
+from adloom.serving.creatives import classify, compose, generate, paint
+from adloom.serving.creatives.batched_answers import BatchedAnswer
 
 
 class Answer(NamedTuple):
@@ -16,9 +17,24 @@ class Answer(NamedTuple):
 
 
 ANSWERS: Mapping[str, Answer] = {
-    GENERATE: Answer(lambda request, service: generate.generate(request, service.models)),
     WRITE: Answer(lambda request, service: generate.write(request, service.models)),
     STYLIZE: Answer(lambda request, service: paint.stylize(request, service.models)),
     DREAM: Answer(lambda request, service: paint.dream(request, service.models)),
     COMPOSE: Answer(lambda request, service: compose.answer(request, service.models)),
+}
+BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
+    GENERATE: BatchedAnswer(
+        generate.prepare,
+        generate.draw,
+        lambda job, pixels, service: generate.answer(job, pixels).model_dump_json().encode(),
+        measure=lambda request: int(request.n),
+        limit=MAX_ITEMS,
+    ),
+    READ: BatchedAnswer(
+        classify.prepare,
+        classify.run,
+        lambda job, readings, service: classify.finish(job, readings),
+        measure=lambda request: len(request.pictures),
+        limit=MAX_PICTURES,
+    ),
 }

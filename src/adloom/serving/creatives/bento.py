@@ -4,7 +4,9 @@ The creatives service: BentoML hosts the models that draw, write and read; `adlo
 ApiMiddleware validates requests before BentoML sees them, so one set of rules holds for every path.
 """
 
+from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 import bentoml
 from anyio import CapacityLimiter, to_thread
@@ -19,11 +21,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adloom.errors import UnavailableError
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
-from adloom.serving.api.schemas import READ
 from adloom.serving.app import Service, create_routes, json_response, problem_response
 from adloom.serving.creatives import studio
-from adloom.serving.creatives.answers import ANSWERS, Answer
-from adloom.serving.creatives.picture_batcher import PictureBatcher
+from adloom.serving.creatives.answers import ANSWERS, BATCHED_ANSWERS, Answer
+from adloom.serving.creatives.batched_answers import BatchedAnswer, answer_batch
+from adloom.serving.creatives.request_batcher import RequestBatcher
+from adloom.serving.metrics import BatchMetrics, BatchMetricsCollector
 
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
@@ -43,25 +46,33 @@ def create_bento_app(service: Service) -> ASGIApp:
     hosted.mount_asgi_app(_models(service))
     pages = create_routes(service)
     pages.routes.extend(studio.create_routes())
-    first = {route.path: pages for route in pages.routes if isinstance(route, Route)} | {READ: _reader(service)}
+    first = _batchers(service) | {route.path: pages for route in pages.routes if isinstance(route, Route)}
     hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=first)
     app = hosted.to_asgi()
     app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
     return service.wrap(app)
 
 
-def _reader(service: Service) -> ASGIApp:
-    """Return the endpoint that reads pictures in batches. Routing it through BentoML costs as much as decoding."""
-    batcher = PictureBatcher(lambda: service.models)
+def _batchers(service: Service) -> dict[str, ASGIApp]:
+    """Return the endpoints that answer in batches. Routing them through BentoML costs as much as decoding a picture."""
+    metrics = {path: BatchMetrics() for path in BATCHED_ANSWERS}
+    service.exporter.registry.register(BatchMetricsCollector(metrics))
+    return {path: _batcher(answer, service, metrics[path]) for path, answer in BATCHED_ANSWERS.items()}
 
-    async def read(scope: Scope, receive: Receive, send: Send) -> None:
+
+def _batcher(answer: BatchedAnswer, service: Service, metrics: BatchMetrics) -> ASGIApp:
+    batcher: RequestBatcher[Any] = RequestBatcher(
+        partial(answer_batch, answer, service, metrics), answer.measure, answer.limit, metrics
+    )
+
+    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await batcher.read(current_request.get())
+            body = await batcher.submit(current_request.get())
         except UnavailableError as error:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
         await Response(body, media_type="application/json")(scope, receive, send)
 
-    return read
+    return endpoint
 
 
 def _models(service: Service) -> Starlette:

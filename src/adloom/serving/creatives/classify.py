@@ -1,14 +1,16 @@
 """
 Read pictures: decode them, run the picture reader once for many requests, and name the nearest known creatives.
 
-A picture that cannot be decoded is an error in its place. A request that makes the model fail fails alone.
+A picture that cannot be decoded is an error in its place.
 """
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import orjson
@@ -29,30 +31,39 @@ SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # PNG, JPEG: no other deco
 Item = dict[str, Any]  # of an answer, as schemas.ReadAnswer documents it: pydantic's models take several times as long
 
 
-class DecodedRequest(NamedTuple):
-    """A request whose pictures are decoded, or are errors."""
+@dataclass(frozen=True)
+class ReadJob:
+    """A request with decoded pictures or their errors."""
 
-    items: list[UInt8Array | Item]  # pixels (height, width, channels) at the model's size
+    cnn: LoadedModel[PictureReader]
+    items: Sequence[UInt8Array | Item]  # pixels (height, width, channels) at the model's size
     nearest: int
 
-
-def read(requests: Sequence[ReadRequest], models: Models) -> list[bytes | Exception]:
-    """Return the answer to each request as JSON, or the error it fails with."""
-    try:
-        cnn = models.cnn
-    except Problem as problem:
-        return [problem] * len(requests)
-    decoded = [_decode(request, cnn) for request in requests]
-    answers = iter(_answer([one for one in decoded if isinstance(one, DecodedRequest)], cnn))
-    return [next(answers) if isinstance(one, DecodedRequest) else one for one in decoded]
+    @property
+    def pixels(self) -> list[UInt8Array]:
+        """The decoded pictures."""
+        return [item for item in self.items if not isinstance(item, dict)]
 
 
-def _decode(request: ReadRequest, cnn: LoadedModel[PictureReader]) -> DecodedRequest | Exception:
-    try:
-        items = [_decode_picture(text, i, cnn) for i, text in enumerate(request.pictures)]
-    except Exception as error:  # noqa: BLE001 - fails this request alone
-        return error
-    return DecodedRequest(items, request.nearest)
+def prepare(request: ReadRequest, models: Models) -> ReadJob:
+    """Decode the pictures of a request. Raises Problem if there is no model."""
+    cnn = models.cnn
+    return ReadJob(cnn, [_decode_picture(text, i, cnn) for i, text in enumerate(request.pictures)], request.nearest)
+
+
+def run(jobs: Sequence[ReadJob]) -> list[list[Item]]:
+    """Read the decoded pictures of all jobs by one run of the model; return the readings of each."""
+    pixels = [picture for job in jobs for picture in job.pixels]
+    counts = [job.nearest for job in jobs for _ in job.pixels]
+    readings = iter(_readings(np.stack(pixels), counts, jobs[0].cnn) if pixels else [])
+    return [list(islice(readings, len(job.pixels))) for job in jobs]
+
+
+def finish(job: ReadJob, readings: Sequence[Item]) -> bytes:
+    """Return the answer as JSON, with errors in the places of pictures that could not be decoded."""
+    rest = iter(readings)
+    items = [item if isinstance(item, dict) else next(rest) for item in job.items]
+    return orjson.dumps({"model": job.cnn.origin, "items": items})
 
 
 def _decode_picture(text: str, number: int, cnn: LoadedModel[PictureReader]) -> UInt8Array | Item:
@@ -77,26 +88,6 @@ def decode_base64(text: str) -> bytes:
     if not image.startswith(SIGNATURES):
         raise PictureError("image: neither PNG nor JPEG")
     return image
-
-
-def _answer(requests: Sequence[DecodedRequest], cnn: LoadedModel[PictureReader]) -> list[bytes | Exception]:
-    """Answer requests by one run of the model. If it fails, answer each by a run of its own."""
-    try:
-        return list(_answers(requests, cnn))
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises its own
-        if len(requests) == 1:
-            return [error]
-        return [_answer([request], cnn)[0] for request in requests]
-
-
-def _answers(requests: Sequence[DecodedRequest], cnn: LoadedModel[PictureReader]) -> Iterator[bytes]:
-    """Yield the answer to each request as JSON."""
-    pixels = [item for request in requests for item in request.items if isinstance(item, np.ndarray)]
-    counts = [request.nearest for request in requests for item in request.items if isinstance(item, np.ndarray)]
-    readings = iter(_readings(np.stack(pixels), counts, cnn) if pixels else [])
-    for request in requests:
-        items = [next(readings) if isinstance(item, np.ndarray) else item for item in request.items]
-        yield orjson.dumps({"model": cnn.origin, "items": items})
 
 
 def _readings(batch: UInt8Array, counts: Sequence[int], cnn: LoadedModel[PictureReader]) -> list[Item]:

@@ -3,17 +3,22 @@
 import base64
 import json
 import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import numpy as np
 
+from adloom.arrays import Float32Array, UInt8Array
 from adloom.copywriting.click_model import ClickModel, rank_lines
 from adloom.copywriting.lines import LineRequest, LineRules, write_lines
 from adloom.creatives import pictures
+from adloom.errors import ArtifactError
+from adloom.onnx_models.runtime import Generator
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
 from adloom.serving.creatives import content_credentials
-from adloom.serving.models.loader import Models, Writer
+from adloom.serving.models.loader import LoadedModel, Models, Writer
 
 MAX_PIXELS = 64 * 64 * 64  # per request: 64 pictures of 64x64, 16 of 128x128
 MIX_TOLERANCE = 1e-3  # of the sum of the weights of a mix
@@ -22,8 +27,20 @@ RANKED = 4  # lines written for each that is returned by rank
 MAX_DRAWN = 16_384  # tokens per request, including those of refused lines
 
 
-def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
-    """Draw pictures of a category or a mix. Raises Problem if a category, an attribute or the model is unknown."""
+@dataclass(frozen=True)
+class PictureJob:
+    """A validated request for pictures, with the inputs of the generator."""
+
+    request: GenerateRequest
+    gan: LoadedModel[Generator]
+    weights: Mapping[str, float]  # by category
+    seed: int
+    z: Float32Array  # (n, latent)
+    condition: Float32Array  # (n, columns)
+
+
+def prepare(request: GenerateRequest, models: Models) -> PictureJob:
+    """Draw the inputs of the generator. Raises Problem if a category, an attribute or the model is unknown."""
     gan, weights = models.gan, _choose_weights(request)
     field = "mix" if request.mix else "category"
     categories = sorted(gan.category_index(category, field) for category in weights)
@@ -32,22 +49,46 @@ def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
     seed = _draw_seed(request.seed)
     z = np.random.default_rng([seed, *categories]).standard_normal((request.n, gan.model.latent), np.float32)
     condition = gan.card.conditions.mix(weights, request.attributes)
-    pixels = pictures.to_pixels(gan.model(z, condition[None].repeat(request.n, 0)))
-    category = request.category or max(sorted(weights), key=weights.__getitem__)
-    facts = {"model": gan.origin.digest, "category": category, "seed": str(seed), **_describe_condition(request)}
+    return PictureJob(request, gan, weights, seed, z, condition[None].repeat(request.n, 0))
+
+
+def draw(jobs: Sequence[PictureJob]) -> list[UInt8Array]:
+    """Draw the pixels of all jobs together; the pixels of a job do not depend on the others."""
+    gan = jobs[0].gan
+    z, condition = np.concatenate([job.z for job in jobs]), np.concatenate([job.condition for job in jobs])
+    _, height, width = gan.card.shape
+    drawn = [gan.model(z[rows], condition[rows]) for rows in pictures.split_batches(len(z), height, width)]
+    if not all(np.isfinite(part).all() for part in drawn):
+        raise ArtifactError("the picture generator's output is not finite; train it again")
+    pixels = np.concatenate([pictures.to_pixels(part) for part in drawn])
+    return np.split(pixels, np.cumsum([job.request.n for job in jobs])[:-1])
+
+
+def answer(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
+    """Return the answer with the pixels of a job."""
+    request = job.request
+    category = request.category or max(sorted(job.weights), key=job.weights.__getitem__)
+    facts = {"model": job.gan.origin.digest, "category": category, "seed": str(job.seed)}
+    facts |= _describe_condition(request)
     stamped = [
         content_credentials.add_provenance(png, {**facts, "number": str(i)})
         for i, png in enumerate(pictures.encode_pngs(pixels))
     ]
     return GenerateAnswer(
-        model=gan.origin,
+        model=job.gan.origin,
         category=category,
-        mix=weights,
+        mix=dict(job.weights),
         attributes=request.attributes,
-        seed=seed,
+        seed=job.seed,
         source_type=content_credentials.SOURCE_TYPE,
         pictures=[base64.b64encode(png).decode() for png in stamped],
     )
+
+
+def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
+    """Draw pictures of a category or a mix. Raises as `prepare` does."""
+    job = prepare(request, models)
+    return answer(job, *draw([job]))
 
 
 def write(request: CopyRequest, models: Models) -> CopyAnswer:

@@ -28,7 +28,7 @@ from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.middleware import MAX_IN_FLIGHT
 from adloom.serving.api.schemas import GENERATE, READ, SEGMENT, WRITE
 from adloom.serving.client import GREY_PIXEL
-from adloom.serving.creatives.picture_batcher import BATCHES
+from adloom.serving.creatives.request_batcher import THREADS
 from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -409,11 +409,11 @@ class TestLoad:
         read = request(READ, body=b'{"pictures": ["%b"]}' % GREY_PIXEL.encode())
         with running(app) as port, contextlib.ExitStack() as wires:
             staying = []
-            for data in (request(GENERATE), *[read] * BATCHES):
+            for data in [request(GENERATE), read] * THREADS:
                 staying.append(wires.enter_context(connected(port)))
                 staying[-1].send(data)
                 assert begun.acquire(timeout=30)
-            leaving = {path: Wire(port) for path in (GENERATE, READ, WRITE)}
+            leaving = {path: Wire(port) for path in (GENERATE, READ)}
             for path, wire in leaving.items():
                 wire.send(read if path == READ else request(path))
             wait_until(lambda: app.admission.metrics.in_flight == len(staying) + len(leaving))

@@ -138,10 +138,12 @@ def test_mixed_sizes_and_modes_become_one_shape(
     monkeypatch.chdir(tmp_path)
     write_mixed(tmp_path / "mixed")
     values = shop.params() | {"ingest": {"creatives": {"uri": "mixed", "format": "folder", "licence": "own work"}}}
+    values["prepare"]["transparency"] = "keep"
     all_stages.run_all(params.load(shop.write_params(tmp_path, values)), context)
     table = open_creatives(Path("data/dataset/creatives"))
     assert len(table.rows) == 5 * len(MODES)
     assert table.shape == (3, 64, 64)
+    assert [read_card(Path("models", model))["image"]["channels"] for model in ("gan", "cnn")] == [4, 3]
     for model in ("gan", "cnn"):
         report = json.loads(Path("reports", model, "metrics.json").read_text())
         assert all(np.isfinite(metric["value"]) for metric in report.values())

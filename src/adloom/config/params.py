@@ -46,6 +46,11 @@ class Prepare(ConfigModel):
     picture_size: Literal[28, 32, 64, 128] | None = Field(
         None, description="Edge length to which pictures are resized; by default the most common one of the data."
     )
+    transparency: Literal["white", "keep"] = Field(
+        "white",
+        description="Transparent pictures are laid on white; with keep they stay transparent, and the generator draws "
+        "transparency too. Every other model sees them on white.",
+    )
     copy_: CopySplit = Field(CopySplit(), alias="copy", description="Split of copy.")
     attributes: list[str] | None = Field(
         None, description="Attributes of creatives (attr_<name> without the prefix) that models learn; all by default."
@@ -74,7 +79,7 @@ class Prepare(ConfigModel):
 
     def for_table(self, table: str) -> Self:
         """Return the settings of one table, so that changes for other tables do not invalidate it."""
-        pictures = {"max_pixels", "picture_size", "attributes", "derived_attributes"}
+        pictures = {"max_pixels", "picture_size", "transparency", "attributes", "derived_attributes"}
         others = {"creatives": pictures, "copy": {"copy_"}, "events": {"events"}}
         others["impressions"] = {"impressions"}
         timed = {"consent_column", "erasure_list", "currency", "currency_rates"}

@@ -1,12 +1,13 @@
 """Generate and read pictures with the exported networks, in batches that do not grow with the pictures' size."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from adloom.arrays import Float32Array, UInt8Array
-from adloom.creatives.pictures import split_batches, to_floats, to_pixels
+from adloom.creatives.pictures import lay_on_white, split_batches, to_floats, to_pixels
 
 
 class PictureGenerator(Protocol):
@@ -19,6 +20,22 @@ class PictureGenerator(Protocol):
     def __call__(self, z: Float32Array, condition: Float32Array) -> Float32Array:
         """Generate pictures in [-1, 1]."""
         ...
+
+
+@dataclass(frozen=True)
+class OpaqueGenerator:
+    """A generator with its transparent pictures on white, as everything that judges them sees them."""
+
+    generator: PictureGenerator
+
+    @property
+    def latent(self) -> int:
+        """Length of z."""
+        return self.generator.latent
+
+    def __call__(self, z: Float32Array, condition: Float32Array) -> Float32Array:
+        """Generate pictures of 1 or 3 channels in [-1, 1]."""
+        return lay_on_white(self.generator(z, condition))
 
 
 class Reading(Protocol):

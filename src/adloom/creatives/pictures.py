@@ -1,7 +1,8 @@
 """
 Pictures as PNGs, pixels and floats. NumPy and Pillow only, because serving needs it.
 
-Pixels are (pictures, channels, height, width) of uint8, 1 channel (grey) or 3 (RGB). Floats are the same in [-1, 1].
+Pixels are (pictures, channels, height, width) of uint8, 1 channel (grey), 3 (RGB) or 4 (RGBA). Floats are the same
+in [-1, 1].
 """
 
 import io
@@ -11,11 +12,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from adloom.arrays import Float32Array, UInt8Array
-from adloom.data.pictures import encode_png as encode_one
+from adloom.data import pictures as data_pictures
 from adloom.errors import DataError
 
 FONT_SIZE, MAX_LABEL = 14, 24  # pixels, characters
-MODES = {1: "L", 3: "RGB"}
 PIXELS_PER_BATCH = 512 * 28**2  # a network holds several feature maps of every picture of a batch
 
 
@@ -40,7 +40,7 @@ def decode_pngs(pngs: Sequence[bytes], channels: int, height: int, width: int, *
 
 def encode_pngs(pixels: UInt8Array) -> list[bytes]:
     """Encode pixels as PNGs without metadata; equal pixels give equal bytes."""
-    return [encode_one(picture.transpose(1, 2, 0)) for picture in pixels]
+    return [data_pictures.encode_png(picture.transpose(1, 2, 0)) for picture in pixels]
 
 
 def to_floats(pixels: UInt8Array) -> Float32Array:
@@ -52,6 +52,14 @@ def to_pixels(pictures: Float32Array) -> UInt8Array:
     """Map -1 … 1 to 0 … 255, rounded and clipped."""
     pixels: UInt8Array = np.rint((np.clip(pictures, -1, 1) + 1) * 127.5).astype(np.uint8)
     return pixels
+
+
+def lay_on_white(pictures: Float32Array) -> Float32Array:
+    """Return floats of 4 channels as RGB on white; others as they are."""
+    if pictures.shape[1] < 4:
+        return pictures
+    colours, opacity = pictures[:, :3], (pictures[:, 3:] + 1) / 2
+    return colours * opacity + (1 - opacity)
 
 
 def enlarge(pixels: UInt8Array, edge: int) -> UInt8Array:
@@ -100,7 +108,8 @@ def _decode_png(png: bytes, number: int, channels: int, height: int, width: int)
             if image.size != (width, height):
                 size = "x".join(map(str, image.size))
                 raise DataError(f"picture {number}: {size} pixels, expected {width}x{height}; run `adloom prepare`")
-            pixels: UInt8Array = np.asarray(image.convert(MODES[channels]), np.uint8)
+            opaque = data_pictures.lay_on_white(image) if image.mode == "RGBA" and channels < 4 else image
+            pixels: UInt8Array = np.asarray(opaque.convert(data_pictures.MODES[channels]), np.uint8)
     except (OSError, SyntaxError, ValueError) as error:  # SyntaxError is Pillow's word for a broken PNG
         raise DataError(f"picture {number}: not a PNG that can be read ({error}); run `adloom prepare`") from None
     planes: UInt8Array = pixels.reshape(height, width, channels).transpose(2, 0, 1)

@@ -44,10 +44,15 @@ class Creatives(StoredCreatives):
 
 @dataclass(frozen=True)
 class CreativeTable:
-    """The table of creatives; `read_images` yields the PNGs of all rows in order, some at once."""
+    """
+    The table of creatives; `read_images` yields the PNGs of all rows in order, some at once.
+
+    With `transparency`, transparent pictures are read in 4 channels, else on white.
+    """
 
     rows: pd.DataFrame  # COLUMNS, and a column per attribute
     read_images: Callable[[], Iterator[Iterable[bytes]]]
+    transparency: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,7 +61,7 @@ class CreativeTable:
         if len(shapes) != 1:
             raise DataError(f"creatives: {len(shapes)} shapes of picture, expected 1; run `adloom prepare`")
         channels, height, width = (int(number) for number in shapes.iloc[0])
-        return channels, height, width
+        return channels if self.transparency else min(channels, 3), height, width
 
     def list_categories(self) -> list[str]:
         """Return the sorted categories of the training rows."""

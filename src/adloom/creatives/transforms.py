@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from adloom.arrays import UInt8Array
-from adloom.creatives.pictures import MODES
+from adloom.data.pictures import MODES
 
 Transform = Callable[[UInt8Array, np.random.Generator], UInt8Array]  # (pictures, channels, height, width)
 JPEG_QUALITY = 50

@@ -1,4 +1,4 @@
-"""Decode, check and normalise pictures. Pixels are (height, width, channels) of uint8, channels 1 or 3."""
+"""Decode, check and normalise pictures. Pixels are (height, width, channels) of uint8, channels 1, 3 or 4 (RGBA)."""
 
 import io
 import warnings
@@ -14,6 +14,7 @@ from adloom.arrays import UInt8Array
 from adloom.data.picture_files import DAMAGED, MAX_EXIF, PictureError, read_orientation, reduce_picture
 
 SIZES = (28, 32, 64, 128)
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
 TOO_LARGE = "image: more pixels than prepare.max_pixels"
 MAX_MILLISECONDS = 250  # of decoding, estimated; see docs/how-to/data.md
@@ -41,6 +42,7 @@ class PictureHeader:
     width: int
     height: int
     channels: int  # 1 for grey, 3 for colour
+    transparent: bool = False
 
     @property
     def size(self) -> int:
@@ -60,23 +62,30 @@ def read_header(image: object, max_pixels: int) -> PictureHeader:
     """Read a picture's header. Raises PictureError when it is missing, unreadable or too large."""
     with _translate_errors():
         picture = _open_checked(image, max_pixels)
-    return PictureHeader(picture.width, picture.height, 1 if picture.mode in GREY_MODES else 3)
+    channels = 1 if picture.mode in GREY_MODES else 3
+    return PictureHeader(picture.width, picture.height, channels, picture.has_transparency_data)
 
 
-def choose_format(headers: Iterable[PictureHeader], size: int | None) -> PictureFormat:
-    """Return a table's format: `size` or the most common one, grey only if every picture is."""
+def choose_format(headers: Iterable[PictureHeader], size: int | None, *, transparency: bool = False) -> PictureFormat:
+    """
+    Return a table's format: `size` or the most common one, grey only if every picture is.
+
+    With `transparency`, it has 4 channels if any picture is transparent.
+    """
     sizes: Counter[int] = Counter()
     channels = 1
     for header in headers:
         sizes[header.size] += 1
-        channels = max(channels, header.channels)
+        channels = max(channels, 4 if transparency and header.transparent else header.channels)
     common = min(sizes, key=lambda s: (-sizes[s], s), default=SIZES[0])
     return PictureFormat(size or common, channels)
 
 
 def convert(image: object, target: PictureFormat, max_pixels: int) -> tuple[bytes, UInt8Array]:
     """
-    Convert a picture: upright, over white where it is transparent, padded with white to a square.
+    Convert a picture: upright, padded with white to a square, on white where it is transparent.
+
+    In 4 channels it stays transparent, and the padding is transparent.
 
     Return PNG bytes without metadata and pixels (size, size, channels). Raises PictureError when it is damaged or slow.
     """
@@ -113,11 +122,20 @@ def _decode(image: object, target: PictureFormat, max_pixels: int) -> tuple[UInt
     picture = _open_checked(image, max_pixels)
     picture.draft(None, (DRAFT * target.size, DRAFT * target.size))
     picture.load()
-    square = _flatten(picture, "L" if target.channels == 1 else "RGB")
+    square = _flatten(picture, MODES[target.channels])
     if square.size != (target.size, target.size):
-        white = 255 if target.channels == 1 else (255, 255, 255)
+        white = {1: 255, 3: (255, 255, 255), 4: (255, 255, 255, 0)}[target.channels]
         square = ImageOps.pad(square, (target.size, target.size), Image.Resampling.LANCZOS, color=white)
-    return np.asarray(square).reshape(target.size, target.size, target.channels), square is picture
+    pixels = np.asarray(square).reshape(target.size, target.size, target.channels)
+    if target.channels < 4:
+        return pixels, square is picture
+    return np.where(pixels[:, :, 3:] == 0, np.array([255, 255, 255, 0], np.uint8), pixels), False
+
+
+def lay_on_white(picture: Image.Image) -> Image.Image:
+    """Return a picture with transparency on white."""
+    colours = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
 
 
 def encode_png(pixels: UInt8Array) -> bytes:
@@ -183,12 +201,11 @@ def _is_minimal_png(image: bytes) -> bool:
 
 
 def _flatten(picture: Image.Image, mode: str) -> Image.Image:
-    """Return the picture in mode L or RGB; 16-bit grey keeps its upper 8 bits."""
+    """Return the upright picture in mode L, RGB or RGBA; 16-bit grey keeps its upper 8 bits."""
     turn = TRANSPOSE_BY_ORIENTATION.get(picture.info["orientation"])
     upright = picture if turn is None else picture.transpose(turn)
     if upright.mode.startswith("I"):
         upright = Image.fromarray((np.asarray(upright).astype(np.uint32) >> 8).astype(np.uint8))
-    if upright.has_transparency_data:
-        colours = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+    if upright.has_transparency_data and mode != "RGBA":
+        upright = lay_on_white(upright)
     return upright if upright.mode == mode else upright.convert(mode)

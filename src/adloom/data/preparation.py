@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from adloom.config.params import Period, Prepare
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
@@ -271,7 +272,8 @@ def _convert_picture(image: object, target: PictureFormat, params: Prepare) -> _
         png, pixels = pictures.convert(image, target, params.max_pixels)
     except PictureError as error:
         return _ConvertedPicture(reason=str(error))
-    derived: dict[str, str] = {name: attributes.DERIVED[name](pixels) for name in params.derived_attributes}
+    seen = np.asarray(pictures.lay_on_white(Image.fromarray(pixels)).convert("RGB")) if target.channels == 4 else pixels
+    derived: dict[str, str] = {name: attributes.DERIVED[name](seen) for name in params.derived_attributes}
     return _ConvertedPicture(png, splits.hash_content(pictures.identity_bytes(pixels)), derived)
 
 

@@ -78,12 +78,13 @@ def measure_generator(subject: Subject) -> Evaluation:
     """Measure the picture generator; without a reader, by pixels alone."""
     from adloom.creatives import attribute_evaluation, gan_evaluation
     from adloom.creatives.conditions import ConditionSpace
+    from adloom.creatives.inference import OpaqueGenerator
     from adloom.onnx_models.runtime import Generator, Reader
     from adloom.stages.creative_rows import open_creatives
 
     model, params = subject.model, subject.params
     creatives, space = open_creatives(subject.table), ConditionSpace.from_card(read_card(model))
-    generator, judges = Generator(model, params.threads), _open_judges(subject, creatives, space)
+    generator, judges = OpaqueGenerator(Generator(model, params.threads)), _open_judges(subject, creatives, space)
     evaluation = gan_evaluation.evaluate(generator, judges, creatives, space, params, _history(model))
     if not space.attributes or not isinstance(judges.reader, Reader):
         return evaluation

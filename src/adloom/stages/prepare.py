@@ -184,4 +184,5 @@ def _choose_format(raw: Path, params: Prepare) -> "PictureFormat":
     from adloom.data import pictures, preparation
 
     images = (image for rows in parquet.read_chunks(raw, RAW_TABLE, ["image"]) for image in rows["image"])
-    return pictures.choose_format(preparation.read_headers(images, params.max_pixels), params.picture_size)
+    headers = preparation.read_headers(images, params.max_pixels)
+    return pictures.choose_format(headers, params.picture_size, transparency=params.transparency == "keep")

@@ -7,7 +7,7 @@ Example: adloom train-gan
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     from adloom.stages.creative_rows import open_creatives
     from adloom.training import loop
 
-    table = open_creatives(creatives)
+    table = replace(open_creatives(creatives), transparency=True)
     space = table.list_conditions()
     channels, height, width = table.shape
     train = table.decode_split("train", space.categories)
@@ -99,7 +99,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     in_turn = space.take_turns(labels, STATISTICS_BATCHES * completed.batch_size)
     generator = standing_statistics(module, torch.from_numpy(space.encode(in_turn)))
     _export(generator, space.columns, completed.latent, session.draft.path / "generator.onnx")
-    _draw_sample_sheet(space, table.shape, completed, session)
+    _draw_sample_sheet(space, replace(table, transparency=False).shape, completed, session)
     session.draft.rows.update(train=len(train))
     image = {"height": height, "width": width, "channels": channels}
     session.describe({"model": "gan", **asdict(space), "image": image}, history, params)
@@ -139,7 +139,7 @@ def _draw_sample_sheet(
     from adloom.creatives import inference, pictures
     from adloom.onnx_models.runtime import Generator
 
-    generator = Generator(session.draft.path, params.threads)
+    generator = inference.OpaqueGenerator(Generator(session.draft.path, params.threads))
     path = session.draft.path / "sample_sheet.png"
     generated = inference.generate_pictures(generator, _repeat_categories(space), shape, params.seed)
     path.write_bytes(pictures.draw_sheet(generated, PER_CATEGORY, space.categories))
@@ -156,7 +156,8 @@ def _log_epoch_sheet(module: "GanModule", space: "ConditionSpace", step: int, se
     condition = torch.from_numpy(_repeat_categories(space)).to(module.device)
     drawn = draw_by_batch_statistics(module.average, condition, module.params.latent, len(condition))
     path = session.draft.path / f"sample_sheet_{step:06}.png"
-    path.write_bytes(pictures.draw_sheet(pictures.to_pixels(drawn.cpu().numpy()), PER_CATEGORY, space.categories))
+    pixels = pictures.to_pixels(pictures.lay_on_white(drawn.cpu().numpy()))
+    path.write_bytes(pictures.draw_sheet(pixels, PER_CATEGORY, space.categories))
     session.run.log_artifact(path)
     path.unlink()
 

@@ -16,7 +16,7 @@ from adloom.errors import DataError
 RED_AND_GREY = np.array([[[255, 0], [9, 9]], [[0, 0], [9, 9]], [[0, 0], [9, 9]]], np.uint8)[None]  # (1, 3, 2, 2)
 
 
-@given(arrays(np.uint8, st.tuples(st.integers(1, 3), st.sampled_from([1, 3]), st.just(4), st.just(5))))
+@given(arrays(np.uint8, st.tuples(st.integers(1, 3), st.sampled_from([1, 3, 4]), st.just(4), st.just(5))))
 def test_png_and_floats_lose_nothing(pixels: UInt8Array) -> None:
     _, channels, height, width = pixels.shape
     assert (pictures.decode_pngs(pictures.encode_pngs(pixels), channels, height, width) == pixels).all()
@@ -40,6 +40,15 @@ def test_equal_pixels_give_equal_bytes_without_metadata() -> None:
 def test_colour_is_decoded_as_grey_for_one_channel() -> None:
     [grey] = pictures.decode_pngs(pictures.encode_pngs(RED_AND_GREY), 1, 2, 2)
     assert grey.tolist() == [[[76, 0], [9, 9]]]  # 0.299 of red
+
+
+def test_transparency_is_laid_on_white_alike_in_pixels_and_floats() -> None:
+    pixels = np.array([[0, 0, 0, 51], [255, 0, 102, 255], [9, 9, 9, 0]], np.uint8)  # a fifth, all and none of a colour
+    planes = pixels.T.reshape(1, 4, 1, 3)
+    expected = [[204, 255, 255], [204, 0, 255], [204, 102, 255]]
+    assert pictures.decode_pngs(pictures.encode_pngs(planes), 3, 1, 3)[0, :, 0].tolist() == expected
+    assert pictures.to_pixels(pictures.lay_on_white(pictures.to_floats(planes)))[0, :, 0].tolist() == expected
+    assert (pictures.lay_on_white(pictures.to_floats(planes[:, :3])) == pictures.to_floats(planes[:, :3])).all()
 
 
 def test_a_sheet_lays_pictures_out_row_by_row() -> None:

@@ -1,5 +1,6 @@
 """The table of creatives as arrays."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_a_batch_has_a_bounded_number_of_pixels(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pictures, "PIXELS_PER_BATCH", 10)
     batches = list(create_table().decode_batches(np.array([0, 2, 3])))
     assert [batch[:, 0, 0, 0].tolist() for batch in batches] == [[0, 2], [3]]
+
+
+def test_transparency_is_read_on_request_alone() -> None:
+    clear = np.zeros((5, 4, 2, 2), np.uint8)
+    table = create_table(image=pictures.encode_pngs(clear), channels=4)
+    assert table.shape == (3, 2, 2)
+    assert (table.decode(np.arange(5)) == 255).all()
+    kept = replace(table, transparency=True)
+    assert kept.shape == (4, 2, 2)
+    assert (kept.decode(np.arange(5)) == 0).all()
 
 
 def test_a_broken_picture_is_named_by_its_position(monkeypatch: pytest.MonkeyPatch) -> None:

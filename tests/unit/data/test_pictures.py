@@ -55,7 +55,8 @@ def test_a_picture_belongs_to_the_largest_size_not_above_its_longer_edge(edges: 
 
 @pytest.mark.parametrize(("mode", "channels"), [("1", 1), ("L", 1), ("LA", 1), ("I;16", 1), ("P", 3), ("RGBA", 3)])
 def test_channels_are_known_from_the_header(mode: str, channels: int) -> None:
-    assert pictures.read_header(saved(Image.new(mode, (30, 40))), MAX_PIXELS) == PictureHeader(30, 40, channels)
+    header = pictures.read_header(saved(Image.new(mode, (30, 40))), MAX_PIXELS)
+    assert header == PictureHeader(30, 40, channels, mode in ("LA", "RGBA"))
 
 
 def test_the_form_of_a_table_is_its_most_common_size_and_grey_only_when_all_are() -> None:
@@ -152,6 +153,22 @@ def test_transparent_pixels_become_white() -> None:
     see_through = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
     assert (bring(see_through) == 255).all()
     assert (bring(Image.new("LA", (32, 32), (0, 0)), PictureFormat(32, 1)) == 255).all()
+
+
+def test_in_four_channels_transparency_stays_and_hidden_colours_do_not() -> None:
+    half = Image.new("RGBA", (64, 32), (10, 20, 30, 128))
+    half.paste((255, 0, 0, 0), (0, 0, 32, 32))
+    pixels = bring(half, PictureFormat(64, 4))
+    assert pixels[32, [0, 50]].tolist() == [[255, 255, 255, 0], [10, 20, 30, 128]]
+    assert (pixels[0] == (255, 255, 255, 0)).all()  # the padding
+    assert (bring(Image.new("L", (64, 64), 7), PictureFormat(64, 4)) == (7, 7, 7, 255)).all()
+
+
+def test_a_table_keeps_transparency_only_if_a_picture_has_it() -> None:
+    headers = [pictures.read_header(saved(Image.new(mode, (30, 40))), MAX_PIXELS) for mode in ("L", "LA")]
+    assert pictures.choose_format(headers, None, transparency=True) == PictureFormat(32, 4)
+    assert pictures.choose_format(headers[:1], None, transparency=True) == PictureFormat(32, 1)
+    assert pictures.choose_format(headers, None) == PictureFormat(32, 1)
 
 
 def test_a_picture_that_is_not_square_is_padded_with_white() -> None:

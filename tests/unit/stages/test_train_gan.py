@@ -127,6 +127,16 @@ def test_colour_at_64_and_one_category_alone(tmp_path: Path) -> None:
     assert json.loads((folder / "card.json").read_text())["categories"] == ["posters"]
 
 
+def test_transparent_pictures_are_drawn_transparent_and_shown_on_white(tmp_path: Path) -> None:
+    table = painted_pictures.write(tmp_path, painted_pictures.rows(channels=4))
+    folder, _ = train(tmp_path, table, ONE_EPOCH)
+    drawn = Generator(folder, threads=1)(np.zeros((2, PARAMS.latent), np.float32), np.eye(2, dtype=np.float32))
+    assert drawn.shape == (2, 4, 28, 28)
+    assert json.loads((folder / "card.json").read_text())["image"]["channels"] == 4
+    with Image.open(folder / "sample_sheet.png") as sheet:
+        assert sheet.mode == "RGB"
+
+
 @pytest.mark.slow
 def test_attributes_are_columns_of_the_condition(tmp_path: Path) -> None:
     rows = painted_pictures.rows().assign(attr_tone=["dark", "light", "light"] * 20)

@@ -59,7 +59,8 @@ def lay_on_white(pictures: Float32Array) -> Float32Array:
     if pictures.shape[1] < 4:
         return pictures
     colours, opacity = pictures[:, :3], (pictures[:, 3:] + 1) / 2
-    return colours * opacity + (1 - opacity)
+    opaque: Float32Array = (colours * opacity + (1 - opacity)).astype(np.float32)
+    return opaque
 
 
 def enlarge(pixels: UInt8Array, edge: int) -> UInt8Array:

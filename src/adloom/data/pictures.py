@@ -124,7 +124,7 @@ def _decode(image: object, target: PictureFormat, max_pixels: int) -> tuple[UInt
     picture.load()
     square = _flatten(picture, MODES[target.channels])
     if square.size != (target.size, target.size):
-        white = {1: 255, 3: (255, 255, 255), 4: (255, 255, 255, 0)}[target.channels]
+        white = (255, 255, 255, 0)[: target.channels]
         square = ImageOps.pad(square, (target.size, target.size), Image.Resampling.LANCZOS, color=white)
     pixels = np.asarray(square).reshape(target.size, target.size, target.channels)
     if target.channels < 4:

@@ -1,7 +1,7 @@
 /** Write lines of copy and choose one as the headline. */
 
 import { post, run } from "./api.js";
-import { byId, element, fillSelect } from "./dom.js";
+import { byId, element, fillSelect, optionalNumber } from "./dom.js";
 
 const section = byId("copy");
 const form = section.querySelector("form");
@@ -21,6 +21,7 @@ async function write(signal) {
     category: fields.category.value || null,
     prompt: fields.prompt.value,
     n: Number(fields.n.value),
+    seed: optionalNumber(fields.seed),
     rules: {
       max_characters: Number(fields.max_characters.value),
       required_words: words(fields.required_words),

@@ -1,0 +1,323 @@
+"""The studio in a browser, clicked through against a running service."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.browser import open_browser, read_accessibility_tree
+from tests.support.tiny_models import write_generator, write_models
+from tests.support.tokens import tokens_file
+from tests.support.uvicorn_server import running
+
+from adloom.serving import server
+from adloom.serving.api.auth import NoAuth, TokenAuth
+from adloom.serving.app import ServiceDependencies
+from adloom.serving.models import loader, sources
+from adloom.serving.models.loader import Models
+from adloom.serving.segments import PseudonymKeys
+
+pytestmark = pytest.mark.slow
+HOSTILE = "<img src=x onerror=alert(1)>"
+TOKEN, OTHER_TOKEN = "a-token-of-the-studio", "a-token-of-a-bidder"
+PAIRS = [  # text colour, background
+    ("ink", "paper"), ("ink", "surface"), ("ink", "soft"), ("quiet", "paper"), ("quiet", "surface"), ("quiet", "soft"),
+    ("accent", "paper"), ("accent", "surface"), ("accent", "soft"), ("on-accent", "accent"), ("good", "surface"),
+    ("bad", "surface"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    folder = write_models(tmp_path_factory.mktemp("models"))
+    write_generator(folder / "gan", tones=["plain", HOSTILE])
+    return loader.load(sources.find_in_folder(folder), threads=1)
+
+
+def serve(models: Models, auth: TokenAuth | NoAuth) -> Any:
+    return running(server.create_named_app("all", models, ServiceDependencies(PseudonymKeys(None), auth=auth)))
+
+
+@pytest.fixture(scope="module")
+def url(models: Models) -> Iterator[str]:
+    with serve(models, NoAuth()) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+@pytest.fixture(scope="module")
+def guarded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    path = tokens_file(tmp_path_factory.mktemp("tokens"), TOKEN, "studio")
+    other = hashlib.sha256(OTHER_TOKEN.encode()).hexdigest()
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"bidder decide sha256:{other}\n")
+    with serve(models, TokenAuth(path)) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Any]:
+    yield from open_page(browser, url)
+
+
+def open_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
+    """Yield the page; afterwards fail if it logged an error other than a refused request."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.logged = []
+    page.on("console", lambda message: page.logged.append(message.text))
+    page.on("pageerror", lambda error: page.logged.append(str(error)))
+    page.on("dialog", lambda dialog: page.logged.append(f"a script ran: {dialog.message}"))
+    page.goto(url)
+    page.locator("#pictures [name=category] option").first.wait_for(state="attached")
+    yield page
+    context.close()
+    assert [text for text in page.logged if not text.startswith("Failed to load resource")] == []
+
+
+def done(page: Any, section: str) -> str:
+    """Wait until a section's task has ended; return its status."""
+    page.locator(f"#{section}[aria-busy=false]").wait_for()
+    return str(page.locator(f"#{section} > [role=status]").inner_text())
+
+
+def draw(page: Any, category: str = "Boot", n: int = 4, seed: int = 7) -> str:
+    form = page.locator("#pictures form")
+    form.get_by_label("Category").select_option(category)
+    form.get_by_label("How many").fill(str(n))
+    form.get_by_label("Seed").fill(str(seed))
+    form.get_by_role("button", name="Draw").click()
+    return done(page, "pictures")
+
+
+def options(page: Any) -> Any:
+    return page.locator("#sheet").get_by_role("option")
+
+
+def sheet(page: Any) -> list[str]:
+    return [image.get_attribute("alt") for image in page.locator("#sheet img").all()]
+
+
+class TestMake:
+    def test_draws_a_sheet_and_looks_closely_at_one_picture(self, page: Any) -> None:
+        assert draw(page) == "4 pictures of Boot, seed 7."
+        assert sheet(page) == [f"Boot, seed 7, picture {i}" for i in (1, 2, 3, 4)]
+        options(page).nth(2).click()
+        assert done(page, "selected").startswith("Read as ")
+        selected = page.get_by_role("region", name="Selected picture")
+        assert selected.get_by_role("img").get_attribute("alt") == "Boot, seed 7, picture 3"
+        assert selected.locator("#reading li").count() == 3 + 5  # categories, neighbours
+        assert re.search(r"creative-\d · (Bag|Boot|Coat)", selected.inner_text())
+
+    def test_equal_seeds_show_equal_pictures(self, page: Any) -> None:
+        def files() -> list[str]:
+            return [image.get_attribute("src") for image in page.locator("#sheet img").all()]
+
+        draw(page)
+        first = files()
+        draw(page, seed=8)
+        other = files()
+        draw(page)
+        assert (first == files(), first == other) == (True, False)
+
+    def test_paints_the_sheet_or_one_picture_in_a_style(self, page: Any) -> None:
+        page.locator("[name=style]").select_option("Dots")
+        assert draw(page, n=2) == "2 pictures of Boot, seed 7, in the style Dots."
+        assert sheet(page) == [f"Boot, seed 7, picture {i}, style Dots" for i in (1, 2)]
+        options(page).last.click()
+        page.locator("[name=style]").select_option("Waves")
+        page.get_by_role("button", name="Stylise").click()
+        page.get_by_role("img", name="style Waves").wait_for()
+        assert done(page, "selected").startswith("Read as ")
+
+    def test_a_style_may_be_a_file(self, page: Any, tmp_path: Path) -> None:
+        page.locator("[name=style]").select_option("From a file")
+        (tmp_path / "style.png").write_bytes(b"no picture")
+        page.get_by_label("Style picture").set_input_files(tmp_path / "style.png")
+        draw(page, n=1)
+        assert page.locator("#pictures [role=alert]").inner_text() == "style: neither PNG nor JPEG"
+
+    def test_writes_lines_that_keep_the_rules_and_takes_one_as_headline(self, page: Any) -> None:
+        form = page.locator("#copy form")
+        form.get_by_label("Category").select_option("Coats")
+        form.get_by_label("Seed").fill("7")
+        form.get_by_label("Required words").fill("warm")
+        form.get_by_label("Banned words").fill("very, dress")
+        form.get_by_role("button", name="Write").click()
+        assert re.fullmatch(r"\d lines?, seed 7. Choose one as the headline\.", done(page, "copy"))
+        lines = page.locator("#lines label > span:nth-of-type(1)").all_inner_texts()
+        assert lines
+        assert [
+            line for line in lines if "warm" not in line.lower() or re.search(r"\b(very|dress)\b", line, re.I)
+        ] == []
+        page.locator("#lines").get_by_role("radio").first.check()
+        assert page.get_by_label("Headline").input_value() == lines[0]
+
+    def test_rules_that_no_line_keeps(self, page: Any) -> None:
+        page.get_by_label("Longest line").fill("1")
+        page.get_by_role("button", name="Write").click()
+        assert done(page, "copy") == "No line keeps these rules. Loosen them and write again."
+
+    def test_hostile_names_and_lines_are_text(self, page: Any) -> None:
+        page.get_by_label("tone").select_option(HOSTILE)
+        draw(page)
+        page.get_by_label("Begins with").fill(HOSTILE)
+        page.get_by_role("button", name="Write").click()
+        done(page, "copy")
+        assert HOSTILE in page.locator("#lines").inner_text()
+        assert page.locator("#content img:not([src^='data:image/png'])").count() == 0
+        assert page.logged == []
+
+
+class TestRequests:
+    def test_errors_of_the_service_are_shown_as_they_are(self, page: Any) -> None:
+        page.get_by_label("Begins with").fill("a" * 50)
+        page.get_by_role("button", name="Write").click()
+        done(page, "copy")
+        problem = "rules.max_characters allows fewer"
+        assert page.locator("#copy [role=alert]").inner_text() == f"body: prompt has 50 characters, {problem}"
+
+    def test_a_new_request_cancels_the_one_before(self, page: Any) -> None:
+        held: list[Any] = []
+        failed: list[str] = []
+        page.on("requestfailed", lambda request: failed.append(request.failure))
+
+        def hold_first(route: Any) -> None:
+            if held:
+                route.continue_()
+            held.append(route)
+
+        page.route("**/v1/creatives/generate", hold_first)
+        page.get_by_role("button", name="Draw").click()
+        page.locator("#pictures[aria-busy=true]").get_by_text("Drawing…").wait_for()
+        assert draw(page, "Coat") == "4 pictures of Coat, seed 7."
+        assert failed == ["net::ERR_ABORTED"]
+        assert sheet(page)[0] == "Coat, seed 7, picture 1"
+
+    def test_a_service_that_is_away(self, page: Any) -> None:
+        page.context.set_offline(True)
+        draw(page)
+        assert "does not answer" in page.locator("#pictures [role=alert]").inner_text()
+
+    def test_a_model_that_is_not_served_is_named_and_the_rest_works(self, browser: Any, models: Models) -> None:
+        rest = {name: loaded for name, loaded in models.loaded.items() if name in ("gan", "cnn")}
+        with serve(Models(rest, {"lstm": "no champion", "style": "no champion"}), NoAuth()) as port:
+            for page in open_page(browser, f"http://127.0.0.1:{port}/"):
+                assert page.locator("#copy [role=alert]").inner_text() == "Model lstm is not served: no champion"
+                assert page.get_by_role("button", name="Write").is_disabled()
+                assert page.locator("[name=style]").locator("option").all_inner_texts() == ["None"]
+                assert draw(page) == "4 pictures of Boot, seed 7."
+
+
+class TestToken:
+    @pytest.fixture
+    def page(self, browser: Any, guarded: str) -> Iterator[Any]:
+        yield from open_page(browser, guarded)
+
+    def sign_in(self, page: Any, token: str) -> None:
+        page.get_by_label("Token with the scope studio").fill(token)
+        page.get_by_role("button", name="Use token").click()
+
+    def test_asks_until_the_token_is_right_and_then_goes_on(self, page: Any) -> None:
+        page.get_by_role("button", name="Draw").click()
+        page.get_by_text("The service asks for a token.").wait_for()
+        self.sign_in(page, "wrong")
+        page.get_by_text("The service does not accept this token.").wait_for()
+        self.sign_in(page, TOKEN)
+        assert done(page, "pictures").startswith("12 pictures of ")
+        assert page.evaluate("[Object.values(sessionStorage), Object.values(localStorage)]") == [[TOKEN], []]
+        assert TOKEN not in page.url
+        page.reload()
+        assert draw(page) == "4 pictures of Boot, seed 7."  # the tab keeps it
+
+    def test_escape_gives_up_and_says_so(self, page: Any) -> None:
+        page.get_by_role("button", name="Draw").click()
+        page.get_by_role("dialog", name="Token").wait_for()
+        page.keyboard.press("Escape")
+        done(page, "pictures")
+        assert page.locator("#pictures [role=alert]").inner_text() == "No token was given."
+        assert page.locator("dialog[open]").count() == 0
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of #rrggbb (WCAG 2.2)."""
+    levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast of two colours (WCAG 2.2)."""
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+class TestAccessibility:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_text_has_contrast_in_both_themes(self, browser: Any, url: str, scheme: str) -> None:
+        read = "name => getComputedStyle(document.documentElement).getPropertyValue('--' + name)"
+        for page in open_page(browser, url, color_scheme=scheme):
+            colours = {name: page.evaluate(read, name) for name in {*sum(PAIRS, ()), "edge"}}
+            low = {pair for pair in PAIRS if contrast(*(colours[name] for name in pair)) < 4.5}
+            assert low == set()
+            assert contrast(colours["edge"], colours["surface"]) >= 3  # borders of fields (WCAG 1.4.11)
+            assert page.evaluate("getComputedStyle(document.body).color") != "rgb(0, 0, 0)"
+
+    def test_contrast_by_hand(self) -> None:
+        assert contrast("#ffffff", "#000000") == pytest.approx(21)
+        assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+    @pytest.mark.parametrize("view", ["make", "library"])
+    def test_everything_that_takes_focus_has_a_name(self, page: Any, view: str) -> None:
+        draw(page)
+        options(page).first.click()
+        page.get_by_role("button", name="Write").click()
+        done(page, "copy")
+        page.get_by_role("link", name=view.title()).click()
+        nodes = [node for node in read_accessibility_tree(page) if node["focusable"]]
+        assert len(nodes) > 8
+        assert [node for node in nodes if not node["name"]] == []
+
+    @pytest.mark.parametrize("view", ["make", "library"])
+    def test_a_phone_needs_no_sideways_scrolling(self, browser: Any, url: str, view: str) -> None:
+        for page in open_page(browser, url, viewport={"width": 360, "height": 780}):
+            draw(page)
+            options(page).first.click()
+            page.get_by_role("button", name="Write").click()
+            done(page, "copy")
+            page.get_by_role("link", name=view.title()).click()
+            assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+    def test_the_keyboard_reaches_the_sheet_and_the_focus_shows(self, page: Any) -> None:
+        draw(page, n=12)
+        options(page).first.focus()
+        for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "ArrowUp", "ArrowUp", "End", "ArrowRight", "ArrowLeft"):
+            page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.firstChild.alt") == "Boot, seed 7, picture 11"
+        assert page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
+        page.keyboard.press("Enter")
+        page.get_by_role("region", name="Selected picture").get_by_role("img", name="picture 11").wait_for()
+
+    def test_tab_starts_at_the_skip_link_and_sees_only_what_is_shown(self, page: Any) -> None:
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            assert page.evaluate("document.activeElement === document.body || document.activeElement.checkVisibility()")
+
+    def test_motion_is_reduced_on_request(self, browser: Any, url: str) -> None:
+        read = "getComputedStyle(document.querySelector('#pictures > [role=status]'), '::before').animationName"
+        for wish, animation in (("no-preference", "turn"), ("reduce", "none")):
+            for page in open_page(browser, url, reduced_motion=wish):
+                page.route("**/v1/creatives/generate", lambda route: None)
+                page.get_by_role("button", name="Draw").click()
+                page.locator("#pictures[aria-busy=true]").wait_for()
+                assert page.evaluate(read) == animation

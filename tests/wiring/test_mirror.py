@@ -12,6 +12,7 @@ ELSEWHERE = {
     "config/audience.py": "unit/config/test_params.py",
     "library/migrations/env.py": "unit/library/test_tables.py",
     "library/migrations/versions/creatives.py": "unit/library/test_tables.py",
+    "serving/api/library_schemas.py": "unit/serving/library/test_answers.py",
     "serving/models/card.py": "unit/serving/models/test_loader.py",
     "serving/models/composer.py": "unit/serving/models/test_loader.py",
     "stages/sequence_export.py": "unit/stages/test_train_lstm.py",

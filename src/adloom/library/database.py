@@ -42,7 +42,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Provide a connection in a transaction; one writer at a time on SQLite."""
-        with self.translate_errors(), self._engine.execution_options(adloom_writes=True).begin() as connection:
+        with self.translate_errors(), self._engine.execution_options(begin_immediate=True).begin() as connection:
             yield connection
 
     def version(self) -> str | None:
@@ -140,7 +140,7 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock first, so that two writers never both read before they write."""
-    writes = connection.get_execution_options().get("adloom_writes")
+    writes = connection.get_execution_options().get("begin_immediate")
     connection.exec_driver_sql("begin immediate" if writes else "begin")
 
 

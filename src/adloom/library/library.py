@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from adloom.config.settings import Settings
 from adloom.errors import ArtifactError, DataError
 from adloom.library.database import Database
+from adloom.library.location import find_database, find_files
 from adloom.library.records import Creative, CreativeQuery, Review, UnknownCreativeError, content_id, make_review
 from adloom.library.tables import creatives, parents, reviews
 from adloom.storage.base import ObjectStore, read_object, write_object
@@ -17,6 +18,7 @@ from adloom.storage.router import open_object_store
 
 MIN_PREFIX = 4  # hexadecimal digits that may name a creative
 PREFIX = "sha256:"
+MAX_ANCESTORS = 100
 IDS_PER_QUERY = 10_000  # a database limits the parameters of a query
 
 
@@ -106,6 +108,34 @@ class Library:
             rows = connection.execute(statement).mappings().all()
         return [Review(**{**row, "time": _to_utc(row["time"])}) for row in rows]
 
+    def ancestors(self, creative: Creative) -> list[Creative]:
+        """Return the creatives that a creative was made from, the nearest first; some parents may be elsewhere."""
+        found: dict[str, Creative] = {}
+        wanted = set(creative.parents)
+        while wanted and len(found) < MAX_ANCESTORS:
+            with self.database.read() as connection:
+                rows = connection.execute(select(creatives).where(creatives.c.id.in_(wanted))).all()
+                level = sorted(_to_creatives(rows, connection), key=lambda ancestor: ancestor.id)
+            found |= {ancestor.id: ancestor for ancestor in level}
+            wanted = {parent for ancestor in level for parent in ancestor.parents} - {creative.id, *found}
+        return list(found.values())
+
+    def approved_ads(self) -> list[tuple[str, str | None, str | None]]:
+        """Return id, category and placement of the approved ads, the oldest first."""
+        columns = creatives.c.id, creatives.c.category, creatives.c.placement
+        statement = select(*columns).where(creatives.c.state == "approved", creatives.c.kind == "ad")
+        with self.database.read() as connection:
+            return [tuple(row) for row in connection.execute(statement.order_by(creatives.c.sequence))]
+
+    def rejected_draws(self) -> list[tuple[str, int]]:
+        """Return the feature `draw` and the number of the rejected pictures that a model drew."""
+        draw = creatives.c.features["draw"].as_string()
+        statement = select(draw, creatives.c.number).where(
+            creatives.c.state == "rejected", creatives.c.kind == "picture", creatives.c.number.is_not(None)
+        )
+        with self.database.read() as connection:
+            return [(draw, number) for draw, number in connection.execute(statement) if draw is not None]
+
     def resolve(self, text: str) -> str:
         """Return the id that begins with a text, `sha256:` optional. Raises UnknownCreativeError unless it is one."""
         digits = text.removeprefix(PREFIX).lower()
@@ -133,10 +163,7 @@ class Library:
 
 def open_library(settings: Settings) -> Library:
     """Open the library that the environment names."""
-    url = settings.library_url
-    database = url.get_secret_value() if url else f"sqlite:///{settings.home / 'library.db'}"
-    files = settings.library_files or str(settings.home / "library")
-    return Library(database, open_object_store(files, settings.s3_endpoint))
+    return Library(find_database(settings), open_object_store(find_files(settings), settings.s3_endpoint))
 
 
 def _file_name(creative_id: str) -> str:

@@ -51,44 +51,44 @@ class _Record(BaseModel):
 class CreativeModel(_Record):
     """The model that made a creative."""
 
-    name: str
-    version: int | None = None  # of the registry
-    digest: str | None = None
+    name: str = Field(description="Such as gan.")
+    version: int | None = Field(None, description="Version in the registry.")
+    digest: str | None = Field(None, description="sha256 of the artifact's manifest.")
 
 
 class Creative(_Record):
     """A picture, line or ad. Its id is the digest of its content; a line's content is its text in UTF-8."""
 
-    id: CreativeId
-    kind: Kind
-    media_type: Text
-    category: Text | None = None
-    text: Text | None = None  # a line, or the headline of an ad
-    width: int | None = None
-    height: int | None = None
-    placement: Text | None = None  # the size of an ad, such as 300x250
-    model: CreativeModel | None = None
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    number: int | None = None  # which of the seed's pictures or lines, from 0
-    parents: tuple[CreativeId, ...] = ()
+    id: CreativeId = Field(description="`sha256:` and the digest of the content.")
+    kind: Kind = Field(description="picture, line or ad.")
+    media_type: Text = Field(description="Of the content, such as image/png.")
+    category: Text | None = Field(None, description="The advertiser's category.")
+    text: Text | None = Field(None, description="A line, or the headline of an ad.")
+    width: int | None = Field(None, description="Pixels.")
+    height: int | None = Field(None, description="Pixels.")
+    placement: Text | None = Field(None, description="The size of an ad, such as 300x250.")
+    model: CreativeModel | None = Field(None, description="The model that made it.")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="The seed that it was made with.")
+    number: int | None = Field(None, description="Which of the seed's pictures or lines it is, from 0.")
+    parents: tuple[CreativeId, ...] = Field((), description="What it was made from.")
     features: Mapping[str, JsonValue] = Field(
-        {}, description="JSON: embedding, colours, characters, layout and others."
+        {}, description="embedding, colours (of the whole and the quarters), characters, words, layout and others."
     )
-    state: State = "draft"
-    reviewed_by: Text | None = None
-    reviewed_at: AwareDatetime | None = None
-    reason: Text | None = None
-    created_at: AwareDatetime = Field(default_factory=partial(datetime.now, UTC))
+    state: State = Field("draft", description="draft, approved or rejected.")
+    reviewed_by: Text | None = Field(None, description="Who reviewed it last.")
+    reviewed_at: AwareDatetime | None = Field(None, description="When.")
+    reason: Text | None = Field(None, description="Why.")
+    created_at: AwareDatetime = Field(default_factory=partial(datetime.now, UTC), description="When it was added.")
 
 
 class Review(_Record):
     """One change of a creative's state."""
 
-    before: State
-    state: State
-    actor: Text
-    reason: Text | None
-    time: AwareDatetime
+    before: State = Field(description="The state until then.")
+    state: State = Field(description="The state since then.")
+    actor: Text = Field(description="Who changed it.")
+    reason: Text | None = Field(description="Why.")
+    time: AwareDatetime = Field(description="When.")
 
 
 class CreativeQuery(_Record):

@@ -32,6 +32,7 @@ from adloom.serving.decide.endpoint import DecisionEndpoint, LifespanMiddleware,
 from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.decide.micro_batcher import MAX_QUEUE
 from adloom.serving.decide.service import Decider, Log, MemoryLog
+from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.metrics import MetricsExporter, RequestMetrics
 from adloom.serving.models.loader import Models
 from adloom.serving.models.refresher import ModelRefresher, RefreshResult
@@ -49,6 +50,7 @@ class ServiceDependencies:
     log: Log = field(default_factory=MemoryLog)
     project: str = "adloom"
     refresher: ModelRefresher | None = None  # None: the models never change
+    library: SharedLibrary | None = None
     metrics_folder: Path | None = None  # where several processes merge their metrics
     max_queue: int = MAX_QUEUE
     tracing: Tracing | None = None
@@ -74,7 +76,7 @@ class Service:
             lambda: self.auth.is_unreadable,
         )
         self.exporter = MetricsExporter(metrics.registry, dependencies.metrics_folder)
-        self.decider = Decider(models, dependencies.keys, dependencies.log, dependencies.project)
+        self.decider = Decider(models, dependencies.keys, dependencies.log, dependencies.project, dependencies.library)
         self.openapi = orjson.dumps(openapi.document(endpoints))
         self._heartbeat: asyncio.Task[None] | None = None
 
@@ -106,8 +108,9 @@ class Service:
 
     async def stop(self) -> None:
         """Close the log before anything else can hang."""
-        refresher = self.dependencies.refresher
-        for close in (self.dependencies.log.close, *([refresher.close] if refresher else [])):
+        refresher, library = self.dependencies.refresher, self.dependencies.library
+        optional = [each.close for each in (refresher, library) if each]
+        for close in (self.dependencies.log.close, *optional):
             await asyncio.wrap_future(deadline.start_call(close))  # all threads of the loop may be busy
         if self._heartbeat:
             self._heartbeat.cancel()

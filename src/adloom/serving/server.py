@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -19,6 +20,7 @@ from adloom.config.settings import Settings
 from adloom.context import read_pseudonym_key
 from adloom.decision_log import log
 from adloom.errors import ArtifactError, ConfigError
+from adloom.library.location import has_library
 from adloom.serving import app, request_context, telemetry, workers
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE
@@ -26,6 +28,7 @@ from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
 from adloom.serving.api.schemas import REFRESH
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
+from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import bundle_cache, loader, sources
 from adloom.serving.models.bundle_cache import Champion
 from adloom.serving.models.refresher import ModelRefresher, SharedChampions
@@ -33,6 +36,9 @@ from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, 
 from adloom.serving.models.trial import TrialProcess
 from adloom.serving.segments import PseudonymKeys
 from adloom.tracking.mlflow_server import describe_place
+
+if TYPE_CHECKING:
+    from adloom.library.library import Library
 
 CACHE_AFTER = 3.0  # seconds without an answer of the registry, after which the cached champions serve
 FIRST_REFRESH_TIMEOUT = 60.0  # seconds after which a service that follows starts without its models, not ready
@@ -127,12 +133,24 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
         log=log.open_log(settings, project) if DECIDE in APPS[options.app].endpoints else MemoryLog(),
         project=project,
         refresher=refresher,
+        library=_follow_library(settings),
         metrics_folder=metrics_folder,
         tracing=telemetry.Tracing(telemetry.create_provider()) if settings.otlp_endpoint else None,
         after_stop=_exit_soon,
         ready_without_model=settings.serve_without_model == "ready",
     )
     return create_named_app(options.app, models, dependencies)
+
+
+def _follow_library(settings: Settings) -> SharedLibrary:
+    def open_library() -> "Library":
+        from adloom.library import library  # imports SQLAlchemy, which a service without a library needs not
+
+        return library.open_library(settings)
+
+    shared = SharedLibrary(open_library, partial(has_library, settings), settings.follow_seconds)
+    shared.start()
+    return shared
 
 
 def _report_no_model(options: ServeOptions, settings: Settings, *, is_final: bool) -> None:

@@ -97,6 +97,10 @@ class TokenAuth:
             retry = {"Retry-After": str(math.ceil(wait))}
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "over the rate of this token", headers=retry)
 
+    def find_name(self, authorization: bytes) -> str:
+        """Return the name of a header's token. Raises Problem (401)."""
+        return self._index.find(authorization).name
+
     def reload(self) -> None:
         """Read the file and replace the tokens."""
         start = self._clock()
@@ -143,6 +147,10 @@ class NoAuth:
 
     def admit(self, authorization: bytes | None, access: Set[Access]) -> None:
         """Raise Problem unless a header has a token with one of these scopes, and within its rate."""
+
+    def find_name(self, authorization: bytes) -> str:
+        """Return the name of every client."""
+        return "anonymous"
 
 
 def create_auth(settings: Settings, workers: int = 1) -> TokenAuth | NoAuth:

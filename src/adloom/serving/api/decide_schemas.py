@@ -28,6 +28,20 @@ class Message(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=
     """Base of requests and answers."""
 
 
+class LibrarySelection(Message, frozen=True):
+    """Ads of the creative library."""
+
+    category: Annotated[Id, Meta(description="Only ads of this category.", examples=["Bag"])] | None = None
+    size: Annotated[Id, Meta(description="Only ads of this size.", examples=["300x250"])] | None = None
+    state: Annotated[Literal["approved"], Meta(description="Only approved ads are shown.")] = "approved"
+
+
+class LibraryCandidates(Message, frozen=True):
+    """The candidates are ads of the creative library."""
+
+    library: Annotated[LibrarySelection, Meta(description="Which ads.")]
+
+
 class DecideRequest(Message, frozen=True):
     """A user, a placement, and candidate creatives."""
 
@@ -42,6 +56,7 @@ class DecideRequest(Message, frozen=True):
                 examples=[["creative-1", "creative-2"]],
             ),
         ]
+        | LibraryCandidates
         | None
     ) = None
     categories: Annotated[

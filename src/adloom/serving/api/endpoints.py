@@ -14,6 +14,17 @@ from adloom.serving.api.decide_schemas import (
     FeedbackRequest,
     Message,
 )
+from adloom.serving.api.library_schemas import (
+    LIST,
+    REVIEW,
+    SHOW,
+    LibraryListAnswer,
+    LibraryListRequest,
+    LibraryReviewAnswer,
+    LibraryReviewRequest,
+    LibraryShowAnswer,
+    LibraryShowRequest,
+)
 from adloom.serving.api.schemas import (
     COMPOSE,
     DREAM,
@@ -44,6 +55,7 @@ KIB, MIB = 2**10, 2**20
 
 
 ONLY_DECIDE: Set[Access] = frozenset({"decide"})
+STUDIO: Set[Access] = frozenset({"studio"})
 CREATIVE: Set[Access] = frozenset({"decide", "studio"})  # the endpoints that draw, read, write and paint
 
 
@@ -75,6 +87,9 @@ ENDPOINTS: Mapping[str, Endpoint] = {
         ),
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB, CREATIVE),
         Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB, CREATIVE),
+        Endpoint(LIST, LibraryListRequest, LibraryListAnswer, "List creatives of the library.", 64 * KIB, STUDIO),
+        Endpoint(SHOW, LibraryShowRequest, LibraryShowAnswer, "Show a creative of the library.", 64 * KIB, STUDIO),
+        Endpoint(REVIEW, LibraryReviewRequest, LibraryReviewAnswer, "Approve or reject a creative.", 64 * KIB, STUDIO),
         Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, {"admin"}),
     )
 }

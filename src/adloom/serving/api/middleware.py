@@ -26,6 +26,7 @@ MAX_IN_FLIGHT = 64  # requests; more are refused
 PLACEHOLDER = b"{}"  # replaces the body, which handlers read from `current_request`
 
 current_request: ContextVar[Any] = ContextVar("current_request")  # validated
+current_actor: ContextVar[str] = ContextVar("current_actor")  # the name of the request's token
 logger = logging.getLogger(__name__)
 
 

@@ -3,10 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from adloom.serving.api.library_schemas import LIST, REVIEW, SHOW
+from adloom.serving.api.middleware import current_actor
 from adloom.serving.api.schemas import COMPOSE, DREAM, GENERATE, MAX_ITEMS, MAX_PICTURES, READ, STYLIZE, WRITE, Body
 from adloom.serving.app import Service
 from adloom.serving.creatives import classify, compose, generate, paint
 from adloom.serving.creatives.batched_answers import BatchedAnswer
+from adloom.serving.library import answers as library
+
+QUERIES = 4  # of the library at a time
 
 
 class Answer(NamedTuple):
@@ -20,6 +25,11 @@ ANSWERS: Mapping[str, Answer] = {
     WRITE: Answer(lambda request, service: generate.write(request, service.models)),
     STYLIZE: Answer(lambda request, service: paint.stylize(request, service.models)),
     DREAM: Answer(lambda request, service: paint.dream(request, service.models)),
+    LIST: Answer(lambda request, service: library.list_creatives(request, service.dependencies.library), QUERIES),
+    SHOW: Answer(lambda request, service: library.show(request, service.dependencies.library), QUERIES),
+    REVIEW: Answer(
+        lambda request, service: library.review(request, service.dependencies.library, current_actor.get()), QUERIES
+    ),
     COMPOSE: Answer(lambda request, service: compose.answer(request, service.models)),
 }
 BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {

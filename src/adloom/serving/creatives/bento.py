@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adloom.errors import UnavailableError
-from adloom.serving.api.middleware import ApiMiddleware, current_request
+from adloom.serving.api.middleware import ApiMiddleware, current_actor, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.app import Service, create_routes, json_response, problem_response
 from adloom.serving.creatives import studio
@@ -85,6 +85,7 @@ def _route(path: str, answer: Answer, service: Service) -> Route:
     limiter = CapacityLimiter(answer.concurrency)
 
     async def endpoint(request: Request) -> Response:
+        current_actor.set(service.auth.find_name(request.headers.get("authorization", "").encode("latin-1")))
         return await to_thread.run_sync(
             lambda: json_response(answer.run(current_request.get(), service)), limiter=limiter
         )

@@ -17,9 +17,18 @@ from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymis
 from adloom.decision_log.log import LogStatistics
 from adloom.decision_log.record import Decision, Record, Tier
 from adloom.policy.scorer import Scorer, ScoringRequest, draw_slate
-from adloom.serving.api.decide_schemas import MAX_CANDIDATES, Chosen, DecideAnswer, DecideRequest, ModelOrigin
+from adloom.serving.api.decide_schemas import (
+    MAX_CANDIDATES,
+    Chosen,
+    DecideAnswer,
+    DecideRequest,
+    LibraryCandidates,
+    LibrarySelection,
+    ModelOrigin,
+)
 from adloom.serving.api.problems import Problem
 from adloom.serving.decide.micro_batcher import MAX_BATCH
+from adloom.serving.library.shared_library import NO_ADS, ApprovedAds, SharedLibrary
 from adloom.serving.models.loader import Models
 from adloom.serving.request_context import new_id
 from adloom.serving.segments import PseudonymKeys
@@ -151,6 +160,7 @@ class _Case(NamedTuple):
     user: str | None  # a pseudonym
     segment: str | None
     candidates: list[str]
+    categories: dict[str, str]  # of new candidates
 
     @property
     def cache_key(self) -> int:
@@ -161,14 +171,21 @@ class _Case(NamedTuple):
         """Return the request to the policy."""
         request = self.request
         columns = {"placement": request.placement, "position": str(request.position), "segment": self.segment}
-        return ScoringRequest(_context(request, PREFIX, **columns), self.candidates, request.categories)
+        return ScoringRequest(_context(request, PREFIX, **columns), self.candidates, self.categories)
 
 
 class Decider:
     """Answers decisions. Not thread-safe."""
 
-    def __init__(self, models: Models, keys: PseudonymKeys, log: RecordSink, project: str) -> None:
-        self._keys, self._log, self._project = keys, log, project
+    def __init__(
+        self,
+        models: Models,
+        keys: PseudonymKeys,
+        log: RecordSink,
+        project: str,
+        library: SharedLibrary | None = None,
+    ) -> None:
+        self._keys, self._log, self._project, self._library = keys, log, project, library
         self._random = Random().random  # noqa: S311 - not a secret; each process has its own seed from the system
         self._latency = LatencyEstimator()
         self.publish(models)
@@ -198,7 +215,7 @@ class Decider:
                 raise _invalid("user_id: blank", "user_id")
             user = serving.pseudonym(request.user_id)
             segment = serving.members.find_one(user) if serving.members else None
-        return _Case(request, arrival, user, segment, self._candidates(request))
+        return _Case(request, arrival, user, segment, *self._candidates(request))
 
     def _answer(self, case: _Case, tier: Tier, probabilities: list[float]) -> DecideAnswer:
         serving, request = self._serving, case.request
@@ -240,15 +257,33 @@ class Decider:
             elapsed_ms=elapsed_us / 1e3,
         )
 
-    def _candidates(self, request: DecideRequest) -> list[str]:
-        if (request.candidates is None) == (request.category is None):
+    def _candidates(self, request: DecideRequest) -> tuple[list[str], dict[str, str]]:
+        """Return the candidates, and the categories of new ones."""
+        candidates, categories = request.candidates, request.categories
+        if (candidates is None) == (request.category is None):
             raise _invalid("give exactly one of candidates and category")
-        ids = request.candidates if request.candidates is not None else self._of_category(request.category or "")
+        if isinstance(candidates, LibraryCandidates):
+            ads = self._of_library(candidates.library)
+            ids, categories = ads.ids, {**ads.categories, **categories} if categories else ads.categories
+        else:
+            ids = candidates if candidates is not None else self._of_category(request.category or "")
         if len(set(ids)) < len(ids):
             ids = list(dict.fromkeys(ids))
         if request.caps:
             ids = [c for c in ids if request.caps.get(c) != 0]
-        return ids
+        return ids, categories
+
+    def _of_library(self, selection: LibrarySelection) -> ApprovedAds:
+        library = self._library
+        if library is None or (snapshot := library.snapshot) is None:
+            reason = library.problem if library else "none is opened here"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"no creative library: {reason}", "candidates.library")
+        ads = snapshot.ads.get((selection.category, selection.size), NO_ADS)
+        if not 0 < len(ads.ids) <= MAX_CANDIDATES:
+            chosen = f"category {selection.category or 'any'} and size {selection.size or 'any'}"
+            advice = f"{len(ads.ids)} approved ads of {chosen[:99]}, expected 1 to {MAX_CANDIDATES}"
+            raise _invalid(f"candidates.library: {advice}", "candidates.library")
+        return ads
 
     def _of_category(self, category: str) -> list[str]:
         if (policy := self._serving.policy) is None:

@@ -17,10 +17,11 @@ from tests.support.tiny_models import DIMENSIONS, write_audience, write_policy
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint
 from adloom.decision_log.record import Decision
 from adloom.serving import app
-from adloom.serving.api.decide_schemas import DECIDE, DecideAnswer, DecideRequest
+from adloom.serving.api.decide_schemas import DECIDE, MAX_CANDIDATES, DecideAnswer, DecideRequest
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import SEGMENT
 from adloom.serving.decide.service import Decider, LatencyEstimator, MemoryLog, ProbabilityCache
+from adloom.serving.library.shared_library import ApprovedAds, LibrarySnapshot, SharedLibrary
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.models.refresher import RefreshResult
@@ -94,6 +95,59 @@ class TestTiers:
         assert tiers(decider, [asked]) == ["model"]
         decider.publish(models)
         assert tiers(decider, [asked], ago=1) == ["default"]
+
+
+class TestLibrary:
+    ADS = ApprovedAds(["ad-1", "ad-2"], {"ad-1": "Bag", "ad-2": "Bag"})
+
+    @pytest.fixture
+    def client(self, models: Models, log: MemoryLog) -> TestClient:
+        library = SharedLibrary(lambda: pytest.fail("a decision opens no database"))
+        many = ApprovedAds([f"ad-{i}" for i in range(MAX_CANDIDATES + 1)])
+        library.snapshot = LibrarySnapshot({("Bag", "300x250"): self.ADS, (None, None): many})
+        dependencies = app.ServiceDependencies(PseudonymKeys(None), log=log, library=library)
+        return TestClient(app.create_decide_app(models, dependencies))
+
+    def test_approved_ads_are_the_candidates(self, client: TestClient, log: MemoryLog) -> None:
+        selection = {"category": "Bag", "size": "300x250", "state": "approved"}
+        answer = ok(client, {**PLAIN, "candidates": {"library": selection}, "n": 2})
+        assert {chosen["creative_id"] for chosen in answer["creatives"]} == {"ad-1", "ad-2"}
+        assert answer["tier"] == "model"
+        assert logged(log).candidates == ["ad-1", "ad-2"]
+
+    def test_the_policy_scores_an_ad_by_its_category(self, models: Models, log: MemoryLog) -> None:
+        given = {**PLAIN, "candidates": self.ADS.ids, "categories": self.ADS.categories}
+        library = SharedLibrary(lambda: pytest.fail("a decision opens no database"))
+        library.snapshot = LibrarySnapshot({(None, None): self.ADS})
+        decider = Decider(models, PseudonymKeys(None), log, "shop", library)
+        asked = [msgspec.convert(body, DecideRequest) for body in (given, {**PLAIN, "candidates": {"library": {}}})]
+        decider.decide([(one, time.perf_counter()) for one in asked])
+        one, other = (record for record in log.records if isinstance(record, Decision))
+        assert one.probabilities == other.probabilities
+
+    def test_caps_hold_for_ads(self, client: TestClient) -> None:
+        body = {**PLAIN, "candidates": {"library": {"category": "Bag", "size": "300x250"}}, "caps": {"ad-1": 0}}
+        assert [chosen["creative_id"] for chosen in ok(client, body)["creatives"]] == ["ad-2"]
+
+    @pytest.mark.parametrize(
+        ("selection", "field"),
+        [
+            ({"category": "Coat"}, "candidates.library"),
+            ({"size": "1x1"}, "candidates.library"),
+            ({}, "candidates.library"),  # more than a decision takes
+            ({"state": "draft"}, "candidates.library.state"),
+            ({"colour": "red"}, "candidates.library.colour"),
+        ],
+    )
+    def test_another_selection_is_refused(self, client: TestClient, selection: dict[str, str], field: str) -> None:
+        assert refused(client, {**PLAIN, "candidates": {"library": selection}})["field"] == field
+
+    def test_a_library_that_was_not_read(self, client: TestClient, models: Models) -> None:
+        for library in (None, SharedLibrary(lambda: pytest.fail("a decision opens no database"))):
+            dependencies = app.ServiceDependencies(PseudonymKeys(None), library=library)
+            other = TestClient(app.create_decide_app(models, dependencies))
+            problem = refused(other, {**PLAIN, "candidates": {"library": {}}}, 503)
+            assert "no creative library: no" in problem["detail"]
 
 
 class TestBatch:

@@ -1,0 +1,67 @@
+"""Requests and answers of the creative library."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from adloom.library.records import ID_PATTERN, Creative, Kind, Review, ReviewState, State
+from adloom.serving.api.schemas import Body, Name
+
+LIST = "/v1/library/list"
+SHOW = "/v1/library/show"
+REVIEW = "/v1/library/review"
+
+MAX_LISTED = 200  # creatives of one page
+
+CreativeId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+
+
+class LibraryListRequest(Body):
+    """Which creatives to list."""
+
+    kind: Kind | None = Field(None, description="Only creatives of this kind.")
+    state: State | None = Field(None, description="Only creatives in this state.")
+    category: Name | None = Field(None, description="Only creatives of this category.")
+    placement: Name | None = Field(None, description="Only ads of this size.", examples=["300x250"])
+    parent: CreativeId | None = Field(None, description="Only creatives made from this one.")
+    limit: int = Field(50, ge=1, le=MAX_LISTED, description="How many at most.")
+    after: CreativeId | None = Field(None, description="The value `next` of the page before.")
+
+
+class LibraryListAnswer(Body):
+    """A page of creatives, the newest first, without their embeddings."""
+
+    creatives: list[Creative] = Field(description="The creatives.")
+    next: str | None = Field(description="Continues behind this page as `after`; null on the last page.")
+
+
+class LibraryShowRequest(Body):
+    """The creative to show."""
+
+    id: CreativeId = Field(description="Its id.")
+
+
+class LibraryShowAnswer(Body):
+    """A creative with its content, chain and history."""
+
+    creative: Creative = Field(description="Its record.")
+    content: str = Field(description="Its content, base64.")
+    ancestors: list[Creative] = Field(description="What it was made from, nearest first, without embeddings.")
+    children: list[Creative] = Field(description="What was made from it, newest first, without embeddings.")
+    history: list[Review] = Field(description="Its reviews, the oldest first.")
+
+
+class LibraryReviewRequest(Body):
+    """A review; the token's name is the reviewer."""
+
+    id: CreativeId = Field(description="The creative.")
+    state: ReviewState = Field(description="Its new state.")
+    reason: str | None = Field(
+        None, max_length=500, description="Why; required except for the approval of a draft.", examples=["off brand"]
+    )
+
+
+class LibraryReviewAnswer(Body):
+    """The creative after the review."""
+
+    creative: Creative = Field(description="Its record, without its embedding.")

@@ -1,0 +1,110 @@
+"""The library of a service: opened on first use, and followed by a thread that keeps what requests need in memory."""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from adloom.errors import AdloomError
+
+if TYPE_CHECKING:
+    from adloom.library.library import Library
+
+FIRST_SECONDS = 5.0  # that a service waits for the library when it starts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ApprovedAds:
+    """Approved ads of one selection."""
+
+    ids: list[str] = field(default_factory=list)
+    categories: dict[str, str] = field(default_factory=dict)
+
+
+NO_ADS = ApprovedAds()
+
+
+@dataclass(frozen=True)
+class LibrarySnapshot:
+    """What requests need of the library."""
+
+    ads: Mapping[tuple[str | None, str | None], ApprovedAds] = field(default_factory=dict)  # by category and size
+    rejected: Mapping[str, Set[int]] = field(default_factory=dict)  # draw: the numbers of its rejected pictures
+
+
+def take_snapshot(library: "Library") -> LibrarySnapshot:
+    """Read the approved ads and the rejected draws."""
+    ads: defaultdict[tuple[str | None, str | None], ApprovedAds] = defaultdict(ApprovedAds)
+    for creative_id, category, placement in library.approved_ads():
+        for key in {(c, p) for c in (category, None) for p in (placement, None)}:
+            ads[key].ids.append(creative_id)
+            if category is not None:
+                ads[key].categories[creative_id] = category
+    rejected: defaultdict[str, set[int]] = defaultdict(set)
+    for draw, number in library.rejected_draws():
+        rejected[draw].add(number)
+    return LibrarySnapshot(dict(ads), dict(rejected))
+
+
+class SharedLibrary:
+    """A library and its snapshot, which may be out of date by `interval` seconds."""
+
+    def __init__(
+        self, open_library: Callable[[], "Library"], exists: Callable[[], bool] = lambda: True, interval: float = 30.0
+    ) -> None:
+        self._open, self._exists, self._interval = open_library, exists, interval
+        self._library: Library | None = None
+        self._opening, self._refreshing, self._stop = threading.Lock(), threading.Lock(), threading.Event()
+        self._first_refresh = threading.Event()
+        self._version: tuple[int, int] | None = None
+        self.snapshot: LibrarySnapshot | None = None  # None: it was not read yet
+        self.problem = "no creative was added to it yet"  # why there is no snapshot, or an old one
+
+    def get(self) -> "Library":
+        """Return the library. Raises AdloomError when it cannot be opened."""
+        with self._opening:
+            if self._library is None:
+                self._library = self._open()
+            return self._library
+
+    def start(self) -> None:
+        """Follow the library in a thread; wait for the first snapshot, but not long."""
+        threading.Thread(target=self._follow, name="library", daemon=True).start()
+        self._first_refresh.wait(FIRST_SECONDS)
+
+    def refresh(self) -> None:
+        """Read the library again if it changed. Raises AdloomError."""
+        with self._refreshing:
+            library = self.get()
+            version = library.version()
+            if version != self._version:
+                self.snapshot, self._version = take_snapshot(library), version
+            self.problem = ""
+
+    def close(self) -> None:
+        """Stop following, and close the database."""
+        self._stop.set()
+        if self._library is not None:
+            self._library.close()
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            if self._exists():
+                self._try_refresh()
+            self._first_refresh.set()
+            self._stop.wait(self._interval)
+
+    def _try_refresh(self) -> None:
+        try:
+            self.refresh()
+        except AdloomError as error:
+            if str(error) != self.problem:
+                logger.warning("the library was not read: %s", error)
+            self.problem = str(error)
+        except Exception as error:
+            logger.exception("the library was not read")
+            self.problem = f"{type(error).__name__}"

@@ -1,0 +1,110 @@
+"""The library over HTTP."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+from tests.support.creatives import make_creative, open_folder
+from tests.support.http_client import DARK, post_invalid, post_ok
+
+from adloom.errors import UnavailableError
+from adloom.library.library import Library
+from adloom.library.records import content_id
+from adloom.serving import server
+from adloom.serving.api import auth
+from adloom.serving.api.library_schemas import LIST, REVIEW, SHOW
+from adloom.serving.app import ServiceDependencies
+from adloom.serving.library.shared_library import SharedLibrary
+from adloom.serving.models.loader import Models
+from adloom.serving.segments import PseudonymKeys
+
+UNKNOWN = content_id(b"unknown")
+LINE = content_id(b"Carry on")
+PICTURE = content_id(DARK)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """Provide a library with a picture, a line, and an ad of both."""
+    library = open_folder(tmp_path)
+    library.add(make_creative(DARK, "picture", category="Bag", features={"embedding": [1.0], "colours": []}), DARK)
+    library.add(make_creative(b"Carry on", text="Carry on", category="Bag"), b"Carry on")
+    ad = make_creative(b"ad", "ad", category="Bag", placement="300x250", parents=(PICTURE, LINE))
+    library.add(ad, b"ad")
+    yield library
+    library.close()
+
+
+def connect(models: Models, shared: SharedLibrary | None, **dependencies: object) -> TestClient:
+    all_dependencies = ServiceDependencies(PseudonymKeys(None), library=shared, **dependencies)  # type: ignore[arg-type]
+    return TestClient(server.create_named_app("creatives", models, all_dependencies), raise_server_exceptions=False)
+
+
+@pytest.fixture
+def client(models: Models, library: Library) -> TestClient:
+    return connect(models, SharedLibrary(lambda: library))
+
+
+def test_list_shows_the_newest_first_page_by_page(client: TestClient) -> None:
+    first = post_ok(client, LIST, {"limit": 2})
+    assert [creative["kind"] for creative in first["creatives"]] == ["ad", "line"]
+    second = post_ok(client, LIST, {"limit": 2, "after": first["next"]})
+    assert [creative["kind"] for creative in second["creatives"]] == ["picture"]
+    assert second["next"] is None
+    assert second["creatives"][0]["features"] == {"colours": []}  # an embedding would fill the page
+
+
+def test_list_filters(client: TestClient) -> None:
+    found = post_ok(client, LIST, {"parent": LINE, "placement": "300x250", "state": "draft"})["creatives"]
+    assert [creative["id"] for creative in found] == [content_id(b"ad")]
+    assert post_ok(client, LIST, {"state": "approved"})["creatives"] == []
+
+
+def test_show_has_content_chain_and_history(client: TestClient) -> None:
+    post_ok(client, REVIEW, {"id": content_id(b"ad"), "state": "approved"})
+    shown = post_ok(client, SHOW, {"id": content_id(b"ad")})
+    assert base64.b64decode(shown["content"]) == b"ad"
+    assert {ancestor["id"] for ancestor in shown["ancestors"]} == {PICTURE, LINE}
+    assert [(r["before"], r["state"], r["actor"]) for r in shown["history"]] == [("draft", "approved", "anonymous")]
+    picture = post_ok(client, SHOW, {"id": PICTURE})
+    assert [child["id"] for child in picture["children"]] == [content_id(b"ad")]
+    assert picture["creative"]["features"]["embedding"] == [1.0]
+
+
+def test_a_review_names_the_token(models: Models, library: Library, tmp_path: Path) -> None:
+    token = auth.add_token(tmp_path / "tokens", "kim", ["studio"])
+    client = connect(models, SharedLibrary(lambda: library), auth=auth.TokenAuth(tmp_path / "tokens"))
+    client.headers["Authorization"] = f"Bearer {token}"
+    reviewed = post_ok(client, REVIEW, {"id": LINE, "state": "rejected", "reason": "off brand"})["creative"]
+    assert (reviewed["state"], reviewed["reviewed_by"], reviewed["reason"]) == ("rejected", "kim", "off brand")
+
+
+def test_a_review_that_the_rules_do_not_allow(client: TestClient) -> None:
+    problem = post_invalid(client, REVIEW, {"id": LINE, "state": "rejected"}, 422)
+    assert (problem["field"], "only with a reason" in problem["detail"]) == ("reason", True)
+    assert post_invalid(client, REVIEW, {"id": LINE, "state": "draft"}, 422)["field"] == "state"
+
+
+@pytest.mark.parametrize("path", [SHOW, REVIEW])
+@pytest.mark.parametrize(("creative_id", "status"), [(UNKNOWN, 404), ("../a", 422), (LINE.upper(), 422)])
+def test_an_unknown_id(client: TestClient, path: str, creative_id: str, status: int) -> None:
+    body = {"id": creative_id} | ({"state": "approved"} if path == REVIEW else {})
+    assert post_invalid(client, path, body, status)["field"] == "id"
+
+
+def test_a_lost_content_is_named(client: TestClient, library: Library) -> None:
+    library.files.remove(next(iter(library.files.list(LINE[7:9]))))
+    assert "no such file, the content of" in post_invalid(client, SHOW, {"id": LINE}, 503)["detail"]
+
+
+def test_a_service_without_a_library(models: Models) -> None:
+    assert "no creative library here" in post_invalid(connect(models, None), LIST, {}, 503)["detail"]
+
+
+def test_a_database_that_is_away(models: Models) -> None:
+    def fail() -> Library:
+        raise UnavailableError("connection refused")
+
+    assert "library: connection refused" in post_invalid(connect(models, SharedLibrary(fail)), LIST, {}, 503)["detail"]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STAGE = "train_gan"
 PER_CATEGORY = 10  # pictures of each category on the sample sheet
 REFERENCE = 1000  # real pictures that each epoch's are compared with
+NOISE = 0.25  # of the kernel distance; of epochs that differ less, the last is the model
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
 
     module, history = loop.fit(
         build_module, rows, completed, session,
-        patience=completed.patience, monitor="kernel_distance", on_epoch=draw_epoch,
+        patience=completed.patience, monitor="kernel_distance", tolerance=NOISE, on_epoch=draw_epoch,
     )  # fmt: skip
     in_turn = space.take_turns(labels, STATISTICS_BATCHES * completed.batch_size)
     generator = standing_statistics(module, torch.from_numpy(space.encode(in_turn)))

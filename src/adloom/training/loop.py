@@ -108,13 +108,15 @@ def fit(
     validation: BatchDataset | None = None,
     patience: int | None = None,
     monitor: str = MONITOR,
+    tolerance: float = 0,
     on_epoch: EpochHook | None = None,
 ) -> tuple[Module, History]:
     """
     Train the module that `build_module` returns, or resume it; return it on the CPU, with its history.
 
     With `patience`, training stops after that many epochs without a lower value of the logged metric `monitor` and
-    returns the best epoch's module. Only the first process returns; the others raise WorkerExit.
+    returns the module of the last epoch with the lowest value, or one above it by at most this share (`tolerance`).
+    Only the first process returns; the others raise WorkerExit.
 
     `on_epoch(module, step)` runs in the first process after each epoch's checkpoint, with the optimizer steps so far.
     It must leave weights and buffers unchanged; it may draw random numbers. To log metrics or to change weights, use
@@ -128,7 +130,7 @@ def fit(
     torch.set_num_threads(params.threads)
     torch.manual_seed(params.seed)
     module = build_module()
-    callback = TrainingCallback(params, session, patience, monitor, on_epoch)
+    callback = TrainingCallback(params, session, patience, monitor, on_epoch, tolerance)
     loader = _load_batches(rows, BatchSampler(len(rows), params, session.group))
     validation_batches = (
         _load_batches(validation, split_in_order(len(validation), params.batch_size))
@@ -178,8 +180,9 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         patience: int | None,
         monitor: str = MONITOR,
         on_epoch: EpochHook | None = None,
+        tolerance: float = 0,
     ) -> None:
-        self._params, self._session = params, session
+        self._params, self._session, self._tolerance = params, session, tolerance
         self._patience, self._monitor, self._on_epoch = patience, monitor, on_epoch
         self._group = session.group
         self.history: History = {}
@@ -271,6 +274,7 @@ class TrainingCallback(pl.callbacks.Checkpoint):
         self.stale += 1
         if loss < self.lowest:
             self.lowest, self.stale = loss, 0
+        if loss <= self.lowest + self._tolerance * abs(self.lowest):
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
     def _has_stalled(self) -> bool:

@@ -172,6 +172,18 @@ def test_patience_stops_and_returns_the_best_epoch(tmp_path: Path, uninterrupted
     assert (again.module.seen, again.history) == ([], stopped.history)
 
 
+class NoisyNet(Net):
+    def validation_step(self, batch: torch.Tensor, _: int) -> None:
+        self.log("validation_loss", torch.tensor((4, 2, 2.4, 3.0)[self.current_epoch]), batch_size=len(batch))
+
+
+def test_the_last_epoch_within_the_tolerance_is_returned(tmp_path: Path) -> None:
+    chosen = fit(tmp_path / "four", NoisyNet, patience=4, tolerance=0.25)
+    third = fit(tmp_path / "three", NoisyNet, params=PARAMS.model_copy(update={"epochs": 3}))
+    assert [value for _, value in chosen.history["validation_loss"]] == pytest.approx([4, 2, 2.4, 3])
+    assert torch.equal(chosen.weights["layer.weight"], third.weights["layer.weight"])
+
+
 DAMAGES: dict[str, Callable[[bytes, bytes], bytes]] = {
     "empty": lambda intact, weight: b"",
     "text": lambda intact, weight: b"not a checkpoint",

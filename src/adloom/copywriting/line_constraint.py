@@ -2,7 +2,8 @@
 
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from adloom.arrays import BoolArray, Int64Array
 from adloom.copywriting.tokenizer import Tokenizer, spell_bytes
 
 _Utf8 = getincrementaldecoder("utf-8")
+MAX_MASKS = 4096  # that are kept for later requests, a byte per token
 
 
 class _LineState(NamedTuple):
@@ -41,15 +43,12 @@ class LineConstraint:
         self._left = np.full(len(prompts), max_characters or np.iinfo(np.int64).max)
         self._banned = tuple(word.lower() for word in banned)
         self._window = max(map(len, self._banned), default=0)
-        self._search_banned = match_words(self._banned).search
-        self._masks: dict[_LineState, BoolArray] = {}
 
     def allowed(self, rows: Int64Array) -> BoolArray:
         """Return the tokens that may come next in each row: (rows, vocabulary)."""
-        states = [self._describe(row) for row in rows]
-        for state in {*states} - self._masks.keys():
-            self._masks[state] = self._build_mask(state)
-        masks = np.stack([self._masks[state] for state in states])
+        masks = np.stack(
+            [_build_mask(self._tokenizer, self._banned, self._whole_words, self._describe(row)) for row in rows]
+        )
         masks[self._left[rows] < 0] = False
         masks[~masks.any(axis=1), self._tokenizer.end] = True  # the rules refuse such a line afterwards
         return masks
@@ -81,25 +80,35 @@ class LineConstraint:
                 return recent[start:]
         return recent[-1:]
 
-    def _build_mask(self, state: _LineState) -> BoolArray:
-        """Return which tokens may come next (vocabulary,)."""
-        mask = np.array([self._fits(token, state) for token in range(self._tokenizer.size)])
-        mask[self._tokenizer.end] = not (state.rest or state.pending)
-        return mask
 
-    def _fits(self, token: int, state: _LineState) -> bool:
-        piece, rest = self._tokenizer.pieces[token], state.rest
-        if token in self._tokenizer.special or not (piece.startswith(rest) or rest.startswith(piece)):
-            return False
-        content = self._tokenizer.piece_bytes[token]
-        try:
-            text = _Utf8().decode(state.pending + content)
-        except UnicodeDecodeError:
-            return False
-        continues_word = state.ends_word or (self._whole_words and rest)
-        if continues_word and _is_word(content[len(rest) :].decode(errors="ignore")[:1]):
-            return False
-        return not self._banned or not self._search_banned(state.tail + text)
+@lru_cache(MAX_MASKS)
+def _build_mask(tokenizer: Tokenizer, banned: tuple[str, ...], whole_words: bool, state: _LineState) -> BoolArray:
+    """Return which tokens may come next (vocabulary,)."""
+    search = match_words(banned).search if banned else None
+    mask = np.array([_fits(tokenizer, token, whole_words, search, state) for token in range(tokenizer.size)])
+    mask[tokenizer.end] = not (state.rest or state.pending)
+    return mask
+
+
+def _fits(
+    tokenizer: Tokenizer,
+    token: int,
+    whole_words: bool,
+    search: Callable[[str], object] | None,
+    state: _LineState,
+) -> bool:
+    piece, rest = tokenizer.pieces[token], state.rest
+    if token in tokenizer.special or not (piece.startswith(rest) or rest.startswith(piece)):
+        return False
+    content = tokenizer.piece_bytes[token]
+    try:
+        text = _Utf8().decode(state.pending + content)
+    except UnicodeDecodeError:
+        return False
+    continues_word = state.ends_word or (whole_words and rest)
+    if continues_word and _is_word(content[len(rest) :].decode(errors="ignore")[:1]):
+        return False
+    return search is None or not search(state.tail + text)
 
 
 def match_words(words: Sequence[str]) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ Tokens that would break a rule cannot be drawn. Equal requests to equal models g
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from adloom.copywriting.line_constraint import LineConstraint, match_words
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.copywriting.verbatim_filter import is_known
-from adloom.sequences.decoding import S, SequenceModel, decode_batch
-from adloom.sequences.guidance import Guided
+from adloom.sequences.decoding import Draw, S, SequenceModel, Task, run_tasks
 
 MAX_ROUNDS = 10  # of at most n lines each: bounds the cost of a request
 TEMPERATURE, TOP_P, GUIDANCE = 0.7, 0.9, 3.0  # serving's defaults
@@ -71,15 +70,12 @@ def write_lines(model: SequenceModel[S], tokenizer: Tokenizer, request: LineRequ
     Nucleus sampling: Holtzman, Buys, Du, Forbes & Choi 2020. The prompt may end inside a word, because each step allows
     the tokens that agree with its rest.
     """
-    writer = _LineWriter(model, tokenizer, request)
-    lines: list[str] = []
-    while writer.can_draw and (missing := request.n - len(lines)) > 0:
-        if request.rules.required:
-            lines += writer.draw_with_required(missing)[:missing]
-        else:
-            drawn = writer.draw([request.prompt] * min(request.n, 2 * missing))
-            lines += filter_lines(drawn, request.rules)[:missing]
-    return lines
+    return write_together(model, tokenizer, [request])[0]
+
+
+def write_together(model: SequenceModel[S], tokenizer: Tokenizer, requests: Sequence[LineRequest]) -> list[list[str]]:
+    """Return the lines of each request, the same as alone; one call of the model continues the lines of all."""
+    return run_tasks(model, [_LineWriter(model, tokenizer, request).write() for request in requests])
 
 
 def filter_lines(lines: Sequence[str], rules: LineRules) -> list[str]:
@@ -100,21 +96,24 @@ class _LineWriter(Generic[S]):
     """Draws the lines of one request, and counts its rounds and tokens."""
 
     def __init__(self, model: SequenceModel[S], tokenizer: Tokenizer, request: LineRequest) -> None:
-        self._plain, self._tokenizer, self._request = model, tokenizer, request
+        self._model, self._tokenizer, self._request = model, tokenizer, request
         self._prefix = tokenizer.prefix(request.category)
-        guided = request.guidance > 0 and self._prefix != tokenizer.begin
-        self._model: SequenceModel[Any] = (
-            Guided(model, self._prefix, tokenizer.begin, request.guidance) if guided else model
-        )
-        self._cost = 2 if guided else 1  # tokens that the model reads for each one drawn
+        self._guidance = 0.0 if self._prefix == tokenizer.begin else request.guidance
+        self._cost = 2 if self._guidance else 1  # tokens that the model reads for each one drawn
         self._tokens_left, self._round = request.max_drawn, 0
 
-    @property
-    def can_draw(self) -> bool:
-        """Whether the request allows another round."""
-        return self._round < MAX_ROUNDS and self._tokens_left > 0
+    def write(self) -> Task[list[str]]:
+        """Return the lines of the request."""
+        request, lines = self._request, list[str]()
+        while self._round < MAX_ROUNDS and self._tokens_left > 0 and (missing := request.n - len(lines)) > 0:
+            if request.rules.required:
+                lines += (yield from self.draw_with_required(missing))[:missing]
+            else:
+                drawn = yield from self.draw([request.prompt] * min(request.n, 2 * missing))
+                lines += filter_lines(drawn, request.rules)[:missing]
+        return lines
 
-    def draw(self, prompts: Sequence[str], *, whole_words: bool = False) -> list[str]:
+    def draw(self, prompts: Sequence[str], *, whole_words: bool = False) -> Task[list[str]]:
         """
         Return the lines with these prompts that ended.
 
@@ -123,8 +122,7 @@ class _LineWriter(Generic[S]):
         request, rules = self._request, self._request.rules
         max_steps = min(request.max_tokens, self._tokens_left // (self._cost * max(len(prompts), 1)))
         late = self._round >= MAX_ROUNDS // 2 or 2 * self._tokens_left < request.max_drawn
-        sequences, steps = decode_batch(
-            self._model,
+        sequences, steps = yield Draw(
             len(prompts),
             LineConstraint(
                 self._tokenizer, prompts, rules.forbidden, rules.max_characters, whole_words=whole_words, cut=late
@@ -135,29 +133,30 @@ class _LineWriter(Generic[S]):
             max_tokens=max_steps,
             temperature=request.temperature,
             top_p=request.top_p,
+            guidance=self._guidance,
+            begin=self._tokenizer.begin,
         )
         self._round += 1
         self._tokens_left = self._tokens_left - self._cost * len(prompts) * steps if max_steps else 0
         lines = [self._tokenizer.decode(tokens) for tokens in sequences]
         return [_end_with_word(line, request) for line in lines] if late else lines
 
-    def draw_with_required(self, count: int) -> list[str]:
+    def draw_with_required(self, count: int) -> Task[list[str]]:
         """
         Return lines with all required words, the likeliest first.
 
         Each word replaces the end of a drawn line, and the model writes on from there.
         """
         request = self._request
-        lines = self.draw([request.prompt] * (CANDIDATES * count)) or [request.prompt]
+        lines = (yield from self.draw([request.prompt] * (CANDIDATES * count))) or [request.prompt]
         for number, word in enumerate(request.rules.required):
             random = np.random.default_rng([request.seed, self._round, number])
             lacking = [line for line in lines if not match_words([word]).search(line)]
             prompts = [_place_word(line, word, request, random) for line in lacking]
-            lines = [line for line in lines if line not in lacking] + (
-                self.draw(prompts, whole_words=True) if prompts else []
-            )
+            completed = (yield from self.draw(prompts, whole_words=True)) if prompts else []
+            lines = [line for line in lines if line not in lacking] + completed
         valid = list(dict.fromkeys(filter_lines(lines, request.rules)))
-        bits = line_bits(self._plain, self._tokenizer, valid, [request.category] * len(valid))
+        bits = line_bits(self._model, self._tokenizer, valid, [request.category] * len(valid))
         order = np.argsort(bits / np.array([len(line) + 1 for line in valid]), kind="stable")
         return [valid[i] for i in order]
 

@@ -14,8 +14,12 @@ def fingerprint_lines(lines: Iterable[str]) -> UInt64Array:
 
 
 def is_known(known: UInt64Array, lines: Sequence[str]) -> BoolArray:
-    """Return whether the fingerprint of each line (lines,) is known."""
-    return np.isin(np.array([_fingerprint(line) for line in lines], np.uint64), known)
+    """Return whether the fingerprint of each line (lines,) is one of `known`, which are sorted."""
+    fingerprints = np.array([_fingerprint(line) for line in lines], np.uint64)
+    place = np.searchsorted(known, fingerprints)
+    found = place < len(known)
+    found[found] = known[place[found]] == fingerprints[found]
+    return found
 
 
 def _fingerprint(line: str) -> int:

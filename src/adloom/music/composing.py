@@ -17,7 +17,7 @@ from adloom.music.abc_notation import parse_metre
 from adloom.music.runs import RUN, has_known_run
 from adloom.music.tune import BEAT, Key, Metre, Note, Tune, TuneError
 from adloom.music.vocabulary import NoteVocabulary, find_shift, name_style, transpose
-from adloom.sequences.decoding import S, SequenceModel, decode_batch
+from adloom.sequences.decoding import Draw, S, SequenceModel, draw_one, run_tasks
 
 SHORTEST = BEAT // 16  # ticks of the shortest note that is composed
 GRID = BEAT // 8  # ticks; triplets leave the grid and have to return to it
@@ -72,8 +72,7 @@ def draw_melodies(
 ) -> list[Tune]:
     """Draw a batch of melodies and return those that repeat no known run; `number` varies the seed."""
     metre = request.metre or parse_metre(vocabulary.styles[0].split()[0]) or Metre(4, 4)
-    sequences, _ = decode_batch(
-        model,
+    draw = Draw(
         batch,
         _BarConstraint(vocabulary, request, metre, known, batch),
         np.random.default_rng([request.seed, number]),
@@ -83,6 +82,7 @@ def draw_melodies(
         temperature=request.temperature,
         top_p=request.top_p,
     )
+    ((sequences, _),) = run_tasks(model, [draw_one(draw)])
     shift = find_shift(request.key)
     melodies = (transpose(vocabulary.decode(tokens), shift) for tokens in sequences)
     return [Tune(request.key, metre, tuple(split_bars(notes, metre))) for notes in melodies]

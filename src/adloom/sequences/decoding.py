@@ -1,12 +1,16 @@
 """Draw token sequences from a model. NumPy only, so that serving needs no torch."""
 
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 
-from adloom.arrays import BoolArray, Float32Array, Float64Array, Int64Array
+from adloom.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
+from adloom.sequences.guidance import guide
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 SORTED_FIRST = 64  # likeliest tokens that are sorted at first
 
@@ -35,54 +39,194 @@ class Constraint(Protocol):
         ...
 
 
-def decode_batch(
-    model: SequenceModel[S],
-    batch: int,
-    constraint: Constraint,
-    random: np.random.Generator,
-    *,
-    prefix: int,
-    end: int,
-    max_tokens: int,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-) -> tuple[list[list[int]], int]:
-    """
-    Draw a batch of sequences after the token `prefix`.
+@dataclass(frozen=True)
+class Draw:
+    """A batch of sequences to draw after the token `prefix`."""
 
-    Return the sequences that ended, without prefix and end, and the number of steps.
+    batch: int
+    constraint: Constraint
+    random: np.random.Generator
+    prefix: int
+    end: int
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    guidance: float = 0.0  # above 0 the sequences are more typical of the prefix
+    begin: int = 0  # the prefix that tells nothing, from which guidance leads away
+
+
+class Drawn(NamedTuple):
+    """What was drawn."""
+
+    sequences: list[list[int]]  # those that ended, without prefix and end
+    steps: int
+
+
+Task = Generator[Draw, Drawn, T]  # asks for draws one after another, and returns what it makes of them
+
+
+def run_tasks(model: SequenceModel[S], tasks: Sequence[Task[T]]) -> list[T]:
     """
-    token, state = np.full(batch, prefix, np.int64), model.start(batch)
-    sequences: list[list[int]] = [[] for _ in range(batch)]
-    ended, running = np.zeros(batch, np.bool_), np.arange(batch)
-    steps = 0
-    while len(running) and steps < max_tokens:
-        steps += 1
-        logits, state = model(token[:, None], state)
-        uniform = random.random(batch)[running]
-        drawn = sample_tokens(logits[running, -1], constraint.allowed(running), uniform, temperature, top_p)
-        token[running], ended[running] = drawn, drawn == end
-        for row, next_token in zip(running, drawn, strict=True):
-            if next_token != end:
-                sequences[row].append(int(next_token))
-        running = running[constraint.update(running, drawn) & (drawn != end)]
-    return [sequence for sequence, is_whole in zip(sequences, ended, strict=True) if is_whole], steps
+    Run tasks together: one call of the model continues the sequences of all.
+
+    What a task draws does not depend on the others.
+    """
+    decoder, results = _Decoder(model), dict[int, T]()
+
+    def resume(number: int, drawn: Drawn | None) -> None:
+        try:
+            decoder.add(number, tasks[number].send(cast("Drawn", drawn)))  # a generator starts with None
+        except StopIteration as stop:
+            results[number] = stop.value
+
+    for number in range(len(tasks)):
+        resume(number, None)
+    while decoder.is_busy:
+        for number, drawn in decoder.step():
+            resume(number, drawn)
+    return [results[number] for number in range(len(tasks))]
+
+
+def draw_one(draw: Draw) -> Task[Drawn]:
+    """Return the task of a single draw."""
+    return (yield draw)
+
+
+@dataclass
+class _Progress:
+    """The sequences of one draw."""
+
+    number: int  # of the task
+    draw: Draw
+    running: Int64Array  # rows of the batch that continue
+    sequences: list[list[int]]
+    ended: set[int] = field(default_factory=set)
+    steps: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        return not len(self.running) or self.steps >= self.draw.max_tokens
+
+    def update(self, drawn: Int64Array) -> BoolArray:
+        """Record the next token of each running row; return which rows continue."""
+        self.steps += 1
+        is_end = drawn == self.draw.end
+        for row, token in zip(self.running.tolist(), drawn.tolist(), strict=True):
+            if token == self.draw.end:
+                self.ended.add(row)
+            else:
+                self.sequences[row].append(token)
+        continues: BoolArray = self.draw.constraint.update(self.running, drawn) & ~is_end
+        self.running = self.running[continues]
+        return continues & (not self.is_done)
+
+    def result(self) -> Drawn:
+        return Drawn([self.sequences[row] for row in sorted(self.ended)], self.steps)
+
+
+class _Decoder(Generic[S]):
+    """Continues the running rows of several draws, in turn; then come the guided ones again, without their prefix."""
+
+    def __init__(self, model: SequenceModel[S]) -> None:
+        self._model = model
+        self._draws: list[_Progress] = []
+        self._finished: list[_Progress] = []
+        self._token = np.zeros(0, np.int64)
+        self._settings = np.zeros((5, 0))  # temperature, top_p, guidance, prefix and begin of each row
+        self._state: Any = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a draw has not been returned yet."""
+        return bool(self._draws or self._finished)
+
+    def add(self, number: int, draw: Draw) -> None:
+        """Start a draw of a task."""
+        progress = _Progress(number, draw, np.arange(draw.batch), [[] for _ in range(draw.batch)])
+        if progress.is_done:
+            self._finished.append(progress)
+            return
+        before, old = len(self._token), len(self._token) + np.count_nonzero(self._settings[2])
+        state = self._model.start(draw.batch * (2 if draw.guidance else 1))
+        self._draws.append(progress)
+        self._token = np.append(self._token, np.full(draw.batch, draw.prefix))
+        row = np.array([draw.temperature, draw.top_p, draw.guidance, draw.prefix, draw.begin])
+        self._settings = np.concatenate([self._settings, row[:, None].repeat(draw.batch, 1)], axis=1)
+        if self._state is None:
+            self._state = state
+            return
+        new = np.arange(draw.batch)
+        shadows = np.arange(draw.batch, draw.batch * (2 if draw.guidance else 1))
+        order = np.concatenate([np.arange(before), old + new, np.arange(before, old), old + shadows])
+        self._state = select_rows(concatenate_rows([self._state, state]), order)
+
+    def step(self) -> list[tuple[int, Drawn]]:
+        """Draw the next token of every running row; return the draws that are done, with the numbers of their tasks."""
+        if self._draws:
+            self._continue()
+        done, self._finished = self._finished, []
+        return [(progress.number, progress.result()) for progress in done]
+
+    def _continue(self) -> None:
+        temperature, top_p, guidance, prefix, begin = self._settings
+        guided, rows = np.flatnonzero(guidance), len(self._token)
+        plain = np.where(self._token == prefix, begin, self._token).astype(np.int64)[guided]
+        logits, state = self._model(np.concatenate([self._token, plain])[:, None], self._state)
+        logits = guide(logits[:, -1], guided, guidance[guided])
+        allowed = np.concatenate([each.draw.constraint.allowed(each.running) for each in self._draws])
+        uniform = np.concatenate([each.draw.random.random(each.draw.batch)[each.running] for each in self._draws])
+        self._token = sample_tokens(logits, allowed, uniform, temperature, top_p)
+        ends = np.cumsum([len(each.running) for each in self._draws])[:-1]
+        parts = zip(self._draws, np.split(self._token, ends), strict=True)
+        keep = np.concatenate([progress.update(drawn) for progress, drawn in parts])
+        self._finished += [each for each in self._draws if each.is_done]
+        self._draws = [each for each in self._draws if not each.is_done]
+        if self._draws and not keep.all():
+            state = select_rows(state, np.concatenate([np.flatnonzero(keep), rows + np.flatnonzero(keep[guided])]))
+        self._token, self._settings = self._token[keep], self._settings[:, keep]
+        self._state = state if self._draws else None
+
+
+def select_rows(state: Any, rows: Int64Array) -> Any:
+    """Return the state of some rows. The second axis of a state's arrays is the batch."""
+    return _map_arrays(lambda arrays: arrays[0][:, rows], [state])
+
+
+def concatenate_rows(states: Sequence[Any]) -> Any:
+    """Return the state of the rows of all states."""
+    return _map_arrays(lambda arrays: np.concatenate(arrays, axis=1), states)
+
+
+def _map_arrays(function: Callable[[list[AnyArray]], AnyArray], states: Sequence[Any]) -> Any:
+    """Return a state of the same type with the results for its arrays; a state without arrays has no rows."""
+    first = states[0]
+    if isinstance(first, np.ndarray):
+        return function(list(states))
+    if not is_dataclass(first) or isinstance(first, type):
+        return first
+    parts = {each.name: [getattr(state, each.name) for state in states] for each in fields(first)}
+    return replace(first, **{name: _map_arrays(function, values) for name, values in parts.items()})
 
 
 def sample_tokens(
-    logits: Float32Array, allowed: BoolArray, uniform: Float64Array, temperature: float = 1.0, top_p: float = 1.0
+    logits: Float32Array,
+    allowed: BoolArray,
+    uniform: Float64Array,
+    temperature: float | Float64Array = 1.0,
+    top_p: float | Float64Array = 1.0,
 ) -> Int64Array:
     """
     Draw one allowed token per row from logits (batch, vocabulary).
 
     `uniform` (batch,) in [0, 1) is the only randomness: the inverse distribution function is taken at it.
+    `temperature` and `top_p` are those of all rows, or of each.
     """
-    scaled = np.where(allowed, logits.astype(np.float64) / temperature, -np.inf)
+    scaled = np.where(allowed, logits.astype(np.float64) / np.reshape(temperature, (-1, 1)), -np.inf)
     odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     odds /= odds.sum(axis=1, keepdims=True)
-    tokens, rows = np.zeros(len(odds), np.int64), np.arange(len(odds))
+    tokens, rows, nuclei = np.zeros(len(odds), np.int64), np.arange(len(odds)), np.broadcast_to(top_p, len(odds))
     for count in (min(SORTED_FIRST, odds.shape[1]), odds.shape[1]):
-        drawn, certain = _sample_likeliest(odds[rows], count, uniform[rows], top_p)
+        drawn, certain = _sample_likeliest(odds[rows], count, uniform[rows], nuclei[rows])
         tokens[rows[certain]] = drawn[certain]
         rows = rows[~certain]
         if not len(rows):
@@ -91,7 +235,7 @@ def sample_tokens(
 
 
 def _sample_likeliest(
-    odds: Float64Array, count: int, uniform: Float64Array, top_p: float
+    odds: Float64Array, count: int, uniform: Float64Array, top_p: Float64Array
 ) -> tuple[Int64Array, BoolArray]:
     """
     Draw a token per row from its `count` likeliest of odds (batch, vocabulary), and return which draws are certain.
@@ -103,7 +247,7 @@ def _sample_likeliest(
     order = np.take_along_axis(order, np.argsort(-np.take_along_axis(odds, order, 1), axis=1, kind="stable"), 1)
     likeliest = np.take_along_axis(odds, order, axis=1)
     before = np.cumsum(likeliest, axis=1) - likeliest
-    nucleus = np.where(before < top_p, likeliest, 0.0)
+    nucleus = np.where(before < top_p[:, None], likeliest, 0.0)
     cumulative = np.cumsum(nucleus, axis=1)
     closed = whole | (before[:, -1] >= top_p)  # the nucleus ends among these
     mass = np.where(closed, cumulative[:, -1], 1.0)

@@ -1,30 +1,27 @@
 """Classifier-free guidance (Ho & Salimans 2021): move sequences towards their prefix."""
 
-from dataclasses import dataclass
-from typing import Generic
-
 import numpy as np
 
-from adloom.arrays import Float32Array, Int64Array
-from adloom.sequences.decoding import S, SequenceModel
+from adloom.arrays import Float32Array, Float64Array, Int64Array
 
 
-@dataclass(frozen=True)
-class Guided(Generic[S]):
-    """A model that moves away from its own predictions after the prefix `begin`, which tells nothing."""
+def guide(logits: Float32Array, guided: Int64Array, strength: Float64Array) -> Float32Array:
+    """
+    Return the logits (rows, vocabulary), moved away from the predictions without the prefix.
 
-    model: SequenceModel[S]
-    prefix: int  # of every sequence
-    begin: int
-    strength: float  # 0 leaves the model as it is
+    The last rows of `logits` predict without the prefix; each belongs to one of `guided`, the guided rows.
+    """
+    rows = len(logits) - len(guided)
+    if not len(guided):
+        return logits
+    conditional, unconditional = normalize(logits[guided]), normalize(logits[rows:])
+    result = logits[:rows].copy()
+    result[guided] = conditional + strength.astype(np.float32)[:, None] * (conditional - unconditional)
+    return result
 
-    def start(self, batch: int) -> S:
-        """Return the state of both predictions before the first token."""
-        return self.model.start(2 * batch)
 
-    def __call__(self, token: Int64Array, state: S) -> tuple[Float32Array, S]:
-        """Return logits (batch, sequence, vocabulary) and the next state."""
-        plain = np.where(token == self.prefix, self.begin, token)
-        logits, state = self.model(np.concatenate([token, plain]), state)
-        conditional, unconditional = np.split(logits - np.logaddexp.reduce(logits, axis=2, keepdims=True), 2)
-        return conditional + self.strength * (conditional - unconditional), state
+def normalize(logits: Float32Array) -> Float32Array:
+    """Return the logarithms of the probabilities (rows, vocabulary)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    normalized: Float32Array = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normalized

@@ -7,6 +7,7 @@ on sequences that trained neither model (Jelinek & Mercer 1980).
 
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self
 
@@ -62,13 +63,18 @@ class TokenNgrams:
             node = np.arange(len(row)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)
             result[row, table.keys[node] % self._symbols] += table.discounted[node]
         result[:, START] = 0
-        result[:, UNSEEN] /= max(int((self.symbol == UNSEEN).sum()), 1)
+        result[:, UNSEEN] /= self._unseen
         probabilities: Float64Array = result[:, self.symbol]
         return probabilities
 
-    @property
+    @cached_property
     def _symbols(self) -> int:
         return int(max(self.symbol.max(), UNSEEN)) + 1
+
+    @cached_property
+    def _unseen(self) -> int:
+        """The number of tokens that share the symbol of those without n-grams, at least 1."""
+        return max(int((self.symbol == UNSEEN).sum()), 1)
 
 
 @dataclass(frozen=True)

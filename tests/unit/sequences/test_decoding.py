@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.arrays import BoolArray, Float32Array, Int64Array
-from adloom.sequences.decoding import decode_batch, sample_tokens
+from adloom.sequences.decoding import Draw, draw_one, run_tasks, sample_tokens
 
 LOGITS = np.log(np.array([[0.2, 0.5, 0.3]], np.float32))
 ALL = np.ones((1, 3), np.bool_)
@@ -87,5 +87,5 @@ def test_only_sequences_that_end_are_returned(
     max_tokens: int, stopped: set[int], sequences: list[list[int]], steps: int
 ) -> None:
     random = np.random.default_rng(0)
-    drawn = decode_batch(Counter(), 2, StopRows(stopped), random, prefix=0, end=3, max_tokens=max_tokens)
-    assert drawn == (sequences, steps)
+    draw = Draw(2, StopRows(stopped), random, prefix=0, end=3, max_tokens=max_tokens)
+    assert run_tasks(Counter(), [draw_one(draw)]) == [(sequences, steps)]

@@ -8,7 +8,7 @@ from tests.support.toy_lines import LINES, Bigram, words
 
 from adloom.arrays import Float32Array, Int64Array
 from adloom.copywriting import verbatim_filter
-from adloom.copywriting.lines import MAX_ROUNDS, LineRequest, LineRules, filter_lines, write_lines
+from adloom.copywriting.lines import MAX_ROUNDS, LineRequest, LineRules, filter_lines, write_lines, write_together
 
 WORDS = words()
 WRITE = Bigram(WORDS)
@@ -189,3 +189,17 @@ def test_guidance_and_the_nucleus_make_lines_more_typical() -> None:
     known = {word for line in LINES for word in line.split()}
     shares = [np.mean([set(line.split()) <= known for line in lines]) for lines in (plain, typical)]
     assert shares[0] < shares[1]
+
+
+def test_lines_written_together_are_the_lines_written_alone() -> None:
+    requests = [
+        LineRequest(3, 1, "Coats", guidance=2.0),
+        LineRequest(8, 2, prompt="Lovely", temperature=1.5, top_p=0.9),
+        LineRequest(2, 3, "Dresses", rules=LineRules(required=("warm",), max_characters=30)),
+        LineRequest(0, 4),
+        LineRequest(4, 5, rules=LineRules(max_characters=1)),
+    ]
+    write = Bigram(WORDS, smoothing=1e-3)
+    together = write_together(write, WORDS, requests)
+    assert together == [write_lines(write, WORDS, request) for request in requests]
+    assert [len(lines) for lines in together] == [3, 8, 2, 0, 0]

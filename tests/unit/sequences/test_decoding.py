@@ -1,12 +1,14 @@
 """Decoding: draws worked by hand, draws against a full sort, and constraints."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.arrays import BoolArray, Float32Array, Int64Array
-from adloom.sequences.decoding import Draw, draw_one, run_tasks, sample_tokens
+from adloom.sequences.decoding import Draw, Drawn, Task, draw_one, run_tasks, sample_tokens
 
 LOGITS = np.log(np.array([[0.2, 0.5, 0.3]], np.float32))
 ALL = np.ones((1, 3), np.bool_)
@@ -89,3 +91,46 @@ def test_only_sequences_that_end_are_returned(
     random = np.random.default_rng(0)
     draw = Draw(2, StopRows(stopped), random, prefix=0, end=3, max_tokens=max_tokens)
     assert run_tasks(Counter(), [draw_one(draw)]) == [(sequences, steps)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 6), st.sampled_from([0.0, 1.5])), min_size=1, max_size=5))
+def test_draws_together_are_the_draws_alone(sizes: list[tuple[int, int, float]]) -> None:
+    def tasks() -> list[Task[Drawn]]:
+        return [
+            draw_one(
+                Draw(
+                    batch,
+                    StopRows(set()),
+                    np.random.default_rng(number),
+                    prefix=1,
+                    end=3,
+                    max_tokens=steps,
+                    temperature=1 + number,
+                    top_p=1 - number / 10,
+                    guidance=guidance,
+                )
+            )
+            for number, (batch, steps, guidance) in enumerate(sizes)
+        ]
+
+    together = run_tasks(Summing(), tasks())
+    assert together == [run_tasks(Summing(), [task])[0] for task in tasks()]
+    assert [drawn.steps <= steps for drawn, (_, steps, _) in zip(together, sizes, strict=True)] == [True] * len(sizes)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The sums of the tokens of each row."""
+
+    total: Int64Array  # (1, batch)
+
+
+class Summing:
+    """Predicts by the sum of the tokens that it has read."""
+
+    def start(self, batch: int) -> Sums:
+        return Sums(np.zeros((1, batch), np.int64))
+
+    def __call__(self, token: Int64Array, state: Sums) -> tuple[Float32Array, Sums]:
+        total = state.total + token.T
+        return np.cos(total.T[..., None] + np.arange(4)).astype(np.float32), Sums(total)

@@ -22,7 +22,6 @@ class Answer(NamedTuple):
 
 
 ANSWERS: Mapping[str, Answer] = {
-    WRITE: Answer(lambda request, service: generate.write(request, service.models)),
     STYLIZE: Answer(lambda request, service: paint.stylize(request, service.models)),
     DREAM: Answer(lambda request, service: paint.dream(request, service.models)),
     LIST: Answer(lambda request, service: library.list_creatives(request, service.dependencies.library), QUERIES),
@@ -34,9 +33,16 @@ ANSWERS: Mapping[str, Answer] = {
 }
 BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
     GENERATE: BatchedAnswer(
-        generate.prepare,
-        generate.draw,
-        lambda job, pixels, service: generate.answer(job, pixels).model_dump_json().encode(),
+        generate.prepare_pictures,
+        generate.draw_pictures,
+        lambda job, pixels, service: generate.answer_pictures(job, pixels).model_dump_json().encode(),
+        measure=lambda request: int(request.n),
+        limit=MAX_ITEMS,
+    ),
+    WRITE: BatchedAnswer(
+        generate.prepare_copy,
+        generate.write_lines,
+        lambda job, lines, service: generate.answer_copy(job, lines).model_dump_json().encode(),
         measure=lambda request: int(request.n),
         limit=MAX_ITEMS,
     ),

@@ -11,7 +11,7 @@ import numpy as np
 
 from adloom.arrays import Float32Array, UInt8Array
 from adloom.copywriting.click_model import ClickModel, rank_lines
-from adloom.copywriting.lines import LineRequest, LineRules, write_lines
+from adloom.copywriting.lines import LineRequest, LineRules, write_together
 from adloom.creatives import pictures
 from adloom.errors import ArtifactError
 from adloom.onnx_models.runtime import Generator
@@ -39,7 +39,7 @@ class PictureJob:
     condition: Float32Array  # (n, columns)
 
 
-def prepare(request: GenerateRequest, models: Models) -> PictureJob:
+def prepare_pictures(request: GenerateRequest, models: Models) -> PictureJob:
     """Draw the inputs of the generator. Raises Problem if a category, an attribute or the model is unknown."""
     gan, weights = models.gan, _choose_weights(request)
     field = "mix" if request.mix else "category"
@@ -52,7 +52,7 @@ def prepare(request: GenerateRequest, models: Models) -> PictureJob:
     return PictureJob(request, gan, weights, seed, z, condition[None].repeat(request.n, 0))
 
 
-def draw(jobs: Sequence[PictureJob]) -> list[UInt8Array]:
+def draw_pictures(jobs: Sequence[PictureJob]) -> list[UInt8Array]:
     """Draw the pixels of all jobs together; the pixels of a job do not depend on the others."""
     gan = jobs[0].gan
     z, condition = np.concatenate([job.z for job in jobs]), np.concatenate([job.condition for job in jobs])
@@ -64,7 +64,7 @@ def draw(jobs: Sequence[PictureJob]) -> list[UInt8Array]:
     return np.split(pixels, np.cumsum([job.request.n for job in jobs])[:-1])
 
 
-def answer(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
+def answer_pictures(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
     """Return the answer with the pixels of a job."""
     request = job.request
     category = request.category or max(sorted(job.weights), key=job.weights.__getitem__)
@@ -86,21 +86,30 @@ def answer(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
 
 
 def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
-    """Draw pictures of a category or a mix. Raises as `prepare` does."""
-    job = prepare(request, models)
-    return answer(job, *draw([job]))
+    """Draw pictures of a category or a mix. Raises as `prepare_pictures` does."""
+    job = prepare_pictures(request, models)
+    return answer_pictures(job, *draw_pictures([job]))
 
 
-def write(request: CopyRequest, models: Models) -> CopyAnswer:
-    """Write lines of copy. Raises Problem if the category or the model is unknown."""
+@dataclass(frozen=True)
+class CopyJob:
+    """A validated request for lines, with the request to the copywriter."""
+
+    request: CopyRequest
+    lstm: LoadedModel[Writer]
+    line_request: LineRequest
+    ranker: ClickModel | None
+
+
+def prepare_copy(request: CopyRequest, models: Models) -> CopyJob:
+    """Return the job of a request. Raises Problem if the category or the model is unknown."""
     lstm = models.lstm
     if request.category is not None:
         lstm.category_index(request.category)
     ranker = _find_ranker(lstm.model) if request.rank_by_clicks else None
-    seed = _draw_seed(request.seed)
     line_request = LineRequest(
         n=request.n * (RANKED if ranker else 1),
-        seed=seed,
+        seed=_draw_seed(request.seed),
         category=request.category,
         prompt=request.prompt,
         temperature=request.rules.temperature,
@@ -116,16 +125,31 @@ def write(request: CopyRequest, models: Models) -> CopyAnswer:
             known=lstm.model.known,
         ),
     )
-    lines = write_lines(lstm.model.write, lstm.model.tokenizer, line_request)
-    if ranker:
-        lines = rank_lines(ranker, lines)[: request.n]
+    return CopyJob(request, lstm, line_request, ranker)
+
+
+def write_lines(jobs: Sequence[CopyJob]) -> list[list[str]]:
+    """Write the lines of all jobs together; the lines of a job do not depend on the others."""
+    writer = jobs[0].lstm.model
+    return write_together(writer.write, writer.tokenizer, [job.line_request for job in jobs])
+
+
+def answer_copy(job: CopyJob, lines: Sequence[str]) -> CopyAnswer:
+    """Return the answer with the lines of a job."""
+    ranked = rank_lines(job.ranker, lines) if job.ranker else lines
     return CopyAnswer(
-        model=lstm.origin,
-        category=request.category,
-        seed=seed,
+        model=job.lstm.origin,
+        category=job.request.category,
+        seed=job.line_request.seed,
         source_type=content_credentials.SOURCE_TYPE,
-        lines=lines,
+        lines=list(ranked[: job.request.n]),
     )
+
+
+def write(request: CopyRequest, models: Models) -> CopyAnswer:
+    """Write lines of copy. Raises as `prepare_copy` does."""
+    job = prepare_copy(request, models)
+    return answer_copy(job, *write_lines([job]))
 
 
 def _choose_weights(request: GenerateRequest) -> dict[str, float]:

@@ -1,7 +1,7 @@
 /** Compose ads from the selected picture and the headline, in several sizes. */
 
 import { ApiError, post, run } from "./api.js";
-import { byId, downloadLink, element, pngImage } from "./dom.js";
+import { byId, downloadLink, element, image } from "./dom.js";
 import { reviewButtons } from "./library.js";
 import { selected } from "./pictures.js";
 
@@ -30,14 +30,15 @@ async function compose(signal) {
 }
 
 function adFigure(ad) {
-  const [width] = ad.size.split("x").map(Number);
-  const picture = pngImage(ad.png, `Ad ${ad.size}: ${form.elements.headline.value}`, { width });
-  const findings = ad.findings.map((finding) => element("li", {}, finding.message ?? `${finding}`));
+  const picture = image(ad.png, `Ad ${ad.size}: ${form.elements.headline.value}`);
+  picture.width = ad.size.split("x")[0];
+  const findings = ad.findings.map(({ rule, reason }) => element("li", {}, `${rule}: ${reason}`));
   return element("figure", {}, picture, element("figcaption", {},
     element("strong", {}, ad.size),
     downloadLink("PNG", ad.png, "image/png", `ad-${ad.size}.png`),
+    downloadLink("SVG", ad.svg, "image/svg+xml", `ad-${ad.size}.svg`),
     findings.length ? element("ul", { className: "findings" }, ...findings) : null,
-    ...(ad.id ? reviewButtons(ad.id, section) : [])));
+    ad.id ? reviewButtons({ id: ad.id, state: "draft" }, section) : null));
 }
 
 form.addEventListener("submit", (event) => {

@@ -35,25 +35,25 @@ export function facts(pairs) {
 }
 
 /** Return a list of labelled bars for shares in [0, 1], largest first. */
-export function bars(title, shares) {
+export function bars(title, shares, format = percent) {
   const rows = shares.map(([name, share]) => {
     const bar = element("span", { className: "bar", "aria-hidden": "true" });
     bar.style.setProperty("--share", Math.max(0, Math.min(1, share)));
-    return element("li", {}, element("span", {}, name), element("span", { className: "number" }, percent(share)), bar);
+    return element("li", {}, element("span", {}, name), element("span", { className: "number" }, format(share)), bar);
   });
   return element("div", {}, element("h3", {}, title), element("ul", { className: "bars" }, ...rows));
 }
 
 /** @param {number} share */
-export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
+export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}%`;
 
 /** @param {string} file base64 */
 export const dataUrl = (file, type = "image/png") => `data:${type};base64,${file}`;
 
-/** Return a PNG as an image; pixels of a small one stay sharp. */
-export function pngImage(file, alt, properties = {}) {
-  const show = ({ target }) => target.classList.toggle("small", target.naturalWidth <= 64);
-  return element("img", { src: dataUrl(file), alt, onload: show, ...properties });
+/** Return an image; pixels of a small one stay sharp. */
+export function image(file, alt, type = "image/png") {
+  const sharpen = ({ target }) => target.classList.toggle("small", target.naturalWidth <= 64);
+  return element("img", { src: dataUrl(file, type), alt, onload: sharpen });
 }
 
 /** Return a link that saves a file. */

@@ -1,7 +1,7 @@
 /** Draw pictures, show them as a sheet, and look closely at one. */
 
 import { ApiError, post, run } from "./api.js";
-import { bars, byId, downloadLink, element, facts, fillSelect, optionalNumber, pngImage } from "./dom.js";
+import { bars, byId, downloadLink, element, facts, fillSelect, image, optionalNumber } from "./dom.js";
 import { reviewButtons } from "./library.js";
 import { readStyle, STYLES } from "./styles.js";
 
@@ -85,7 +85,7 @@ function showSheet(pictures) {
     element("div", {
       role: "option", tabIndex: i === Math.max(focused, 0) ? 0 : -1, ariaSelected: `${picture === selected}`,
       onclick: (event) => choose(picture, event.currentTarget),
-    }, pngImage(picture.file, describe(picture)))));
+    }, image(picture.file, describe(picture)))));
   if (focused >= 0) byId("sheet").children[focused]?.focus();
 }
 
@@ -119,15 +119,15 @@ function showSelected() {
   const picture = selected;
   const name = `${picture.category}-${picture.seed}-${picture.number + 1}.png`.replace(/[^\w.-]+/g, "_");
   byId("selected-picture").replaceChildren(
-    pngImage(picture.file, describe(picture)),
+    image(picture.file, describe(picture)),
     facts([
       ["Category", picture.category], ["Seed", picture.seed], ["Picture", picture.number + 1], ["Style", picture.style],
       ["Model", `${picture.model.name} ${picture.model.version ?? picture.model.digest.slice(0, 15)}`],
     ]),
     element("div", { className: "buttons" },
-      served.has("style") ? element("button", { type: "button", onclick: () => restyle(picture), textContent: "Stylise" }) : null,
+      served.has("style") ? element("button", { type: "button", className: "plain", onclick: () => restyle(picture), textContent: "Stylise" }) : null,
       downloadLink("PNG", picture.file, "image/png", name),
-      ...(picture.id ? reviewButtons(picture.id, panel) : [])));
+      picture.id ? reviewButtons({ id: picture.id, state: "draft" }, panel) : null));
   byId("reading").replaceChildren();
   byId("credentials").replaceChildren();
   run(panel, "Reading…", (signal) => read(picture, signal));
@@ -150,7 +150,7 @@ async function read(picture, signal) {
   const likely = Object.entries(reading.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 3);
   byId("reading").replaceChildren(
     bars("Read as", likely),
-    bars("Nearest known creatives", reading.nearest.map((n) => [`${n.creative_id} · ${n.category}`, n.similarity])));
+    bars("Nearest known creatives", reading.nearest.map((n) => [`${n.creative_id} · ${n.category}`, n.similarity]), (cosine) => cosine.toFixed(2)));
   return `Read as ${reading.category}.`;
 }
 

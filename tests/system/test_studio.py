@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 from tests.support.browser import open_browser, read_accessibility_tree
+from tests.support.studio import done, draw, open_page, options, serve, sheet
 from tests.support.tiny_models import write_generator, write_models
 from tests.support.tokens import tokens_file
-from tests.support.uvicorn_server import running
 
-from adloom.serving import server
-from adloom.serving.api.auth import NoAuth, TokenAuth
-from adloom.serving.app import ServiceDependencies
+from adloom.serving.api.auth import TokenAuth
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
-from adloom.serving.segments import PseudonymKeys
 
 pytestmark = pytest.mark.slow
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -42,13 +39,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     return loader.load(sources.find_in_folder(folder), threads=1)
 
 
-def serve(models: Models, auth: TokenAuth | NoAuth) -> Any:
-    return running(server.create_named_app("all", models, ServiceDependencies(PseudonymKeys(None), auth=auth)))
-
-
 @pytest.fixture(scope="module")
 def url(models: Models) -> Iterator[str]:
-    with serve(models, NoAuth()) as port:
+    with serve(models) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -58,52 +51,13 @@ def guarded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     other = hashlib.sha256(OTHER_TOKEN.encode()).hexdigest()
     with path.open("a", encoding="utf-8") as file:
         file.write(f"bidder decide sha256:{other}\n")
-    with serve(models, TokenAuth(path)) as port:
+    with serve(models, auth=TokenAuth(path)) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture
 def page(browser: Any, url: str) -> Iterator[Any]:
     yield from open_page(browser, url)
-
-
-def open_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    """Yield the page; afterwards fail if it logged an error other than a refused request."""
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.logged = []
-    page.on("console", lambda message: page.logged.append(message.text))
-    page.on("pageerror", lambda error: page.logged.append(str(error)))
-    page.on("dialog", lambda dialog: page.logged.append(f"a script ran: {dialog.message}"))
-    page.goto(url)
-    page.locator("#pictures [name=category] option").first.wait_for(state="attached")
-    yield page
-    context.close()
-    assert [text for text in page.logged if not text.startswith("Failed to load resource")] == []
-
-
-def done(page: Any, section: str) -> str:
-    """Wait until a section's task has ended; return its status."""
-    page.locator(f"#{section}[aria-busy=false]").wait_for()
-    return str(page.locator(f"#{section} > [role=status]").inner_text())
-
-
-def draw(page: Any, category: str = "Boot", n: int = 4, seed: int = 7) -> str:
-    form = page.locator("#pictures form")
-    form.get_by_label("Category").select_option(category)
-    form.get_by_label("How many").fill(str(n))
-    form.get_by_label("Seed").fill(str(seed))
-    form.get_by_role("button", name="Draw").click()
-    return done(page, "pictures")
-
-
-def options(page: Any) -> Any:
-    return page.locator("#sheet").get_by_role("option")
-
-
-def sheet(page: Any) -> list[str]:
-    return [image.get_attribute("alt") for image in page.locator("#sheet img").all()]
 
 
 class TestMake:
@@ -209,7 +163,7 @@ class TestRequests:
 
     def test_a_model_that_is_not_served_is_named_and_the_rest_works(self, browser: Any, models: Models) -> None:
         rest = {name: loaded for name, loaded in models.loaded.items() if name in ("gan", "cnn")}
-        with serve(Models(rest, {"lstm": "no champion", "style": "no champion"}), NoAuth()) as port:
+        with serve(Models(rest, {"lstm": "no champion", "style": "no champion"})) as port:
             for page in open_page(browser, f"http://127.0.0.1:{port}/"):
                 assert page.locator("#copy [role=alert]").inner_text() == "Model lstm is not served: no champion"
                 assert page.get_by_role("button", name="Write").is_disabled()
@@ -237,6 +191,12 @@ class TestToken:
         assert TOKEN not in page.url
         page.reload()
         assert draw(page) == "4 pictures of Boot, seed 7."  # the tab keeps it
+
+    def test_a_token_without_the_scope_is_told_which_it_needs(self, page: Any) -> None:
+        page.get_by_role("button", name="Token").click()
+        self.sign_in(page, OTHER_TOKEN)
+        page.get_by_role("link", name="Library").click()
+        page.get_by_text("This token does not have the scope studio.").wait_for()
 
     def test_escape_gives_up_and_says_so(self, page: Any) -> None:
         page.get_by_role("button", name="Draw").click()

@@ -1,14 +1,15 @@
 /** Compose ads from the selected picture and the headline, in several sizes. */
 
 import { ApiError, post, run } from "./api.js";
-import { byId, downloadLink, element, image } from "./dom.js";
+import { byId, dataUrl, downloadLink, element, image, optionalNumber } from "./dom.js";
 import { reviewButtons } from "./library.js";
-import { selected } from "./pictures.js";
+import { chosenCategory, selected } from "./pictures.js";
 
 const SIZES = ["300x250", "728x90", "160x600", "320x50", "970x250", "300x600", "1080x1080", "1080x1920", "1200x628"];
 const FIRST = 3; // sizes that are checked at the start
 const section = byId("ads");
 const form = section.querySelector("form");
+const fields = form.elements;
 
 /** Offer the sizes. */
 export function offerAds() {
@@ -18,25 +19,33 @@ export function offerAds() {
 }
 
 async function compose(signal) {
-  if (!selected) throw new ApiError("Choose a picture first.");
   const sizes = [...form.querySelectorAll("[name=size]:checked")].map((box) => box.value);
   if (!sizes.length) throw new ApiError("Choose at least one size.");
-  const picture = selected.id ? { picture_id: selected.id } : { picture: selected.file };
+  const picture = selected?.id ? { picture_id: selected.id } : selected ? { picture: selected.file } : {};
   const answer = await post("v1/ads/make", {
-    category: selected.category, sizes, headline: form.elements.headline.value, save: form.elements.save.checked, ...picture,
+    category: selected?.category ?? chosenCategory(),
+    n: Number(fields.n.value),
+    seed: optionalNumber(fields.seed),
+    sizes,
+    headline: fields.headline.value.trim() || null,
+    save: fields.save.checked,
+    ...picture,
   }, signal);
   byId("ad-list").replaceChildren(...answer.ads.map(adFigure));
-  return `${answer.ads.length} ad${answer.ads.length === 1 ? "" : "s"}.`;
+  const broken = answer.ads.filter((ad) => ad.findings.length).length;
+  const count = `${answer.ads.length} ad${answer.ads.length === 1 ? "" : "s"}, seed ${answer.seed}`;
+  return `${count}${broken ? `; ${broken} must not be shown, for the reasons below` : ""}. ${answer.basis}`;
 }
 
 function adFigure(ad) {
-  const picture = image(ad.png, `Ad ${ad.size}: ${form.elements.headline.value}`);
-  picture.width = ad.size.split("x")[0];
-  const findings = ad.findings.map(({ rule, reason }) => element("li", {}, `${rule}: ${reason}`));
+  const [width, height] = ad.size.split("x").map(Number);
+  const picture = Object.assign(image(ad.png, `Ad ${ad.size}: ${ad.headline}`), { width, height });
+  const name = `ad-${ad.size}-${ad.variant + 1}`;
+  const findings = ad.findings.map(({ rule, message }) => element("li", {}, `${rule}: ${message}`));
   return element("figure", {}, picture, element("figcaption", {},
     element("strong", {}, ad.size),
-    downloadLink("PNG", ad.png, "image/png", `ad-${ad.size}.png`),
-    downloadLink("SVG", ad.svg, "image/svg+xml", `ad-${ad.size}.svg`),
+    findings.length ? null : downloadLink("PNG", dataUrl(ad.png), `${name}.png`),
+    ad.svg === null ? null : downloadLink("SVG", `data:image/svg+xml,${encodeURIComponent(ad.svg)}`, `${name}.svg`),
     findings.length ? element("ul", { className: "findings" }, ...findings) : null,
     ad.id ? reviewButtons({ id: ad.id, state: "draft" }, section) : null));
 }

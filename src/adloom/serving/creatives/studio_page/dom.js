@@ -57,8 +57,8 @@ export function image(file, alt, type = "image/png") {
 }
 
 /** Return a link that saves a file. */
-export function downloadLink(text, file, type, name) {
-  return element("a", { href: dataUrl(file, type), download: name, textContent: text, ariaLabel: `${text}: save ${name}` });
+export function downloadLink(text, href, name) {
+  return element("a", { href, download: name, textContent: text, ariaLabel: `${text}: save ${name}` });
 }
 
 /** Return the number of an optional field, or null when it is empty. */

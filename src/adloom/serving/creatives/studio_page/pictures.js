@@ -1,7 +1,7 @@
 /** Draw pictures, show them as a sheet, and look closely at one. */
 
 import { ApiError, post, run } from "./api.js";
-import { bars, byId, downloadLink, element, facts, fillSelect, image, optionalNumber } from "./dom.js";
+import { bars, byId, dataUrl, downloadLink, element, facts, fillSelect, image, optionalNumber } from "./dom.js";
 import { reviewButtons } from "./library.js";
 import { readStyle, STYLES } from "./styles.js";
 
@@ -19,6 +19,9 @@ const panel = byId("selected");
 const form = section.querySelector("form");
 const fields = form.elements;
 let served = new Set();
+
+/** Return the category of the form. */
+export const chosenCategory = () => fields.category.value || null;
 
 /** Offer what the generator knows. */
 export function offerPictures(models) {
@@ -126,7 +129,7 @@ function showSelected() {
     ]),
     element("div", { className: "buttons" },
       served.has("style") ? element("button", { type: "button", className: "plain", onclick: () => restyle(picture), textContent: "Stylise" }) : null,
-      downloadLink("PNG", picture.file, "image/png", name),
+      downloadLink("PNG", dataUrl(picture.file), name),
       picture.id ? reviewButtons({ id: picture.id, state: "draft" }, panel) : null));
   byId("reading").replaceChildren();
   byId("credentials").replaceChildren();

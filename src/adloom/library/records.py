@@ -1,10 +1,11 @@
 """Records of the creative library, and the rules of reviews."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -104,6 +105,11 @@ class CreativeQuery(_Record):
 def content_id(content: bytes) -> str:
     """Return the id of a content."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def identify_draw(model: str, seed: int, conditions: Mapping[str, Any]) -> str:
+    """Return a key of the pictures that a model draws with a seed; `number` tells them apart."""
+    return hashlib.sha256(json.dumps([model, seed, conditions], sort_keys=True).encode()).hexdigest()[:32]
 
 
 def make_review(creative: Creative, state: str, actor: str, reason: str | None) -> Review:

@@ -48,6 +48,18 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class SavingRequest(Body):
+    """A request for creatives that the library may keep."""
+
+    save: bool = Field(False, description="Whether the creative library keeps the results, as drafts.")
+
+
+class SavingAnswer(Body):
+    """Creatives that the library may keep."""
+
+    ids: list[str] = Field([], description="Their ids in the creative library, with `save`.")
+
+
 class ServedModel(Body):
     """A model that serves."""
 
@@ -76,7 +88,7 @@ class Readiness(Body):
     sources: dict[str, str] = Field(description="Model: folder, registry or cache, or none when it is not served.")
 
 
-class GenerateRequest(Body):
+class GenerateRequest(SavingRequest):
     """A request for pictures."""
 
     category: Name | None = Field(None, description="One of the categories of /v1/models.", examples=["Bag"])
@@ -94,7 +106,7 @@ class GenerateRequest(Body):
     seed: Seed | None = Field(None, description="Equal seeds give equal pictures; drawn and returned when absent.")
 
 
-class GenerateAnswer(Body):
+class GenerateAnswer(SavingAnswer):
     """Generated pictures, with model, category, seed and AI origin in the metadata of each PNG."""
 
     model: ModelOrigin
@@ -102,6 +114,10 @@ class GenerateAnswer(Body):
     mix: dict[str, float] = Field(description="Category: its weight.")
     attributes: dict[str, str] = Field(description="The attributes that were requested.")
     seed: int = Field(description="The seed that gives these pictures again.")
+    numbers: list[int] = Field(
+        description="Which of the seed's pictures these are, from 0; rejected ones and copies of training pictures are "
+        "left out."
+    )
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
     pictures: list[str] = Field(description="PNG files, base64.")
 
@@ -115,7 +131,7 @@ class ReadRequest(Body):
     nearest: int = Field(3, ge=0, le=20, description="How many known creatives to name for each.")
 
 
-class StylizeRequest(Body):
+class StylizeRequest(SavingRequest):
     """A picture, and another in which style to paint it."""
 
     content: str = Field(description="PNG or JPEG file, base64.")
@@ -124,7 +140,7 @@ class StylizeRequest(Body):
     size: int = Field(256, ge=32, le=MAX_PAINTED, description="Longest edge of the result in pixels.")
 
 
-class DreamRequest(Body):
+class DreamRequest(SavingRequest):
     """A picture to dream into."""
 
     picture: str = Field(description="PNG or JPEG file, base64.")
@@ -137,7 +153,7 @@ class DreamRequest(Body):
     seed: Seed = Field(7, description="Equal seeds give equal pictures.")
 
 
-class PaintedPicture(Body):
+class PaintedPicture(SavingAnswer):
     """A painted picture, with model and AI origin in the metadata of the PNG."""
 
     model: ModelOrigin
@@ -193,7 +209,7 @@ class CopyRules(Body):
     guidance: float = Field(3.0, ge=0, le=4, description="Above 0 lines are more typical of their category.")
 
 
-class CopyRequest(Body):
+class CopyRequest(SavingRequest):
     """A request for lines of copy."""
 
     category: Name | None = Field(None, description="One of the model's categories; any when absent.")
@@ -216,7 +232,7 @@ class CopyRequest(Body):
         return self
 
 
-class CopyAnswer(Body):
+class CopyAnswer(SavingAnswer):
     """Lines of copy; fewer than requested when too many broke a rule."""
 
     model: ModelOrigin

@@ -1,15 +1,28 @@
 """The answers of the creatives service: in batches by one run of a model, or each by a function of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, NamedTuple
 
 from adloom.serving.api.library_schemas import LIST, REVIEW, SHOW
 from adloom.serving.api.middleware import current_actor
-from adloom.serving.api.schemas import COMPOSE, DREAM, GENERATE, MAX_ITEMS, MAX_PICTURES, READ, STYLIZE, WRITE, Body
+from adloom.serving.api.schemas import (
+    COMPOSE,
+    DREAM,
+    GENERATE,
+    MAX_ITEMS,
+    MAX_PICTURES,
+    READ,
+    STYLIZE,
+    WRITE,
+    Body,
+    CopyAnswer,
+    GenerateAnswer,
+)
 from adloom.serving.app import Service
 from adloom.serving.creatives import classify, compose, generate, paint
 from adloom.serving.creatives.batched_answers import BatchedAnswer
 from adloom.serving.library import answers as library
+from adloom.serving.library import drafts
 
 QUERIES = 4  # of the library at a time
 
@@ -19,11 +32,25 @@ class Answer(NamedTuple):
 
     run: Callable[[Any, Service], Body]  # (the validated request, the service)
     concurrency: int = 1  # requests at a time: 1 for a model, which has threads of its own; more for a database
+    save: Callable[[Any, Any, Service], Body] | None = None  # (request, answer, service): keeps the results
+
+
+def _batched(save: Callable[[Any, Any, Service], Body], answer: type[Body]) -> Callable[[Any, bytes, Service], bytes]:
+    """Return a function that saves an answer that is JSON already."""
+    return lambda request, body, service: (
+        save(request, answer.model_validate_json(body), service).model_dump_json().encode()
+    )
+
+
+def _read_rejected(service: Service) -> Mapping[str, Set[int]]:
+    """Return the numbers of the rejected pictures by draw, as far as the library was read."""
+    library = service.dependencies.library
+    return library.snapshot.rejected if library and library.snapshot else {}
 
 
 ANSWERS: Mapping[str, Answer] = {
-    STYLIZE: Answer(lambda request, service: paint.stylize(request, service.models)),
-    DREAM: Answer(lambda request, service: paint.dream(request, service.models)),
+    STYLIZE: Answer(lambda request, service: paint.stylize(request, service.models), save=drafts.save_painted),
+    DREAM: Answer(lambda request, service: paint.dream(request, service.models), save=drafts.save_painted),
     LIST: Answer(lambda request, service: library.list_creatives(request, service.dependencies.library), QUERIES),
     SHOW: Answer(lambda request, service: library.show(request, service.dependencies.library), QUERIES),
     REVIEW: Answer(
@@ -33,21 +60,23 @@ ANSWERS: Mapping[str, Answer] = {
 }
 BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
     GENERATE: BatchedAnswer(
-        generate.prepare_pictures,
+        lambda request, models, service: generate.prepare_pictures(request, models, _read_rejected(service)),
         generate.draw_pictures,
         lambda job, pixels, service: generate.answer_pictures(job, pixels).model_dump_json().encode(),
         measure=lambda request: int(request.n),
         limit=MAX_ITEMS,
+        save=_batched(drafts.save_pictures, GenerateAnswer),
     ),
     WRITE: BatchedAnswer(
-        generate.prepare_copy,
+        lambda request, models, service: generate.prepare_copy(request, models),
         generate.write_lines,
         lambda job, lines, service: generate.answer_copy(job, lines).model_dump_json().encode(),
         measure=lambda request: int(request.n),
         limit=MAX_ITEMS,
+        save=_batched(drafts.save_lines, CopyAnswer),
     ),
     READ: BatchedAnswer(
-        classify.prepare,
+        lambda request, models, service: classify.prepare(request, models),
         classify.run,
         lambda job, readings, service: classify.finish(job, readings),
         measure=lambda request: len(request.pictures),

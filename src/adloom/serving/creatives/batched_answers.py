@@ -18,11 +18,12 @@ class BatchedAnswer(NamedTuple):
     Only `run` sees several requests. What it returns for a request must not depend on the others.
     """
 
-    prepare: Callable[[Any, Models], Any]  # validates a request and returns its job; may raise Problem
+    prepare: Callable[[Any, Models, Service], Any]  # validates a request and returns its job; may raise Problem
     run: Callable[[Sequence[Any]], Sequence[Any]]  # returns the output of each job
     finish: Callable[[Any, Any, Service], bytes]  # (job, output, service): returns the answer as JSON
     measure: Callable[[Any], int]  # returns the size of a request
     limit: int  # of the sizes of a batch
+    save: Callable[[Any, bytes, Service], bytes] | None = None  # (request, answer, service): keeps the results
 
 
 def answer_batch(
@@ -30,7 +31,7 @@ def answer_batch(
 ) -> list[bytes | Exception]:
     """Return the answer to each request, or the error it fails with."""
     models = service.models  # the same for the whole batch, also when new ones are published meanwhile
-    jobs = [_attempt(answer.prepare, request, models) for request in requests]
+    jobs = [_attempt(answer.prepare, request, models, service) for request in requests]
     valid = [job for job in jobs if not isinstance(job, Exception)]
     outputs = iter(run_bisected(answer.run, valid, metrics))
     results = [(job, job if isinstance(job, Exception) else next(outputs)) for job in jobs]

@@ -23,7 +23,7 @@ from adloom.serving.api.middleware import ApiMiddleware, current_actor, current_
 from adloom.serving.api.problems import Problem
 from adloom.serving.app import Service, create_routes, json_response, problem_response
 from adloom.serving.creatives import studio
-from adloom.serving.creatives.answers import ANSWERS, BATCHED_ANSWERS, Answer
+from adloom.serving.creatives.answers import ANSWERS, BATCHED_ANSWERS, QUERIES, Answer
 from adloom.serving.creatives.batched_answers import BatchedAnswer, answer_batch
 from adloom.serving.creatives.request_batcher import RequestBatcher
 from adloom.serving.metrics import BatchMetrics, BatchMetricsCollector
@@ -64,12 +64,15 @@ def _batcher(answer: BatchedAnswer, service: Service, metrics: BatchMetrics) -> 
     batcher: RequestBatcher[Any] = RequestBatcher(
         partial(answer_batch, answer, service, metrics), answer.measure, answer.limit, metrics
     )
+    saving = CapacityLimiter(QUERIES)  # apart from the model's turn, which a slow database must not delay
 
     async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             body = await batcher.submit(current_request.get())
         except UnavailableError as error:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+        if answer.save and current_request.get().save:
+            body = await to_thread.run_sync(answer.save, current_request.get(), body, service, limiter=saving)
         await Response(body, media_type="application/json")(scope, receive, send)
 
     return endpoint
@@ -82,13 +85,14 @@ def _models(service: Service) -> Starlette:
 
 
 def _route(path: str, answer: Answer, service: Service) -> Route:
-    limiter = CapacityLimiter(answer.concurrency)
+    limiter, saving = CapacityLimiter(answer.concurrency), CapacityLimiter(QUERIES)
 
     async def endpoint(request: Request) -> Response:
         current_actor.set(service.auth.find_name(request.headers.get("authorization", "").encode("latin-1")))
-        return await to_thread.run_sync(
-            lambda: json_response(answer.run(current_request.get(), service)), limiter=limiter
-        )
+        body = await to_thread.run_sync(answer.run, current_request.get(), service, limiter=limiter)
+        if answer.save and current_request.get().save:
+            body = await to_thread.run_sync(answer.save, current_request.get(), body, service, limiter=saving)
+        return json_response(body)
 
     return Route(path, endpoint, methods=["POST"])
 

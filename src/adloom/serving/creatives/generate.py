@@ -3,9 +3,10 @@
 import base64
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import count, islice
 
 import numpy as np
 
@@ -14,12 +15,14 @@ from adloom.copywriting.click_model import ClickModel, rank_lines
 from adloom.copywriting.lines import LineRequest, LineRules, write_together
 from adloom.creatives import pictures
 from adloom.errors import ArtifactError
+from adloom.library.records import identify_draw
 from adloom.onnx_models.runtime import Generator
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
 from adloom.serving.creatives import content_credentials
 from adloom.serving.models.loader import LoadedModel, Models, Writer
 
+NOTHING_REJECTED: Mapping[str, Set[int]] = {}
 MAX_PIXELS = 64 * 64 * 64  # per request: 64 pictures of 64x64, 16 of 128x128
 MIX_TOLERANCE = 1e-3  # of the sum of the weights of a mix
 MAX_TOKENS = 64  # of a prompt, and of what is written after it
@@ -35,21 +38,31 @@ class PictureJob:
     gan: LoadedModel[Generator]
     weights: Mapping[str, float]  # by category
     seed: int
+    numbers: list[int]  # (n,), which of the seed's pictures
     z: Float32Array  # (n, latent)
     condition: Float32Array  # (n, columns)
 
 
-def prepare_pictures(request: GenerateRequest, models: Models) -> PictureJob:
-    """Draw the inputs of the generator. Raises Problem if a category, an attribute or the model is unknown."""
+def prepare_pictures(
+    request: GenerateRequest, models: Models, rejected: Mapping[str, Set[int]] = NOTHING_REJECTED
+) -> PictureJob:
+    """
+    Draw the inputs of the generator, without the numbers of a draw that were rejected.
+
+    Raises Problem if a category, an attribute or the model is unknown.
+    """
     gan, weights = models.gan, _choose_weights(request)
     field = "mix" if request.mix else "category"
     categories = sorted(gan.category_index(category, field) for category in weights)
     gan.require_attributes(request.attributes)
     _require_limit(request.n, gan.card.shape)
     seed = _draw_seed(request.seed)
-    z = np.random.default_rng([seed, *categories]).standard_normal((request.n, gan.model.latent), np.float32)
+    draw_id = identify_draw(gan.origin.digest, seed, {"mix": weights, "attributes": request.attributes})
+    numbers = list(islice((i for i in count() if i not in rejected.get(draw_id, ())), request.n))
+    noise = np.random.default_rng([seed, *categories])
+    z = noise.standard_normal((numbers[-1] + 1, gan.model.latent), np.float32)[numbers]
     condition = gan.card.conditions.mix(weights, request.attributes)
-    return PictureJob(request, gan, weights, seed, z, condition[None].repeat(request.n, 0))
+    return PictureJob(request, gan, weights, seed, numbers, z, condition[None].repeat(request.n, 0))
 
 
 def draw_pictures(jobs: Sequence[PictureJob]) -> list[UInt8Array]:
@@ -72,7 +85,7 @@ def answer_pictures(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
     facts |= _describe_condition(request)
     stamped = [
         content_credentials.add_provenance(png, {**facts, "number": str(i)})
-        for i, png in enumerate(pictures.encode_pngs(pixels))
+        for i, png in zip(job.numbers, pictures.encode_pngs(pixels), strict=True)
     ]
     return GenerateAnswer(
         model=job.gan.origin,
@@ -80,6 +93,7 @@ def answer_pictures(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
         mix=dict(job.weights),
         attributes=request.attributes,
         seed=job.seed,
+        numbers=job.numbers,
         source_type=content_credentials.SOURCE_TYPE,
         pictures=[base64.b64encode(png).decode() for png in stamped],
     )

@@ -23,7 +23,7 @@ def double(jobs: Sequence[Any]) -> list[int]:
     return [2 * job for job in jobs]
 
 
-def require_number(request: Any, models: Models) -> int:
+def require_number(request: Any, models: Models, service: Service) -> int:
     return int(request)
 
 

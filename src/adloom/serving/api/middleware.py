@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Set
 from contextvars import ContextVar
 from http import HTTPStatus
@@ -22,7 +23,7 @@ from adloom.serving.api.problems import INTERNAL_ERROR, Problem
 from adloom.serving.api.schemas import Body
 
 NO_APPS: Mapping[str, ASGIApp] = {}
-MAX_IN_FLIGHT = 64  # requests; more are refused
+MAX_IN_FLIGHT = 128  # requests to one path; more are refused
 PLACEHOLDER = b"{}"  # replaces the body, which handlers read from `current_request`
 
 current_request: ContextVar[Any] = ContextVar("current_request")  # validated
@@ -35,6 +36,7 @@ class ApiMiddleware:
 
     def __init__(self, app: ASGIApp, admission: Admission, first: Mapping[str, ASGIApp] = NO_APPS) -> None:
         self._app, self.admission, self._first = app, admission, first
+        self._in_flight: Counter[str] = Counter()  # by path; one model's queue must not fill those of others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -46,14 +48,20 @@ class ApiMiddleware:
         reply = _Reply(scope, send, self.admission.paths, trace.request_id)
         start = time.perf_counter()
         is_load = scope["path"] in self.admission.endpoints  # pages are not
-        self.admission.metrics.in_flight += is_load
+        if is_load:
+            self._count_in_flight(scope["path"], 1)
         try:
             await self._answer(scope, receive, reply)
         except ClientDisconnect:  # outer middleware waits for a response
             await reply.abort()
         finally:
-            self.admission.metrics.in_flight -= is_load
+            if is_load:
+                self._count_in_flight(scope["path"], -1)
             self.admission.count(scope["path"], reply.status, time.perf_counter() - start)
+
+    def _count_in_flight(self, path: str, change: int) -> None:
+        self._in_flight[path] += change
+        self.admission.metrics.in_flight += change
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         try:
@@ -77,8 +85,8 @@ class ApiMiddleware:
 
     async def _validate(self, scope: Scope, receive: Receive, endpoint: Endpoint) -> Receive:
         body = await self.admission.read_body(scope, read_headers(scope["headers"]), receive)
-        if self.admission.metrics.in_flight > MAX_IN_FLIGHT:
-            detail = f"{MAX_IN_FLIGHT} requests in flight"
+        if self._in_flight[scope["path"]] > MAX_IN_FLIGHT:
+            detail = f"{MAX_IN_FLIGHT} requests to {scope['path']} in flight"
             raise Problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers={"Retry-After": "1"})
         if endpoint.request is not None:
             assert issubclass(endpoint.request, Body)  # the decision endpoint handles the others

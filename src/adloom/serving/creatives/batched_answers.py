@@ -55,11 +55,12 @@ def run_bisected(
         try:
             return list(run(part)) if part else []
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises its own
-            if len(part) > 1 and time.monotonic() < end:
-                middle = len(part) // 2
-                return attempt(part[:middle]) + attempt(part[middle:])
-            metrics.poisoned += len(part)
-            return [error] * len(part)
+            failure = error
+        if len(part) > 1 and time.monotonic() < end:
+            middle = len(part) // 2
+            return attempt(part[:middle]) + attempt(part[middle:])
+        metrics.poisoned += len(part)
+        return [failure] * len(part)
 
     return attempt(jobs)
 

@@ -1,8 +1,10 @@
 """Every endpoint behind the middleware: JSON, content types, limits, errors and metrics."""
 
+import asyncio
 import inspect
 import json
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,8 +18,8 @@ from adloom.serving import segments
 from adloom.serving.api.admission import Admission
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.endpoints import ENDPOINTS
-from adloom.serving.api.middleware import ApiMiddleware
-from adloom.serving.api.schemas import GENERATE, SEGMENT
+from adloom.serving.api.middleware import MAX_IN_FLIGHT, ApiMiddleware
+from adloom.serving.api.schemas import GENERATE, REFRESH, SEGMENT
 from adloom.serving.metrics import RequestMetrics
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -118,6 +120,28 @@ class TestApiMiddleware:
         assert 'adloom_requests_total{path="other",status="404"} 1.0' in text
         assert "stranger" not in text
         assert 'adloom_request_seconds_count{path="/v1/segment"} 2.0' in text
+
+    def test_the_queue_of_one_path_takes_no_place_of_another(self) -> None:
+        go_on = asyncio.Event()
+
+        async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+            await go_on.wait()
+            await PlainTextResponse("done")(scope, receive, send)
+
+        async def ask() -> tuple[list[int], list[str]]:
+            app = ApiMiddleware(wait, Admission(RequestMetrics(), decide_app.DECIDE_ENDPOINTS))
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+                asked = [client.post(SEGMENT, json={"users": ["1"]}) for _ in range(MAX_IN_FLIGHT + 3)]
+                tasks = [asyncio.create_task(one) for one in [*asked, client.post(REFRESH)]]
+                refused, _ = await asyncio.wait(tasks, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+                go_on.set()
+                answers = await asyncio.gather(*tasks)
+            statuses = [answer.status_code for answer in answers]
+            return statuses, [one.result().headers["retry-after"] for one in refused]
+
+        statuses, waits = asyncio.run(ask())
+        assert statuses == [200] * MAX_IN_FLIGHT + [429] * 3 + [200]
+        assert set(waits) == {"1"}
 
     def test_requests_in_flight_are_those_to_models(self) -> None:
         meter = RequestMetrics()

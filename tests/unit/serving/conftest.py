@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from tests.support.creatives import open_folder
 from tests.support.tiny_models import write_models
 
 from adloom.serving import app as decide_app
 from adloom.serving import server
+from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -23,9 +25,8 @@ def models(folder: Path) -> Models:
 
 
 @pytest.fixture(scope="module")
-def client(models: Models) -> Iterator[TestClient]:
-    with TestClient(
-        server.create_named_app("all", models, decide_app.ServiceDependencies(PseudonymKeys(None))),
-        raise_server_exceptions=False,
-    ) as client:
+def client(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    library = SharedLibrary(lambda: open_folder(tmp_path_factory.mktemp("library")))
+    dependencies = decide_app.ServiceDependencies(PseudonymKeys(None), library=library)
+    with TestClient(server.create_named_app("all", models, dependencies), raise_server_exceptions=False) as client:
         yield client

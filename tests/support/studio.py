@@ -37,11 +37,12 @@ def done(page: Any, section: str) -> str:
     return str(page.locator(f"#{section} > [role=status]").inner_text())
 
 
-def draw(page: Any, category: str = "Boot", n: int = 4, seed: int = 7) -> str:
+def draw(page: Any, category: str = "Boot", n: int = 4, seed: int = 7, save: bool = True) -> str:
     form = page.locator("#pictures form")
     form.get_by_label("Category").select_option(category)
     form.get_by_label("How many").fill(str(n))
     form.get_by_label("Seed").fill(str(seed))
+    form.get_by_label("Keep as drafts").set_checked(save)
     form.get_by_role("button", name="Draw").click()
     return done(page, "pictures")
 

@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 from tests.support.browser import open_browser, read_accessibility_tree
+from tests.support.creatives import open_folder
+from tests.support.http_client import LIGHT
 from tests.support.studio import done, draw, open_page, options, serve, sheet
 from tests.support.tiny_models import write_generator, write_models
 from tests.support.tokens import tokens_file
 
+from adloom.library.library import Library
+from adloom.library.records import CreativeQuery
 from adloom.serving.api.auth import TokenAuth
+from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 
@@ -40,18 +45,25 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 
 @pytest.fixture(scope="module")
-def url(models: Models) -> Iterator[str]:
-    with serve(models) as port:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    library = open_folder(tmp_path_factory.mktemp("library"))
+    yield library
+    library.close()
+
+
+@pytest.fixture(scope="module")
+def url(models: Models, library: Library) -> Iterator[str]:
+    with serve(models, library=SharedLibrary(lambda: library)) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture(scope="module")
-def guarded(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def guarded(models: Models, library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = tokens_file(tmp_path_factory.mktemp("tokens"), TOKEN, "studio")
     other = hashlib.sha256(OTHER_TOKEN.encode()).hexdigest()
     with path.open("a", encoding="utf-8") as file:
         file.write(f"bidder decide sha256:{other}\n")
-    with serve(models, auth=TokenAuth(path)) as port:
+    with serve(models, auth=TokenAuth(path), library=SharedLibrary(lambda: library)) as port:
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -82,10 +94,32 @@ class TestMake:
         draw(page)
         assert (first == files(), first == other) == (True, False)
 
+    def test_keeps_drafts_and_reviews_one(self, page: Any, library: Library) -> None:
+        draw(page, seed=99)
+        options(page).nth(1).click()
+        done(page, "selected")
+        page.get_by_role("button", name="Reject").click()
+        page.get_by_label("Reason").fill("blurred")
+        page.get_by_role("button", name="Save").click()
+        page.get_by_text("Rejected by anonymous").wait_for()
+        (rejected,) = library.find(CreativeQuery(state="rejected"))
+        assert (rejected.kind, rejected.category, rejected.seed, rejected.number) == ("picture", "Boot", 99, 1)
+        draw(page, seed=99)
+        assert sheet(page)[:2] == ["Boot, seed 99, picture 1", "Boot, seed 99, picture 3"]  # never drawn again
+
+    def test_a_picture_of_ones_own_is_read_and_painted_like_the_others(self, page: Any, tmp_path: Path) -> None:
+        (tmp_path / "bag.png").write_bytes(LIGHT)
+        page.get_by_label("Or your own picture").set_input_files(tmp_path / "bag.png")
+        assert done(page, "selected") == "Read as Coat."
+        assert sheet(page) == ["bag.png"]
+        page.locator("[name=style]").select_option("Waves")
+        page.get_by_role("button", name="Stylise").click()
+        page.get_by_role("img", name="bag.png, style Waves").wait_for()
+
     def test_paints_the_sheet_or_one_picture_in_a_style(self, page: Any) -> None:
-        page.locator("[name=style]").select_option("Dots")
-        assert draw(page, n=2) == "2 pictures of Boot, seed 7, in the style Dots."
-        assert sheet(page) == [f"Boot, seed 7, picture {i}, style Dots" for i in (1, 2)]
+        page.locator("[name=style]").select_option("Stripes")
+        assert draw(page, n=2) == "2 pictures of Boot, seed 7, in the style Stripes."
+        assert sheet(page) == [f"Boot, seed 7, picture {i}, style Stripes" for i in (1, 2)]
         options(page).last.click()
         page.locator("[name=style]").select_option("Waves")
         page.get_by_role("button", name="Stylise").click()
@@ -168,7 +202,7 @@ class TestRequests:
                 assert page.locator("#copy [role=alert]").inner_text() == "Model lstm is not served: no champion"
                 assert page.get_by_role("button", name="Write").is_disabled()
                 assert page.locator("[name=style]").locator("option").all_inner_texts() == ["None"]
-                assert draw(page) == "4 pictures of Boot, seed 7."
+                assert draw(page, save=False) == "4 pictures of Boot, seed 7."
 
 
 class TestToken:

@@ -4,6 +4,7 @@ Write lines of copy that keep the rules. NumPy only, so that serving needs no to
 Tokens that would break a rule cannot be drawn. Equal requests to equal models give equal lines.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ MAX_ROUNDS = 10  # of at most n lines each: bounds the cost of a request
 TEMPERATURE, TOP_P, GUIDANCE = 0.7, 0.9, 3.0  # serving's defaults
 CANDIDATES = 3  # lines drawn for each that must contain words; the likeliest are returned
 FIRST_WORDS = 4  # a required word comes after at most so many others
-UNREADABLE = "\ufffd"
+UNREADABLE = re.compile("[\0\ufffd]")  # no database stores a zero byte; U+FFFD stands for bytes that are no UTF-8
 CLAIMS = (
     "100%", "100 %", "#1", "no. 1", "number one", "best", "cheapest", "lowest price", "free", "guarantee", "guaranteed",
     "guarantees", "risk-free", "money back", "miracle", "cure", "cures", "heals", "clinically proven",
@@ -80,7 +81,7 @@ def write_together(model: SequenceModel[S], tokenizer: Tokenizer, requests: Sequ
 
 def filter_lines(lines: Sequence[str], rules: LineRules) -> list[str]:
     """Return the lines that keep the rules, in order."""
-    valid = [line for line in lines if line.strip() and UNREADABLE not in line]
+    valid = [line for line in lines if line.strip() and not UNREADABLE.search(line)]
     if rules.max_characters is not None:
         valid = [line for line in valid if len(line) <= rules.max_characters]
     if rules.forbidden:

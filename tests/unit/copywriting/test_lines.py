@@ -65,8 +65,8 @@ def test_training_lines_are_rejected_by_the_rule() -> None:
     assert set(write_lines(WRITE, WORDS, LineRequest(20, 3))) & set(LINES)
 
 
-def test_blank_lines_and_broken_utf8_are_always_refused() -> None:
-    assert filter_lines(["", "  ", "a\ufffd", "a"], LineRules()) == ["a"]
+def test_blank_lines_broken_utf8_and_zero_bytes_are_always_refused() -> None:
+    assert filter_lines(["", "  ", "a\ufffd", "a\0b", "a"], LineRules()) == ["a"]
 
 
 def test_unsatisfiable_rules_give_no_line_after_bounded_work() -> None:

@@ -22,6 +22,7 @@ async function write(signal) {
     prompt: fields.prompt.value,
     n: Number(fields.n.value),
     seed: optionalNumber(fields.seed),
+    save: fields.save.checked,
     rules: {
       max_characters: Number(fields.max_characters.value),
       required_words: words(fields.required_words),

@@ -3,13 +3,13 @@
 import { ApiError, post, run } from "./api.js";
 import { bars, byId, dataUrl, downloadLink, element, facts, fillSelect, image, optionalNumber } from "./dom.js";
 import { reviewButtons } from "./library.js";
-import { readStyle, STYLES } from "./styles.js";
+import { encodeFile, readStyle, STYLES } from "./styles.js";
 
 const NONE = "None";
 
 /**
- * @typedef {{file: string, category: string, seed: number, number: number, model: object, id: string | null,
- *   style: string | null}} Picture
+ * @typedef {{file: string, category: string | null, name: string, seed: number | null, model: object | null,
+ *   id: string | null, style: string | null}} Picture a drawn or stylised one, or the person's own
  */
 
 /** @type {Picture | null} */
@@ -19,6 +19,8 @@ const panel = byId("selected");
 const form = section.querySelector("form");
 const fields = form.elements;
 let served = new Set();
+/** @type {Picture[]} */
+let sheet = [];
 
 /** Return the category of the form. */
 export const chosenCategory = () => fields.category.value || null;
@@ -53,10 +55,13 @@ async function draw(signal) {
     attributes: Object.fromEntries(attributes.map((select) => [select.dataset.attribute, select.value])),
     n: Number(fields.n.value),
     seed: optionalNumber(fields.seed),
+    save: fields.save.checked,
   }, signal);
-  const drawn = answer.pictures.map((file, number) => ({ ...answer, file, number, id: answer.ids?.[number] ?? null, style: null }));
+  const { category, model, seed, numbers, ids } = answer;
+  const drawn = answer.pictures.map((file, i) =>
+    ({ file, category, seed, model, name: `${category}, seed ${seed}, picture ${numbers[i] + 1}`, id: ids[i] ?? null, style: null }));
   showSheet(drawn);
-  const count = `${drawn.length} picture${drawn.length === 1 ? "" : "s"} of ${answer.category}, seed ${answer.seed}`;
+  const count = `${drawn.length} picture${drawn.length === 1 ? "" : "s"} of ${category}, seed ${seed}`;
   if (fields.style.value === NONE) return `${count}.`;
   for (const picture of drawn) {
     await stylize(picture, signal);
@@ -74,15 +79,25 @@ async function stylize(picture, signal) {
     content: picture.file,
     style: await readStyle(style, fields.file.files[0]),
     strength: Number(fields.strength.value),
+    save: fields.save.checked,
   }, signal);
-  Object.assign(picture, { file: answer.picture, id: answer.id ?? null, model: answer.model, style });
+  Object.assign(picture, { file: answer.picture, id: answer.ids[0] ?? null, model: answer.model, style });
 }
 
 /** @param {Picture} picture */
-const describe = (picture) =>
-  `${picture.category}, seed ${picture.seed}, picture ${picture.number + 1}${picture.style ? `, style ${picture.style}` : ""}`;
+const describe = ({ name, style }) => (style ? `${name}, style ${style}` : name);
+
+/** Show the person's own picture before the others and choose it. */
+async function useOwn({ target }) {
+  const [file] = target.files;
+  if (!file) return;
+  const picture = { file: await encodeFile(file), category: chosenCategory(), name: file.name, seed: null, model: null, id: null, style: null };
+  showSheet([picture, ...sheet]);
+  byId("sheet").firstElementChild.click();
+}
 
 function showSheet(pictures) {
+  sheet = pictures;
   const focused = [...byId("sheet").children].indexOf(document.activeElement);
   byId("sheet").replaceChildren(...pictures.map((picture, i) =>
     element("div", {
@@ -120,16 +135,15 @@ function choose(picture, option) {
 
 function showSelected() {
   const picture = selected;
-  const name = `${picture.category}-${picture.seed}-${picture.number + 1}.png`.replace(/[^\w.-]+/g, "_");
   byId("selected-picture").replaceChildren(
     image(picture.file, describe(picture)),
     facts([
-      ["Category", picture.category], ["Seed", picture.seed], ["Picture", picture.number + 1], ["Style", picture.style],
-      ["Model", `${picture.model.name} ${picture.model.version ?? picture.model.digest.slice(0, 15)}`],
+      ["Picture", picture.name], ["Category", picture.category], ["Seed", picture.seed], ["Style", picture.style],
+      ["Model", picture.model && `${picture.model.name} ${picture.model.version ?? picture.model.digest.slice(0, 12)}`],
     ]),
     element("div", { className: "buttons" },
       served.has("style") ? element("button", { type: "button", className: "plain", onclick: () => restyle(picture), textContent: "Stylise" }) : null,
-      downloadLink("PNG", dataUrl(picture.file), name),
+      picture.model && downloadLink("PNG", dataUrl(picture.file), `${describe(picture).replace(/[^\w.-]+/g, "-")}.png`),
       picture.id ? reviewButtons({ id: picture.id, state: "draft" }, panel) : null));
   byId("reading").replaceChildren();
   byId("credentials").replaceChildren();
@@ -163,3 +177,4 @@ form.addEventListener("submit", (event) => {
 });
 fields.style.addEventListener("change", showStyleFields);
 byId("sheet").addEventListener("keydown", moveInSheet);
+byId("own-picture").addEventListener("change", useOwn);

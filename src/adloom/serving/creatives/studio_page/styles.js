@@ -4,9 +4,8 @@ const EDGE = 256;
 
 /** @type {Record<string, (context: CanvasRenderingContext2D) => void>} */
 const PATTERNS = {
-  Waves: (context) => rows(24, (y) => stroke(context, ["#0b3954", "#087e8b", "#bfd7ea", "#ff5a5f"], y, (x) => y + 14 * Math.sin(x / 18 + y))),
-  Stripes: (context) => rows(16, (y) => stroke(context, ["#2f2235", "#60495a", "#bfc3ba", "#a9714b"], y, (x) => y + x / 3 - 40)),
-  Dots: (context) => rows(22, (y) => rows(22, (x) => dot(context, x + (y % 44 ? 11 : 0), y))),
+  Waves: (context) => each(24, (y) => stroke(context, ["#0b3954", "#087e8b", "#bfd7ea", "#ff5a5f"][(y / 24) % 4], (x) => y + 14 * Math.sin(x / 18 + y))),
+  Stripes: (context) => each(16, (y) => stroke(context, ["#2f2235", "#60495a", "#bfc3ba", "#a9714b"][(y / 16) % 4], (x) => y + x / 3 - 40)),
 };
 export const STYLES = [...Object.keys(PATTERNS), "From a file"];
 
@@ -21,8 +20,12 @@ export async function readStyle(name, file) {
   return canvas.toDataURL("image/png").split(",")[1];
 }
 
-/** @param {Blob} file */
-function encodeFile(file) {
+/**
+ * Return a file's bytes, base64.
+ * @param {Blob} file
+ * @returns {Promise<string>}
+ */
+export function encodeFile(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.split(",")[1] ?? "");
@@ -31,21 +34,14 @@ function encodeFile(file) {
   });
 }
 
-function rows(step, draw) {
-  for (let place = 0; place < EDGE + step; place += step) draw(place);
+function each(step, draw) {
+  for (let place = 0; place < EDGE + 2 * step; place += step) draw(place);
 }
 
-function stroke(context, colours, y, height) {
+function stroke(context, colour, height) {
   context.beginPath();
-  context.strokeStyle = colours[Math.round(y / 8) % colours.length];
+  context.strokeStyle = colour;
   context.lineWidth = 11;
   for (let x = 0; x <= EDGE; x += 4) context.lineTo(x, height(x));
   context.stroke();
-}
-
-function dot(context, x, y) {
-  context.beginPath();
-  context.fillStyle = ["#e07a5f", "#3d405b", "#81b29a"][(x + 2 * y) % 3];
-  context.arc(x, y, 8, 0, 7);
-  context.fill();
 }

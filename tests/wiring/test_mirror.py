@@ -22,7 +22,6 @@ ELSEWHERE = {
     "cli/decision_log.py": "system/test_decision_log.py",
     "cli/init.py": "wiring/test_commands.py",
     "cli/kubeflow.py": "system/test_submit.py",
-    "cli/main.py": "wiring/test_commands.py",
     "cli/stages.py": "wiring/test_commands.py",
     "creatives/figures.py": "unit/creatives/test_gan_evaluation.py",
     "serving/models/stylizer.py": "unit/serving/models/test_loader.py",

@@ -36,6 +36,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "tune": ("tune", "Search the params of a training stage by its validation metric."),
     "trigger-server": ("kubeflow", "Start a pipeline on Kubeflow when a data platform posts a trigger."),
 }
+RESUMED = {*STAGES, "demo", "reproduce", "run", "tune"}  # commands that go on from a checkpoint
 HELP = {name: line for name, (_, line) in COMMANDS.items()}
 
 
@@ -89,7 +90,9 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; the same command goes on from the last checkpoint", 130)
+        command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), "")
+        resumed = "; the same command goes on from the last checkpoint" if command in RESUMED else ""
+        _fail(f"interrupted{resumed}", 130)
     except AdloomError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:

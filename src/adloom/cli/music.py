@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from adloom.cli.options import FiniteRange, check_outputs
+from adloom.cli.options import FiniteRange, check_outputs, write_output
 
 
 @click.command("compose")
@@ -60,11 +60,13 @@ def compose(
     tune = compose_melody(composer.write, composer.notes, request, composer.known)
     facts = {"model": manifest.digest(model), "seed": seed, "source_type": SOURCE_TYPE}
     texts = tuple(f"adloom:{name}={value}" for name, value in facts.items())
-    target.write_bytes(midi.write_midi(tune, texts))
-    click.echo(f"{target}: {len(tune.notes)} notes in {bars} bars of {tune.metre}, {tune.key}")
+    contents = {target: midi.write_midi(tune, texts)}
     if wav:
-        wav.write_bytes(audio.render_wav(tune))
+        contents[wav] = audio.render_wav(tune)
     if roll:
         from adloom.music.figures import draw_piano_roll
 
-        roll.write_bytes(draw_piano_roll(tune))
+        contents[roll] = draw_piano_roll(tune)
+    for path, content in contents.items():
+        write_output(path, content)
+    click.echo(f"{target}: {len(tune.notes)} notes in {bars} bars of {tune.metre}, {tune.key}")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,22 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path] = ()) -
         if out.resolve() in known:
             raise ConfigError(f"{out}: named twice; give each result a name of its own")
         known.add(out.resolve())
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all. Raises OSError with its path."""
+    target = path.resolve()
+    try:
+        if target.exists() and not target.is_file():  # a device or pipe
+            target.write_bytes(content)
+            return
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+            partial = Path(scratch) / target.name
+            partial.write_bytes(content)
+            partial.replace(target)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
 
 
 def load_context(params_path: Path) -> "tuple[Params, StageContext]":

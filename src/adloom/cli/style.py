@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adloom.cli.options import FiniteRange, check_outputs
+from adloom.cli.options import FiniteRange, check_outputs, write_output
 from adloom.config.params import PRETRAINED
 from adloom.config.settings import Settings
 
@@ -206,7 +206,7 @@ def _write(out: Path, picture: "Float32Array", facts: dict[str, object]) -> None
     from adloom.serving.creatives.content_credentials import add_provenance
 
     (png,) = encode_pngs(to_pixels(picture)[None])
-    out.write_bytes(add_provenance(png, {name: str(value) for name, value in facts.items()}))
+    write_output(out, add_provenance(png, {name: str(value) for name, value in facts.items()}))
 
 
 def _open_bar(name: str, steps: int) -> "AbstractContextManager[Any]":

@@ -6,7 +6,6 @@ segments survive a power failure. Records without space are dropped, also with a
 """
 
 import atexit
-import errno
 import logging
 import threading
 import time
@@ -23,13 +22,12 @@ from adloom.decision_log.segment_file import LogDirectory
 from adloom.decision_log.shipper import Shipper
 from adloom.decision_log.writer import Limits, Writer
 from adloom.errors import ConfigError
-from adloom.storage.base import ObjectStore
+from adloom.storage.base import DISK_FULL_ERRORS, ObjectStore
 from adloom.storage.router import open_object_store
 
 MEBIBYTE = 1 << 20
 FLUSH_BYTES = MEBIBYTE  # buffered bytes that trigger a write
 CLOSE_SECONDS = 20  # time limit of `close`, shipping included; a pod has a minute to stop
-DISK_FULL_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # shipping may free space
 
 logger = logging.getLogger(__name__)
 

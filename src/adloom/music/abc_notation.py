@@ -47,7 +47,9 @@ ELEMENT = re.compile(
     r"|[H-Wh-wy~.`*$@;?#\\\s]"  # symbols that the standard leaves to the user, spaces
 )
 FIELD_LINE = re.compile(r"([A-Za-z+]):(.*)")
-KEY = re.compile(r"(?P<tonic>[A-G])(?P<accidental>[#b]?)\s*(?P<mode>[A-Za-z]*)")
+CLEF = r"(?:(?:clef|middle|stafflines)=\S+|treble|alto|tenor|bass|perc)"  # changes no pitch
+KEY_WITH_ACCIDENTALS = re.compile(r"([A-G][#b]?\s*[A-Za-z]*)((?:\s*[\^_=][A-Ga-g]\b)+)(.*)")
+KEY = re.compile(rf"(?P<tonic>[A-G])(?P<accidental>[#b]?)\s*(?P<mode>[A-Za-z]*)(?:\s+{CLEF})*")
 MODE_NAMES = {"": "major", "m": "minor", **{mode[:3]: mode for mode in MODES}, "ion": "major", "aeo": "minor"}
 
 
@@ -72,7 +74,7 @@ def parse_key(text: str) -> Key | None:
         return None
     if text in ("HP", "Hp"):  # Highland bagpipes
         return Key(TONICS["D"], "major")
-    match = KEY.match(text)
+    match = KEY.fullmatch(text)
     name = match["mode"].lower() if match else ""
     if match is None or (mode := MODE_NAMES.get(name[:3] if name != "m" else name)) is None:
         raise TuneError(f"key {text[:20]!r}, expected one such as D, Em or Amix")
@@ -120,6 +122,7 @@ class _Reader:
     metre: Metre | None = None
     unit: Fraction | None = None
     bars: list[list[tuple[int | None, Fraction]]] = field(default_factory=lambda: [[]])
+    _key_accidentals: dict[str, int] = field(default_factory=dict)  # by letter
     _first: tuple[Key | None, Metre | None] | None = None
     _accidentals: dict[str, int] = field(default_factory=dict)  # of this bar, by letter and octave
     _broken: Fraction = Fraction(1)  # factor of the next note
@@ -137,7 +140,11 @@ class _Reader:
                 raise TuneError(f"length {value[:20]!r}, expected one such as 1/8")
             self.unit = Fraction(1, int(match[2] or 1))
         elif name == "K":
-            self.key, self.in_body = parse_key(value), True
+            match = KEY_WITH_ACCIDENTALS.fullmatch(value)
+            name, accidentals = (match[1] + match[3], match[2]) if match else (value, "")
+            self.key, self.in_body = parse_key(name), True
+            marked = re.findall(r"([\^_=])(.)", accidentals)
+            self._key_accidentals = {letter.upper(): ACCIDENTALS[mark] for mark, letter in marked}
             self._first = self._first or (self.key, self.metre)
 
     def add(self, match: re.Match[str]) -> None:
@@ -239,6 +246,7 @@ class _Reader:
         signature = (letter.upper() in SHARP_ORDER[: max(sharps, 0)]) - (
             letter.upper() in FLAT_ORDER[: max(-sharps, 0)]
         )
+        signature = self._key_accidentals.get(letter.upper(), signature)
         return 12 * octave + TONICS[letter.upper()] + self._accidentals.get(name, signature)
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adloom.config.base import ConfigModel
 from adloom.errors import ArtifactError
+from adloom.storage.base import DISK_FULL_ERRORS
 
 MANIFEST = "manifest.json"
 
@@ -83,8 +84,10 @@ def draft(target: Path, stage: str, params: ConfigModel, inputs: Mapping[str, Pa
             environment=draft.environment,
         )
         _publish(partial, target, manifest)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS:
+            error.filename = error.filename or str(target)
         raise
 
 

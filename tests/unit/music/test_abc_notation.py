@@ -1,5 +1,7 @@
 """ABC notation: notes worked by hand, and notation that is broken, odd or hostile."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,13 +64,25 @@ def test_an_element_worked_by_hand(body: str, notes: list[tuple[int | None, floa
         ("Amix", Key(9, "mixolydian"), 2),
         ("Bb", Key(10, "major"), -2),
         ("F# minor", Key(6, "minor"), 3),
-        ("Glyd % two sharps", Key(7, "lydian"), 2),
+        ("Glyd clef=bass", Key(7, "lydian"), 2),
         ("HP", Key(2, "major"), 2),
     ],
 )
 def test_keys(text: str, key: Key, sharps: int) -> None:
     assert parse_key(text) == key
     assert key.sharps == sharps
+
+
+def test_accidentals_of_a_key_last_until_the_next_key() -> None:
+    pitches = [pitch for pitch, _ in read("fcC|c [K:D] c", "D ^g =c clef=treble")]
+    assert pitches == [78, 72, 60, 72, 73]
+    assert parse_abc("K:Dmix=c\nAB\n").key == Key(2, "mixolydian")
+
+
+@pytest.mark.parametrize("text", ["D foo", "D major foo", "D ^c", "D octave=1", "Dmaj7", "D5"])
+def test_what_follows_a_key_is_not_ignored(text: str) -> None:
+    with pytest.raises(TuneError, match=f"key '{re.escape(text)}', expected one such as D"):
+        parse_key(text)
 
 
 def test_a_tune_in_no_key_has_no_signature() -> None:

@@ -48,6 +48,16 @@ def test_a_failed_run_leaves_only_the_old_artifact(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
+def test_a_full_disk_names_the_artifact(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match="No space left") as caught,
+        manifest.draft(tmp_path / "table", "prepare", PARAMS, {}) as made,
+    ):
+        (made.path / "a.txt").symlink_to("/dev/full")
+        made.write_json("a.txt", {})
+    assert caught.value.filename == str(tmp_path / "table")
+
+
 def test_files_of_a_killed_run_are_never_read_and_deleted(tmp_path: Path) -> None:
     left = tmp_path / ".table.partial"
     left.mkdir()

@@ -31,7 +31,7 @@ def _require_text_encoding(name: str) -> str:
 
 FORMATS_OF_KEYS = {
     "separator": ("csv",),
-    "encoding": ("csv", "jsonl"),
+    "encoding": ("csv", "jsonl", "abc"),
     "skip_rows": ("csv", "xlsx"),
     "sheet": ("xlsx",),
 }
@@ -45,7 +45,7 @@ class Source(ValueFormat):
         min_length=1,
         description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./).",
     )
-    format: Literal["idx", "folder", "csv", "parquet", "jsonl", "xlsx"] | None = Field(
+    format: Literal["idx", "folder", "csv", "parquet", "jsonl", "xlsx", "abc"] | None = Field(
         None, description="File format; catalogue entries have their own."
     )
     columns: dict[str, str] = Field(

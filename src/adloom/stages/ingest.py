@@ -73,7 +73,9 @@ def ingest(table: str, lock: SourcesLock, target: Path, params: Ingest, context:
 def _resolve_source(table: str, source: Source) -> Source:
     resolved = entries.complete_source(source)
     if resolved.format is None:
-        raise ConfigError(f"ingest.{table}.format: required for {source.uri}: idx, folder, csv, jsonl, parquet or xlsx")
+        raise ConfigError(
+            f"ingest.{table}.format: required for {source.uri}: idx, folder, csv, jsonl, parquet, xlsx or abc"
+        )
     return resolved
 
 

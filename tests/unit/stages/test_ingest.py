@@ -232,7 +232,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused(tmp_path: Path, conte
 def test_a_source_without_a_format_is_refused(tmp_path: Path, context: StageContext) -> None:
     uri = written(tmp_path, "copy.csv", "line\nhello\n")
     with pytest.raises(
-        ConfigError, match=r"ingest.copy.format: required for .*copy.csv: idx, folder, csv, jsonl, parquet or xlsx"
+        ConfigError, match=r"ingest.copy.format: required for .*copy.csv: idx, folder, csv, jsonl, parquet, xlsx or abc"
     ):
         run(tmp_path, context, copy={"uri": uri})
 

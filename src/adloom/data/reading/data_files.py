@@ -19,6 +19,7 @@ EXTENSIONS: Mapping[str, frozenset[str]] = {  # by format
     "parquet": frozenset({".parquet", ".parq", ".pq"}),
     "jsonl": frozenset({".jsonl", ".ndjson", ".json"}),
     "xlsx": frozenset({".xlsx", ".xlsm"}),
+    "abc": frozenset({".abc"}),
     "folder": PICTURES,
     "idx": frozenset({".txt", ".idx3-ubyte", ".idx1-ubyte"}),
 }

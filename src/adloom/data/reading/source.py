@@ -7,6 +7,7 @@ import pandas as pd
 
 from adloom.config.sources import Source
 from adloom.data.contracts import CONTRACTS, PLACE
+from adloom.data.reading.abc_files import read_abc
 from adloom.data.reading.column_mapper import ColumnMapper
 from adloom.data.reading.csv_files import read_csv
 from adloom.data.reading.data_files import is_of_format, name_some
@@ -19,7 +20,7 @@ from adloom.data.reading.picture_folders import PictureLoader, read_folder
 from adloom.data.reading.xlsx_files import read_xlsx
 from adloom.errors import DataError
 
-FILE_READERS: Mapping[str, Callable[[Path, Source], Chunks]] = {"csv": read_csv, "xlsx": read_xlsx}
+FILE_READERS: Mapping[str, Callable[[Path, Source], Chunks]] = {"abc": read_abc, "csv": read_csv, "xlsx": read_xlsx}
 SOURCE_READERS: Mapping[str, Callable[[Sequence[Path], Source, str], Callable[[Path], Chunks]]] = {
     "jsonl": JsonlReader,
     "parquet": ParquetReader,

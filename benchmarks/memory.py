@@ -3,7 +3,8 @@
     python benchmarks/memory.py                            # 4,000 colour pictures of 28, 64 and 128 pixels
     python benchmarks/memory.py --sizes 28 --width 8 --pictures 10000 1000000 --stages train-gan train-cnn
 
-Trainings take two steps; the gan's evaluation generates 2,000 pictures. Each stage is a process of its own.
+Trainings take two steps; the gan's evaluation generates 2,000 pictures. Each stage is a process of its own. The last
+column is the memory above that of the first number of pictures, which holds libraries and nets.
 """
 
 import argparse
@@ -85,14 +86,16 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32, help="width of the nets; small ones show what pictures cost")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     options = parser.parse_args()
-    print(f"{'pixels':>6} {'pictures':>8} {'stage':13} {'CPU s':>7} {'peak MB':>8}")
+    print(f"{'pixels':>6} {'pictures':>8} {'stage':13} {'CPU s':>7} {'peak MB':>8} {'above':>6}")
+    first: dict[tuple[int, str], float] = {}
     for size, number in product(options.sizes, options.pictures):
         with tempfile.TemporaryDirectory() as name:
             write_table(Path(name), number, size)
             write_params(Path(name), options.width)
             for stage in options.stages:
                 seconds, megabytes = measure(Path(name), STAGES[stage])
-                print(f"{size:6} {number:8} {stage:13} {seconds:7.1f} {megabytes:8.0f}", flush=True)
+                above = megabytes - first.setdefault((size, stage), megabytes)
+                print(f"{size:6} {number:8} {stage:13} {seconds:7.1f} {megabytes:8.0f} {above:6.0f}", flush=True)
 
 
 if __name__ == "__main__":

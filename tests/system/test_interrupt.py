@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 from tests.conftest import MakeTable
-from tests.support import shop
+from tests.support import painted_pictures, shop
 
 from adloom.storage import manifest
 
@@ -25,20 +25,23 @@ PATIENCE = 120  # seconds
 
 @pytest.fixture
 def folder(tmp_path: Path, make_table: MakeTable) -> Path:
-    """A folder with a table of copy, and params whose copywriter takes a while."""
+    """A folder with tables of copy and creatives, and params whose trainings take a while."""
     lines = [
         f"{adjective} {noun} number {n}" for adjective in ("warm", "new") for noun in ("hat", "shoe") for n in range(60)
     ]
     splits = ["train"] * 200 + ["validation"] * 20 + ["test"] * 20
     make_table("copy", pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}))
+    painted_pictures.write(tmp_path / "data/dataset", painted_pictures.rows())
     values = shop.params()
-    values["train_lstm"] |= {"epochs": 40, "steps_per_epoch": 20, "patience": 40}
+    for stage, epochs in {"train_lstm": 40, "train_gan": 12, "train_cnn": 12}.items():
+        values[stage] |= {"epochs": epochs, "steps_per_epoch": 20, "patience": epochs}
+    del values["train_cnn"]["patience"]
     shop.write_params(tmp_path, values)
     return tmp_path
 
 
-def start(folder: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen([ADLOOM, "train-lstm"], cwd=folder, env=QUIET, stderr=subprocess.PIPE, text=True)
+def start(folder: Path, command: str = "train-lstm") -> "subprocess.Popen[str]":
+    return subprocess.Popen([ADLOOM, command], cwd=folder, env=QUIET, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_checkpoints(training: "subprocess.Popen[str]", folder: Path, number: int) -> None:
@@ -80,17 +83,19 @@ def test_a_second_run_in_the_same_folder_is_refused(folder: Path) -> None:
     assert not (folder / "sources.lock").exists()
 
 
-def test_a_killed_training_resumes_to_the_bytes_of_an_uninterrupted_one(folder: Path) -> None:
-    start(folder).communicate(timeout=PATIENCE)
-    uninterrupted = manifest.digest(folder / "models/lstm")
+@pytest.mark.parametrize("model", ["lstm", "gan", "cnn"])
+def test_a_killed_training_resumes_to_the_bytes_of_an_uninterrupted_one(model: str, folder: Path) -> None:
+    command, artifact = f"train-{model}", folder / "models" / model
+    start(folder, command).communicate(timeout=PATIENCE)
+    uninterrupted = manifest.digest(artifact)
     shutil.rmtree(folder / "models")
-    training, random = start(folder), Random(uninterrupted)
+    training, random = start(folder, command), Random(uninterrupted)
     wait_for_checkpoints(training, folder, random.randint(1, 8))
     time.sleep(random.uniform(0, 0.2))  # into some step of the next epoch
     training.kill()
     assert training.wait(PATIENCE) == -signal.SIGKILL
     training.communicate()
-    assert not (folder / "models/lstm").exists()
-    _, stderr = start(folder).communicate(timeout=PATIENCE)
-    assert "train_lstm: continues after epoch" in stderr
-    assert manifest.digest(folder / "models/lstm") == uninterrupted
+    assert not artifact.exists()
+    _, stderr = start(folder, command).communicate(timeout=PATIENCE)
+    assert f"train_{model}: continues after epoch" in stderr
+    assert manifest.digest(artifact) == uninterrupted

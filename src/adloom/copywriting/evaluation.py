@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adloom.arrays import UInt64Array
 from adloom.config.params import Evaluate
 from adloom.copywriting import baseline, click_evaluation, verbatim_filter, written_lines
 from adloom.copywriting.baseline import FittedBaseline
 from adloom.copywriting.click_model import ClickModel
-from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, write_lines
+from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, LineRules, write_lines
 from adloom.copywriting.near_duplicates import find_near_duplicates
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
@@ -51,7 +52,8 @@ def evaluate(
     """
     train, validation, test = (_select_lines(rows, split) for split in ("train", "validation", "test"))
     ranked = click_evaluation.measure(clicks, train, test) if clicks else {}
-    test = _drop_known(test, train)
+    known = verbatim_filter.fingerprint_lines(train["text"])
+    test = _drop_known(test, known)
     candidates = baseline.fit_candidates(train["text"].tolist(), validation["text"].drop_duplicates().tolist())
     best = baseline.choose_best(candidates)
     scored = _score_lines(model, tokenizer, test, best)
@@ -65,7 +67,10 @@ def evaluate(
         _tabulate_comparison(metrics, best, scored, train),
         _tabulate_orders(candidates, best, scored),
         Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
-        *(_list_sample_lines(model, tokenizer, name, params.seed + i) for i, name in enumerate([*categories, None])),
+        *(
+            _list_sample_lines(model, tokenizer, name, params.seed + i, LineRules(known=known))
+            for i, name in enumerate([*categories, None])
+        ),
         _tabulate_worst(scored),
     ]
     return Evaluation(reported, {name: samples[name] for name in reported}, sections)
@@ -80,15 +85,15 @@ def _select_lines(rows: pd.DataFrame, split: str) -> pd.DataFrame:
     return lines
 
 
-def _drop_known(test: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
+def _drop_known(test: pd.DataFrame, known: UInt64Array) -> pd.DataFrame:
     """Return the test lines that no training line equals; those of other groups may."""
-    known = verbatim_filter.is_known(verbatim_filter.fingerprint_lines(train["text"]), test["text"].tolist())
-    if known.all():
+    is_known = verbatim_filter.is_known(known, test["text"].tolist())
+    if is_known.all():
         raise DataError(
             f"copy: all {len(test)} lines of split test are training lines too; add lines to ingest.copy, or name "
             "the column of what they share in prepare.copy.group"
         )
-    return test[~known]
+    return test[~is_known]
 
 
 def _score_lines(
@@ -151,7 +156,7 @@ def _tabulate_comparison(metrics: Metrics, best: FittedBaseline, scored: pd.Data
     caption = (
         f"Both learned from the same lines and are scored on the same characters of the {len(scored)} distinct test "
         f"lines, ends of line included; {unseen} of these characters are in no training line, and {similar} of these "
-        f"lines nearly repeat one. Copied: the share of sampled lines that trained it."
+        f"lines nearly repeat one. Copied: the share of lines drawn without rules that trained it; served ones never do."
     )
     return Table("Against Kneser-Ney", caption, ["model", "bits per character", "distinct-2", "copied"], rows)
 
@@ -171,9 +176,11 @@ def _tabulate_orders(candidates: Sequence[FittedBaseline], best: FittedBaseline,
     return Table("Kneser-Ney by order", caption, ["n-grams of up to", "trained on", "validation", "test"], rows)
 
 
-def _list_sample_lines(model: SequenceModel[Any], tokenizer: Tokenizer, category: str | None, seed: int) -> Lines:
-    request = LineRequest(SHOWN, seed, category, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE)
-    caption = "As served by default, with no rule but that a line is readable."
+def _list_sample_lines(
+    model: SequenceModel[Any], tokenizer: Tokenizer, category: str | None, seed: int, rules: LineRules
+) -> Lines:
+    request = LineRequest(SHOWN, seed, category, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE, rules=rules)
+    caption = "As served by default: readable, and no verbatim copy of a training line."
     return Lines(f"Sample lines: {category or 'any'}", caption, write_lines(model, tokenizer, request))
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from adloom.copywriting import verbatim_filter
 from adloom.copywriting.fit import fit_category_classifier
 from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, LineRules, filter_lines, write_lines
+from adloom.copywriting.near_duplicates import find_near_duplicates
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.evaluation import statistics
 from adloom.evaluation.metric import Sample
@@ -34,9 +35,10 @@ def measure(
     Return the samples of `count` written lines.
 
     Variety and copies are those of lines drawn from the whole distribution, in the training rows' mix of categories;
-    spelling and category are those of lines as they are served, as many of each category.
+    spelling, category and near copies are those of lines as they are served, as many of each category.
     """
     training = train["text"].tolist()
+    rules = LineRules(known=verbatim_filter.fingerprint_lines(training))
     ours = _draw_mix(model, tokenizer, train["category"], count, temperature, seed)
     drawn = baseline.sample(count, seed, MAX_LENGTH)
     theirs = filter_lines(["".join(line) for line in drawn], LineRules())
@@ -45,16 +47,18 @@ def measure(
         name: write_lines(
             model,
             tokenizer,
-            LineRequest(each, seed + i, name, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE),
+            LineRequest(each, seed + i, name, temperature=TEMPERATURE, top_p=TOP_P, guidance=GUIDANCE, rules=rules),
         )
         for i, name in enumerate(tokenizer.categories or [None])
     }
+    lines = [line for written in served.values() for line in written]
     samples = {
         "distinct_2": distinct_2_sample(ours),
         "kneser_ney_distinct_2": distinct_2_sample(theirs),
         "copied": copied_sample(ours, training),
         "kneser_ney_copied": copied_sample(theirs, training),
-        "known_words": known_words_sample([line for lines in served.values() for line in lines], training),
+        "near_copies": Sample((find_near_duplicates(lines, train["text"].unique()),), statistics.mean, "share"),
+        "known_words": known_words_sample(lines, training),
     }
     if train["category"].nunique() > 1:
         samples["category_agreement"] = agreement_sample(served, train)

@@ -141,7 +141,14 @@ TERMS = {
         "Best over worst by ridge", "The same share for ridge regression on TF-IDF, for comparison.", "neither"
     ),
     "distinct_2": Term("Variety", "Share of word pairs in generated lines that are distinct.", "higher"),
-    "copied": Term("Copied lines", "Share of generated lines that occur verbatim in the training text.", "lower"),
+    "copied": Term(
+        "Copied lines",
+        "Share of lines, drawn from the whole distribution, that are training lines; served lines never are.",
+        "lower",
+    ),
+    "near_copies": Term(
+        "Near copies", "Share of lines, as served by default, that nearly repeat a training line.", "lower"
+    ),
     "kneser_ney_copied": Term(
         "Copied by Kneser-Ney",
         "Copied lines of the n-gram model, for comparison: short lines often repeat by chance.",

@@ -1,8 +1,7 @@
 """
-A network mixed with n-grams: the probability of each next token is a weighted mean of both models'.
+A network mixed with n-grams: the probability of each next token is the product of both models', each with an exponent.
 
-The weight depends on how many of the last tokens the n-grams have seen in this order. Expectation maximisation finds it
-on sequences that trained neither model (Jelinek & Mercer 1980).
+The exponents of this log-linear interpolation (Klakow 1998) are fitted to sequences that trained neither model.
 """
 
 from collections.abc import Set
@@ -18,9 +17,8 @@ from adloom.sequences import kneser_ney
 from adloom.sequences.decoding import S, SequenceModel
 from adloom.sequences.kneser_ney import END, MISSING, START, UNSEEN, KneserNey, NgramTable
 
-ROUNDS = 50  # of expectation maximisation
-PRIOR = 5.0  # tokens that draw each weight towards the mean of all
-LOWEST = 1e-30  # probability of a token that neither model expects
+LOWEST = 1e-30  # probability of a token that the n-grams never expect
+MAX_EXPONENT = 2.0
 
 
 @dataclass(frozen=True)
@@ -85,53 +83,40 @@ class MixtureState(Generic[S]):
     contexts: Int64Array  # (orders, batch)
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """The probabilities of both models for each next token."""
-
-    network: Float64Array  # (batch, sequence, vocabulary)
-    ngrams: Float64Array  # (batch, sequence, vocabulary)
-    seen: Int64Array  # (batch, sequence): how many of the last tokens the n-grams know in this order
-
-
 class Mixture(Generic[S]):
     """A network and n-grams of the same tokens, as one model."""
 
-    def __init__(self, network: SequenceModel[S], ngrams: TokenNgrams, weights: Float64Array) -> None:
+    def __init__(self, network: SequenceModel[S], ngrams: TokenNgrams, exponents: Float64Array) -> None:
         self.network, self._ngrams = network, ngrams
-        self.weights = weights  # (orders,) of the network, by the number of tokens seen
+        self.exponents = exponents  # (2,) of the network and of the n-grams
 
     def start(self, batch: int) -> MixtureState[S]:
         """Return the state before the first token."""
         return MixtureState(self.network.start(batch), self._ngrams.start(batch))
 
     def __call__(self, token: Int64Array, state: MixtureState[S]) -> tuple[Float32Array, MixtureState[S]]:
-        """Return the logarithm of each next token's probability (batch, sequence, vocabulary), and the next state."""
-        both, after = self.predict(token, state)
-        weight = self.weights[both.seen][..., None]
-        mixed = np.maximum(weight * both.network + (1 - weight) * both.ngrams, LOWEST)
-        return np.log(mixed).astype(np.float32), after
+        """Return logits (batch, sequence, vocabulary), and the next state."""
+        network, ngrams, after = self.predict(token, state)
+        return (self.exponents[0] * network + self.exponents[1] * ngrams).astype(np.float32), after
 
-    def predict(self, token: Int64Array, state: MixtureState[S]) -> tuple[Predictions, MixtureState[S]]:
-        """Return each model's probabilities of the next tokens, and the next state."""
+    def predict(self, token: Int64Array, state: MixtureState[S]) -> tuple[Float32Array, Float32Array, MixtureState[S]]:
+        """Return the logits of the network and of the n-grams (batch, sequence, vocabulary), and the next state."""
         logits, network = self.network(token, state.network)
-        odds = np.exp((logits - logits.max(axis=2, keepdims=True)).astype(np.float64))
         contexts, steps = state.contexts, []
         for column in token.T:
             contexts = self._ngrams.advance(contexts, column)
             steps.append(contexts)
         ngrams = np.stack([self._ngrams.probabilities(step) for step in steps], axis=1)
-        seen = np.stack([(step[1:] != MISSING).sum(axis=0) for step in steps], axis=1)
-        return Predictions(odds / odds.sum(axis=2, keepdims=True), ngrams, seen), MixtureState(network, contexts)
+        return logits, np.log(np.maximum(ngrams, LOWEST)).astype(np.float32), MixtureState(network, contexts)
 
     def to_arrays(self) -> dict[str, AnyArray]:
-        """Return the n-grams and weights, for `load_mixture`."""
+        """Return the n-grams and exponents, for `load_mixture`."""
         tables = {
             f"{name}_{k}": getattr(table, name)
             for k, table in enumerate(self._ngrams.tables)
             for name in ("keys", "discounted", "backoff")
         }
-        return {"weights": self.weights, "symbol": self._ngrams.symbol, **tables}
+        return {"exponents": self.exponents, "symbol": self._ngrams.symbol, **tables}
 
 
 def load_mixture(network: SequenceModel[S], path: Path) -> SequenceModel[Any]:
@@ -139,24 +124,32 @@ def load_mixture(network: SequenceModel[S], path: Path) -> SequenceModel[Any]:
     if not path.exists():
         return network
     with np.load(path, allow_pickle=False) as arrays:
-        weights = arrays["weights"]
+        orders = sum(name.startswith("keys_") for name in arrays.files)
         tables = (
-            NgramTable(*(arrays[f"{name}_{k}"] for name in ("keys", "discounted", "backoff")))
-            for k in range(len(weights))
+            NgramTable(*(arrays[f"{name}_{k}"] for name in ("keys", "discounted", "backoff"))) for k in range(orders)
         )
-        return Mixture(network, TokenNgrams(arrays["symbol"], tuple(tables)), weights)
+        return Mixture(network, TokenNgrams(arrays["symbol"], tuple(tables)), arrays["exponents"])
 
 
-def fit_weights(network: Float64Array, ngrams: Float64Array, seen: Int64Array, orders: int) -> Float64Array:
+def fit_exponents(network: Float32Array, ngrams: Float32Array, target: Int64Array) -> Float64Array:
     """
-    Return the network's weights (orders,) that make tokens likeliest.
+    Return the exponents of both models (2,) that make tokens likeliest.
 
-    `network` and `ngrams` (tokens,) are both models' probabilities of these tokens.
+    `network` and `ngrams` (tokens, vocabulary) are their logits, `target` (tokens,) the tokens that came.
     """
-    weights, total = np.full(orders, 0.5), np.bincount(seen, minlength=orders)
-    for _ in range(ROUNDS):
-        ours = weights[seen] * network
-        share = np.bincount(seen, ours / np.maximum(ours + (1 - weights[seen]) * ngrams, LOWEST), orders)
-        mean = share.sum() / max(total.sum(), 1)
-        weights = (share + PRIOR * mean) / (total + PRIOR)
-    return weights
+    from scipy.optimize import minimize
+
+    logits, rows = (network, ngrams), np.arange(len(target))
+
+    def measure(exponents: Float64Array) -> tuple[float, list[float]]:
+        """Return the mean nats of a token and their gradient; it is convex."""
+        mixed = exponents[0] * network + exponents[1] * ngrams
+        mixed -= mixed.max(axis=1, keepdims=True)
+        odds = np.exp(mixed)
+        odds /= odds.sum(axis=1, keepdims=True)
+        nats = -np.log(np.maximum(odds[rows, target], LOWEST)).mean()
+        return float(nats), [float(((odds * each).sum(axis=1) - each[rows, target]).mean()) for each in logits]
+
+    fitted = minimize(measure, (0.5, 0.5), jac=True, method="L-BFGS-B", bounds=[(0, MAX_EXPONENT)] * 2)
+    exponents: Float64Array = fitted.x
+    return exponents

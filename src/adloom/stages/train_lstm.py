@@ -1,8 +1,8 @@
 """
 Train the copywriter: byte-pair tokens of data/dataset/copy, an LSTM that continues them, and n-grams it is mixed with.
 
-The artifact models/lstm holds copywriter.onnx, tokenizer.json, ngrams.npz (the n-grams and the weights of the mixture),
-known.npz (fingerprints of the training lines, so that serving can reject verbatim copies), sample_lines.json,
+The artifact models/lstm holds copywriter.onnx, tokenizer.json, ngrams.npz (the n-grams and the exponents of the
+mixture), known.npz (fingerprints of the training lines, so that serving can reject verbatim copies), sample_lines.json,
 history.json and card.json; for lines with clicks also clicks.npz, a model that ranks lines.
 
 Example: adloom train-lstm
@@ -106,8 +106,8 @@ def _require_lines(rows: "pd.DataFrame", split: str) -> "pd.DataFrame":
 
 
 def _list_distinct(rows: "pd.DataFrame") -> "tuple[list[str], list[str | None]]":
-    """Return the distinct lines and the category of each; a line of two categories is listed twice."""
-    distinct = rows.drop_duplicates(["text", "category"])
+    """Return the distinct lines, each with the category of its first row: lines of several would be copied more."""
+    distinct = rows.drop_duplicates("text")
     categories = distinct["category"].astype(object).where(distinct["category"].notna(), None)
     return distinct["text"].tolist(), categories.tolist()
 

@@ -1,4 +1,4 @@
-"""The mixture of a network with n-grams: exact probabilities, step by step or at once, and fitted weights."""
+"""The mixture of a network with n-grams: exact probabilities, step by step or at once, and fitted exponents."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_lines import LINES, Bigram, words
 
-from adloom.arrays import Float32Array, Int64Array
 from adloom.sequences import kneser_ney
-from adloom.sequences.mixture import Mixture, TokenNgrams, fit_weights, load_mixture
+from adloom.sequences.mixture import MAX_EXPONENT, Mixture, TokenNgrams, fit_exponents, load_mixture
 from adloom.storage import npz
 
 WORDS = words()
@@ -19,16 +18,6 @@ TOKENS = [WORDS.encode(line) for line in LINES]
 POSSIBLE = WORDS.size - len(WORDS.special)
 MODEL = kneser_ney.fit(TOKENS, 3, POSSIBLE)
 NGRAMS = TokenNgrams.build(MODEL, WORDS.size, WORDS.special - {WORDS.end}, WORDS.end)
-
-
-class Recorder:
-    """A network without an opinion; its state lists the tokens that it read."""
-
-    def start(self, batch: int) -> list[Int64Array]:
-        return []
-
-    def __call__(self, token: Int64Array, state: list[Int64Array]) -> tuple[Float32Array, list[Int64Array]]:
-        return np.zeros((*token.shape, WORDS.size), np.float32), [*state, token]
 
 
 @settings(max_examples=20, deadline=None)
@@ -44,20 +33,21 @@ def test_ngrams_read_token_by_token_are_the_kneser_ney_model(text: str) -> None:
     assert bits == pytest.approx(MODEL.line_bits([line[1:-1]])[0])
 
 
-def test_the_mixture_is_the_weighted_mean_of_both() -> None:
-    weights = np.array([0.9, 0.5, 0.1])
-    mixture = Mixture(Recorder(), NGRAMS, weights)
-    token = np.array([WORDS.encode_line(LINES[0], None)[:2], [WORDS.begin, WORDS.encode("?")[0]]])
-    both, _ = mixture.predict(token, mixture.start(2))
-    assert both.seen.tolist() == [[1, 2], [1, 0]]  # "?" is in no line
-    logits, _ = mixture(token, mixture.start(2))
-    expected = 0.1 / WORDS.size + 0.9 * both.ngrams[0, 1]
-    assert np.exp(logits[0, 1]) == pytest.approx(expected, rel=1e-5)
-    assert np.exp(logits).sum(axis=2) == pytest.approx(1, rel=1e-5)
+def test_the_mixture_is_the_product_of_both_with_their_exponents() -> None:
+    mixture = Mixture(Bigram(WORDS), NGRAMS, np.array([0.5, 2.0]))
+    token = np.array([WORDS.encode_line(LINES[0], None)[:2]])
+    logits, _ = mixture(token, mixture.start(1))
+    network, _ = mixture.network(token, mixture.network.start(1))
+    contexts = NGRAMS.start(1)
+    for column in token.T:
+        contexts = NGRAMS.advance(contexts, column)
+    expected = np.exp(network[0, 1]) ** 0.5 * NGRAMS.probabilities(contexts)[0] ** 2
+    odds = np.exp(logits[0, 1].astype(np.float64))
+    assert odds / odds.sum() == pytest.approx(expected / expected.sum(), abs=1e-6)
 
 
 def test_steps_give_what_the_whole_gives() -> None:
-    mixture = Mixture(Bigram(WORDS), NGRAMS, np.full(3, 0.5))
+    mixture = Mixture(Bigram(WORDS), NGRAMS, np.full(2, 0.5))
     token = np.array([WORDS.encode_line("Lovely coat", "Coats")[:-1]])
     whole, _ = mixture(token, mixture.start(1))
     state, steps = mixture.start(1), []
@@ -68,7 +58,7 @@ def test_steps_give_what_the_whole_gives() -> None:
 
 
 def test_a_saved_mixture_is_the_same_and_without_a_file_it_is_the_network(tmp_path: Path) -> None:
-    mixture = Mixture(Bigram(WORDS), NGRAMS, np.array([0.2, 0.4, 0.6]))
+    mixture = Mixture(Bigram(WORDS), NGRAMS, np.array([0.2, 0.4]))
     npz.save(tmp_path / "ngrams.npz", **mixture.to_arrays())
     loaded = load_mixture(Bigram(WORDS), tmp_path / "ngrams.npz")
     token = np.array([[WORDS.begin, *TOKENS[1]]])
@@ -77,10 +67,17 @@ def test_a_saved_mixture_is_the_same_and_without_a_file_it_is_the_network(tmp_pa
     assert load_mixture(network, tmp_path / "none.npz") is network
 
 
-def test_weights_find_the_better_model_of_each_context() -> None:
-    good, bad = np.full(500, 0.5), np.full(500, 0.01)
-    network, ngrams = np.concatenate([good, bad]), np.concatenate([bad, good])
-    low, high = fit_weights(network, ngrams, np.repeat([1, 0], 500), 2)
-    assert (low, high) == pytest.approx((0, 1), abs=0.02)
-    assert fit_weights(network, ngrams, np.zeros(1000, int), 1) == pytest.approx(0.5, abs=0.01)
-    assert fit_weights(np.empty(0), np.empty(0), np.empty(0, int), 2).shape == (2,)
+def test_the_exponents_find_the_better_model() -> None:
+    target = np.random.default_rng(0).integers(0, 4, 500)
+    knowing, ignorant = np.log(0.1 + 0.6 * np.eye(4)[target]), np.zeros((500, 4))
+    right = knowing - np.log(np.exp(knowing).sum(axis=1, keepdims=True))
+    drawn = np.array([np.random.default_rng(i).choice(4, p=np.exp(row)) for i, row in enumerate(right)])
+    assert fit_exponents(right, ignorant, drawn)[0] == pytest.approx(1, abs=0.15)  # its probabilities are true
+    assert fit_exponents(ignorant, right, drawn)[1] == pytest.approx(1, abs=0.15)
+    assert sum(fit_exponents(right, right, drawn)) == pytest.approx(1, abs=0.15)  # equal ones share
+
+
+def test_exponents_are_bounded_where_nothing_is_surprising() -> None:
+    certain = np.tile([10.0, 0.0], (5, 1))
+    assert (fit_exponents(certain, certain, np.zeros(5, int)) <= MAX_EXPONENT).all()
+    assert fit_exponents(certain, certain, np.ones(5, int)) == pytest.approx(0, abs=1e-6)

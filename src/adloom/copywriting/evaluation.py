@@ -156,7 +156,8 @@ def _tabulate_comparison(metrics: Metrics, best: FittedBaseline, scored: pd.Data
     caption = (
         f"Both learned from the same lines and are scored on the same characters of the {len(scored)} distinct test "
         f"lines, ends of line included; {unseen} of these characters are in no training line, and {similar} of these "
-        f"lines nearly repeat one. Copied: the share of lines drawn without rules that trained it; served ones never do."
+        f"lines nearly repeat one. Copied: the share of lines drawn without rules that trained it; served lines never "
+        "do."
     )
     return Table("Against Kneser-Ney", caption, ["model", "bits per character", "distinct-2", "copied"], rows)
 

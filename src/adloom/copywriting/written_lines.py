@@ -57,7 +57,9 @@ def measure(
         "kneser_ney_distinct_2": distinct_2_sample(theirs),
         "copied": copied_sample(ours, training),
         "kneser_ney_copied": copied_sample(theirs, training),
-        "near_copies": Sample((find_near_duplicates(lines, train["text"].unique()),), statistics.mean, "share"),
+        "near_copies": Sample(
+            (find_near_duplicates(lines, train["text"].unique().tolist()),), statistics.mean, "share"
+        ),
         "known_words": known_words_sample(lines, training),
     }
     if train["category"].nunique() > 1:

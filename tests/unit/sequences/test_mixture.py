@@ -69,7 +69,7 @@ def test_a_saved_mixture_is_the_same_and_without_a_file_it_is_the_network(tmp_pa
 
 def test_the_exponents_find_the_better_model() -> None:
     target = np.random.default_rng(0).integers(0, 4, 500)
-    knowing, ignorant = np.log(0.1 + 0.6 * np.eye(4)[target]), np.zeros((500, 4))
+    knowing, ignorant = np.log(0.1 + 0.6 * np.eye(4, dtype=np.float32)[target]), np.zeros((500, 4), np.float32)
     right = knowing - np.log(np.exp(knowing).sum(axis=1, keepdims=True))
     drawn = np.array([np.random.default_rng(i).choice(4, p=np.exp(row)) for i, row in enumerate(right)])
     assert fit_exponents(right, ignorant, drawn)[0] == pytest.approx(1, abs=0.15)  # its probabilities are true
@@ -78,6 +78,6 @@ def test_the_exponents_find_the_better_model() -> None:
 
 
 def test_exponents_are_bounded_where_nothing_is_surprising() -> None:
-    certain = np.tile([10.0, 0.0], (5, 1))
+    certain = np.tile(np.array([10.0, 0.0], np.float32), (5, 1))
     assert (fit_exponents(certain, certain, np.zeros(5, int)) <= MAX_EXPONENT).all()
     assert fit_exponents(certain, certain, np.ones(5, int)) == pytest.approx(0, abs=1e-6)

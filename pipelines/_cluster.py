@@ -26,7 +26,7 @@ def allow_artifact_access(task: PipelineTask) -> PipelineTask:
     """Let the first task of a pipeline read Kubeflow's own artifacts."""
     keys = {"accesskey": "ADLOOM_ARTIFACTS_ACCESS_KEY", "secretkey": "ADLOOM_ARTIFACTS_SECRET_KEY"}
     kubernetes.use_secret_as_env(task, "mlpipeline-minio-artifact", keys, optional=True)
-    return add_settings(task, "s3", "checkpoints", "artifacts", "mlflow", "pseudonyms")
+    return add_settings(task, "s3", "checkpoints", "artifacts", "mlflow", "pseudonyms", "library")
 
 
 def add_labels(task: PipelineTask) -> PipelineTask:

@@ -21,5 +21,9 @@ def prepare_table(
         source=sources.outputs[table],
         privacy=sources.outputs["privacy"] if table in OF_USERS else "",
     )
-    services = ("s3", "checkpoints", "pseudonyms") if table in OF_USERS else ("s3", "checkpoints")
-    return add_retries(add_settings(task, *services)).set_display_name(f"prepare {table}").outputs["rows"]
+    private = ("pseudonyms",) if table in OF_USERS else ("library",) if table == "creatives" else ()
+    return (
+        add_retries(add_settings(task, "s3", "checkpoints", *private))
+        .set_display_name(f"prepare {table}")
+        .outputs["rows"]
+    )

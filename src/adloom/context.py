@@ -60,12 +60,19 @@ def open_store(settings: Settings, options: S3Options | None = None) -> Store:
     from adloom.catalogue.download import Downloads
     from adloom.catalogue.entries import ENTRIES
     from adloom.catalogue.store import CatalogueStore
+    from adloom.config.sources import LIBRARY
+    from adloom.library.export import LibrarySource
+    from adloom.library.location import open_library
     from adloom.storage.router import StoreRouter
     from adloom.storage.s3 import S3Store
 
     progress = not settings.quiet
     catalogue = CatalogueStore(Downloads(settings.home / "downloads", progress))
-    return StoreRouter(S3Store(settings.s3_endpoint, progress, options), dict.fromkeys(ENTRIES, catalogue))
+    named: dict[str, Store] = {
+        LIBRARY: LibrarySource(partial(open_library, settings)),
+        **dict.fromkeys(ENTRIES, catalogue),
+    }
+    return StoreRouter(S3Store(settings.s3_endpoint, progress, options), named)
 
 
 def read_checkpoint_uri(settings: Settings) -> str | None:

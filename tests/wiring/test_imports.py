@@ -37,7 +37,8 @@ INFRASTRUCTURE = {
     "tracking": "config connection_errors deadline errors retry storage",
     "registry": "config errors onnx_models storage tracking",
     "catalogue": "arrays config connection_errors errors retry storage",
-    "context": "catalogue config errors registry storage tracking",
+    "library": "arrays config data errors storage",
+    "context": "catalogue config errors library registry storage tracking",
 }
 CALLED = " ".join([*FOUNDATIONS, *DOMAINS, *INFRASTRUCTURE])
 STAGES = {
@@ -47,12 +48,11 @@ STAGES = {
 CALLERS = {
     "tuning": f"{CALLED} stages training",
     "decision_log": "arrays config data errors storage",
-    "library": "arrays config data errors storage",
-    "serving": f"{CALLED} decision_log library",
+    "serving": f"{CALLED} decision_log",
     "datasets": f"{CALLED} stages training",
     "kubeflow": f"{CALLED} datasets serving stages training",
     "doctor": f"{CALLED} kubeflow stages training",
-    "cli": f"{CALLED} datasets decision_log doctor kubeflow library serving stages training tuning",
+    "cli": f"{CALLED} datasets decision_log doctor kubeflow serving stages training tuning",
     "__main__": "cli",
     "__init__": "",
 }

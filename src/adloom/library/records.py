@@ -23,6 +23,7 @@ from adloom.errors import DataError
 Kind = Literal["picture", "line", "ad"]
 State = Literal["draft", "approved", "rejected"]
 ReviewState = Literal["approved", "rejected"]
+ID_PREFIX = "sha256:"
 ID_PATTERN = "^sha256:[0-9a-f]{64}$"
 
 
@@ -104,7 +105,13 @@ class CreativeQuery(_Record):
 
 def content_id(content: bytes) -> str:
     """Return the id of a content."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return f"{ID_PREFIX}{hashlib.sha256(content).hexdigest()}"
+
+
+def find_content_name(creative_id: str) -> str:
+    """Return the name of a content's object."""
+    digest = creative_id.removeprefix(ID_PREFIX)
+    return f"{digest[:2]}/{digest}"
 
 
 def identify_draw(model: str, seed: int, conditions: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -20,7 +19,7 @@ from adloom.config.settings import Settings
 from adloom.context import read_pseudonym_key
 from adloom.decision_log import log
 from adloom.errors import ArtifactError, ConfigError
-from adloom.library.location import has_library
+from adloom.library.location import has_library, open_library
 from adloom.serving import app, request_context, telemetry, workers
 from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE
@@ -36,9 +35,6 @@ from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, 
 from adloom.serving.models.trial import TrialProcess
 from adloom.serving.segments import PseudonymKeys
 from adloom.tracking.mlflow_server import describe_place
-
-if TYPE_CHECKING:
-    from adloom.library.library import Library
 
 CACHE_AFTER = 3.0  # seconds without an answer of the registry, after which the cached champions serve
 FIRST_REFRESH_TIMEOUT = 60.0  # seconds after which a service that follows starts without its models, not ready
@@ -143,12 +139,7 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
 
 
 def _follow_library(settings: Settings) -> SharedLibrary:
-    def open_library() -> "Library":
-        from adloom.library import library  # imports SQLAlchemy, which a service without a library needs not
-
-        return library.open_library(settings)
-
-    shared = SharedLibrary(open_library, partial(has_library, settings), settings.follow_seconds)
+    shared = SharedLibrary(partial(open_library, settings), partial(has_library, settings), settings.follow_seconds)
     shared.start()
     return shared
 

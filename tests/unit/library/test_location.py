@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from adloom.config.settings import Settings
-from adloom.library.library import open_library
-from adloom.library.location import has_library
+from adloom.library.location import has_library, open_library
 
 
 def test_the_library_is_in_the_home_folder_by_default(tmp_path: Path) -> None:

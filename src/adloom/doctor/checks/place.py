@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from adloom.catalogue.entries import ENTRIES
 from adloom.config.params import TABLES, Params
+from adloom.config.sources import LIBRARY
 from adloom.connection_errors import PORTS, describe_error, find_proxy
 from adloom.doctor.checks.machine import find_write_error
 from adloom.doctor.context import DoctorContext
@@ -32,7 +33,7 @@ def _check_sources(context: DoctorContext) -> Iterator[Finding]:
     if context.valid_params is None or context.environment == "pod" or not context.can_train:
         return  # components read S3, and a service reads no sources
     for role, uri in _find_sources(context.valid_params).items():
-        if uri in ENTRIES or is_remote(uri):
+        if uri in ENTRIES or uri == LIBRARY or is_remote(uri):
             continue
         if Path(uri).exists():
             yield Kind.PLACE_OK(f"{uri} ({role}): found")

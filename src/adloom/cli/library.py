@@ -1,0 +1,222 @@
+"""`adloom library`: look at the creative library, review, add and export."""
+
+import getpass
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from adloom.cli.options import AS_JSON, print_json
+from adloom.library.records import Creative, CreativeQuery, Kind, State
+
+if TYPE_CHECKING:
+    from adloom.library.library import Library
+
+KIND = click.option("--kind", type=click.Choice(get_args(Kind)), help="Only this kind.")
+STATE = click.option("--state", type=click.Choice(get_args(State)), help="Only this state.")
+CATEGORY = click.option("--category", help="Only this category.")
+IDS = click.argument("ids", nargs=-1, required=True, metavar="ID…")
+BY = click.option("--by", default=getpass.getuser, show_default="the system's user", help="Who decides.")
+SHORT = 12  # digits of an id in tables
+WIDEST = 40  # characters of a text in tables
+
+
+@click.group("library")
+def library() -> None:
+    """
+    Look at the creative library, review, add and export.
+
+    ID may be the first digits of an id.
+
+    Example: adloom library list --state draft
+    """
+
+
+@contextmanager
+def _open() -> "Iterator[Library]":
+    from adloom.config.settings import Settings
+    from adloom.library.location import open_library
+
+    with closing(open_library(Settings())) as opened:
+        yield opened
+
+
+@library.command("list", short_help="List creatives, the newest first.")
+@KIND
+@STATE
+@CATEGORY
+@click.option("--placement", metavar="SIZE", help="Only ads of this size, such as 300x250.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@AS_JSON
+def list_creatives(limit: int, as_json: bool, **query: Any) -> None:
+    """
+    List creatives, the newest first.
+
+    Example: adloom library list --kind picture --state approved --category Bag
+    """
+    with _open() as opened:
+        found = opened.find(CreativeQuery(**query), limit)
+    if as_json:
+        print_json([creative.model_dump(mode="json") for creative in found])
+        return
+    for creative in found:
+        click.echo(_format(creative))
+    click.echo(f"{len(found)} creatives" + (", perhaps more; --limit shows them" if len(found) == limit else ""))
+
+
+@library.command("show", short_help="Show a creative with its chain and reviews.")
+@click.argument("creative_id", metavar="ID")
+@AS_JSON
+def show(creative_id: str, as_json: bool) -> None:
+    """
+    Show a creative, what it was made from and for, and its reviews.
+
+    Example: adloom library show 9f86d081884c
+    """
+    with _open() as opened:
+        creative = opened.get(opened.resolve(creative_id))
+        ancestors = {ancestor.id: ancestor for ancestor in opened.ancestors(creative)}
+        children = opened.find(CreativeQuery(parent=creative.id))
+        history = opened.history(creative.id)
+    record = creative.model_dump(mode="json")
+    if as_json:
+        chain = {"ancestors": list(ancestors), "children": [child.id for child in children]}
+        print_json(record | chain | {"history": [review.model_dump(mode="json") for review in history]})
+        return
+    record["features"] = {name: value for name, value in record["features"].items() if name != "embedding"}
+    for name, value in record.items():
+        if value not in (None, [], {}):
+            click.echo(f"{name:12} {value}")
+    click.echo("\nmade from")
+    for line in _draw_tree(creative, ancestors) or ["  nothing else"]:
+        click.echo(line)
+    for title, lines in {"parent of": map(_format, children), "reviews": map(str, _list_reviews(history))}.items():
+        click.echo("\n".join(["", title, *(f"  {line}" for line in lines)]))
+
+
+@library.command("approve", short_help="Approve creatives.")
+@IDS
+@click.option("--reason", help="Why; required to approve what was rejected.")
+@BY
+def approve(ids: tuple[str, ...], reason: str | None, by: str) -> None:
+    """
+    Approve creatives: decisions, exports and trainings may use them.
+
+    Example: adloom library approve 9f86d081884c
+    """
+    _review(ids, "approved", by, reason)
+
+
+@library.command("reject", short_help="Reject creatives.")
+@IDS
+@click.option("--reason", required=True, help="Why.")
+@BY
+def reject(ids: tuple[str, ...], reason: str, by: str) -> None:
+    """
+    Reject creatives: decisions never show them, and their seed never draws them again.
+
+    Example: adloom library reject 9f86d081884c --reason "the bag has two handles"
+    """
+    _review(ids, "rejected", by, reason)
+
+
+@library.command("add", short_help="Add pictures, ads or text files of lines.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--kind", type=click.Choice(get_args(Kind)), default="picture", show_default=True, help="What they are.")
+@click.option("--category", help="Their category.")
+@click.option("--placement", metavar="SIZE", help="The size of an ad, such as 300x250; its own by default.")
+def add(files: tuple[Path, ...], kind: str, category: str | None, placement: str | None) -> None:
+    """
+    Add your own creatives as drafts; a text file has a line of copy per line.
+
+    Example: adloom library add --category Bag bag.png
+    """
+    with _open() as opened:
+        for creative, content in _describe_files(files, kind, category, placement):
+            click.echo(_format(opened.add(creative, content)))
+
+
+@library.command("export", short_help="Write creatives and tables of them into a folder.")
+@click.argument("folder", type=Path)
+@KIND
+@click.option("--state", type=click.Choice(get_args(State)), default="approved", show_default=True, help="Their state.")
+@CATEGORY
+def export(folder: Path, **query: Any) -> None:
+    """
+    Write pictures and ads with creatives.csv, which `ingest.creatives` reads, and lines as copy.csv.
+
+    Example: adloom library export approved --category Bag
+    """
+    from adloom.library.export import export
+
+    with _open() as opened:
+        found = opened.find(CreativeQuery(**query), limit=None)
+        export(opened, found, folder)
+    click.echo(f"{folder}: {len(found)} creatives")
+
+
+@library.command("migrate", short_help="Bring the database to the schema of this version.")
+def migrate() -> None:
+    """
+    Bring the database to the schema of this version, as a user that may create tables.
+
+    Other commands and the services do so too if they may.
+
+    Example: adloom library migrate
+    """
+    with _open() as opened:
+        click.echo(f"{opened.database.name}: schema {opened.database.version()}")
+
+
+def _review(ids: Sequence[str], state: str, by: str, reason: str | None) -> None:
+    with _open() as opened:
+        for creative_id in [opened.resolve(text) for text in ids]:
+            click.echo(_format(opened.review(creative_id, state, by, reason)))
+
+
+def _describe_files(
+    files: Sequence[Path], kind: str, category: str | None, placement: str | None
+) -> Iterator[tuple[Creative, bytes]]:
+    """Yield the records and contents of files. Raises DataError, with the path, for an unusable one."""
+    from adloom.errors import DataError
+    from adloom.library.features import describe_line, describe_picture
+
+    for path in files:
+        content = path.read_bytes()
+        try:
+            if kind == "line":
+                for line in filter(None, map(str.strip, content.decode("utf-8-sig").splitlines())):
+                    yield describe_line(line, category=category), line.encode()
+            else:
+                creative = describe_picture(content, "ad" if kind == "ad" else "picture", category=category)
+                size = placement or f"{creative.width}x{creative.height}"
+                yield creative.model_copy(update={"placement": size} if kind == "ad" else {}), content
+        except (DataError, ValueError) as error:
+            raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
+
+
+def _format(creative: Creative) -> str:
+    what = creative.text or f"{creative.width}x{creative.height}"
+    text = what if len(what) <= WIDEST else f"{what[: WIDEST - 1]}…"
+    digits = creative.id.removeprefix("sha256:")[:SHORT]
+    return f"{digits}  {creative.kind:7}  {creative.state:8}  {creative.category or '-':16}  {text}".rstrip()
+
+
+def _draw_tree(creative: Creative, ancestors: dict[str, Creative], depth: int = 1) -> list[str]:
+    """Return a line per parent, indented below what was made from it."""
+    lines = []
+    for parent in creative.parents:
+        known = ancestors.get(parent)
+        origin = f" ({known.model.name}, seed {known.seed})" if known and known.model else ""
+        lines.append(
+            "  " * depth + (_format(known) + origin if known else f"{parent[7 : 7 + SHORT]}  not in the library")
+        )
+        lines += _draw_tree(known, ancestors, depth + 1) if known else []
+    return lines
+
+
+def _list_reviews(history: Sequence[Any]) -> Iterator[str]:
+    for review in history:
+        yield f"{review.time:%Y-%m-%d %H:%M} {review.before} → {review.state} by {review.actor}: {review.reason or '-'}"

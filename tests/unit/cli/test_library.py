@@ -1,0 +1,120 @@
+"""`adloom library` on a library of its own."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from tests.support.http_client import DARK, LIGHT, png
+
+from adloom.cli.main import cli
+from adloom.errors import ConfigError, DataError
+from adloom.library.records import ReviewError, UnknownCreativeError, content_id
+
+Run = Callable[..., Result]
+DIGITS = content_id(DARK)[7:19]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that runs a command and raises its error."""
+    monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for name, content in {
+        "dark.png": DARK,
+        "light.png": LIGHT,
+        "lines.txt": "Carry on\n\n Über uns \n".encode(),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+
+    def invoke(*arguments: str) -> Result:
+        result = CliRunner().invoke(cli, ["library", *arguments], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result
+
+    return invoke
+
+
+def read_json(result: Result) -> Any:
+    return json.loads(result.output)
+
+
+def test_own_pictures_are_added_listed_and_reviewed(run: Run) -> None:
+    run("add", "dark.png", "light.png", "--category", "Bag")
+    run("approve", DIGITS, "--by", "kim")
+    run("reject", content_id(LIGHT), "--reason", "too light", "--by", "kim")
+    assert (
+        run("list", "--state", "approved").output
+        == f"{DIGITS}  picture  approved  Bag               28x28\n1 creatives\n"
+    )
+    (rejected,) = read_json(run("list", "--state", "rejected", "--json"))
+    assert (rejected["id"], rejected["reviewed_by"], rejected["reason"]) == (content_id(LIGHT), "kim", "too light")
+    assert "2 creatives, perhaps more" in run("list", "--limit", "2").output
+
+
+def test_lines_of_a_file_are_added(run: Run) -> None:
+    run("add", "lines.txt", "--kind", "line")
+    assert [line["text"] for line in read_json(run("list", "--kind", "line", "--json"))] == ["Über uns", "Carry on"]
+
+
+def test_show_has_the_record_and_the_reviews(run: Run) -> None:
+    run("add", "dark.png", "--kind", "ad")
+    run("reject", DIGITS, "--reason", "off brand", "--by", "kim")
+    shown = run("show", DIGITS).output
+    assert "placement    28x28" in shown
+    assert "nothing else" in shown
+    assert "draft → rejected by kim: off brand" in shown
+    assert read_json(run("show", DIGITS, "--json"))["history"][0]["actor"] == "kim"
+
+
+def test_an_approved_creative_is_rejected_with_a_reason_and_approved_again_with_one(run: Run) -> None:
+    run("add", "dark.png")
+    run("reject", DIGITS, "--reason", "off brand")
+    with pytest.raises(ReviewError, match="only with a reason"):
+        run("approve", DIGITS)
+    run("approve", DIGITS, "--reason", "the client likes it")
+    assert len(read_json(run("show", DIGITS, "--json"))["history"]) == 2
+
+
+@pytest.mark.parametrize("creative_id", ["0000", "x", "sha256:", content_id(b"unknown")])
+def test_an_unknown_id_is_one_line(run: Run, creative_id: str) -> None:
+    with pytest.raises(UnknownCreativeError):
+        run("show", creative_id)
+
+
+def test_export_writes_files_and_tables(run: Run, tmp_path: Path) -> None:
+    run("add", "dark.png", "--category", "Bag")
+    run("add", "lines.txt", "--kind", "line", "--category", "Bag")
+    run("export", "drafts", "--state", "draft")
+    name = f"pictures/{content_id(DARK)[7:]}.png"
+    assert (tmp_path / "drafts" / name).read_bytes() == DARK
+    assert (tmp_path / "drafts" / "creatives.csv").read_text() == (
+        f"creative_id,category,image,kind,placement\n{content_id(DARK)},Bag,{name},picture,\n"
+    )
+    assert f"{content_id(b'Carry on')},Carry on,Bag\n" in (tmp_path / "drafts" / "copy.csv").read_text()
+    with pytest.raises(DataError, match="drafts: exists and is not an empty folder"):
+        run("export", "drafts", "--state", "draft")
+
+
+def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^lines\.txt: the picture is neither PNG, JPEG nor WebP"):
+        run("add", "lines.txt")
+    (tmp_path / "latin.txt").write_bytes("für".encode("latin-1"))
+    with pytest.raises(DataError, match=r"^latin\.txt: 'utf-8' codec"):
+        run("add", "latin.txt", "--kind", "line")
+    (tmp_path / "long.png").write_bytes(png(np.zeros((1, 100), np.uint8)))
+    with pytest.raises(DataError, match=r"^long\.png: image: one side is more than 20 times the other"):
+        run("add", "long.png")
+
+
+def test_migrate_names_the_schema(run: Run) -> None:
+    assert run("migrate").output.endswith("home/library.db: schema 0001\n")
+
+
+def test_another_url_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADLOOM_LIBRARY_URL", "mysql://kim:secret@host/shop")
+    with pytest.raises(ConfigError, match=r"expected sqlite:///FILE or postgresql://"):
+        run("list")

@@ -29,6 +29,7 @@ DOMAINS = {
     "creatives": "arrays config data errors evaluation",
     "copywriting": "arrays config errors evaluation sequences",
     "audience": "arrays config data errors evaluation storage",
+    "credentials": "arrays data errors",
     "policy": "arrays audience config data errors evaluation storage",
 }
 INFRASTRUCTURE = {

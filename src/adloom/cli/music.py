@@ -39,12 +39,12 @@ def compose(
 
     Example: adloom compose --bars 16 --seed 1 --key D out.mid
     """
+    from adloom.credentials.origin import SOURCE_TYPE
     from adloom.errors import ConfigError
     from adloom.music import audio, midi
     from adloom.music.abc_notation import parse_key
     from adloom.music.composing import MelodyRequest, parse_short_metre
     from adloom.music.composing import compose as compose_melody
-    from adloom.serving.creatives.content_credentials import SOURCE_TYPE
     from adloom.serving.models.card import ModelCard
     from adloom.serving.models.composer import open_composer
     from adloom.storage import manifest

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from adloom.arrays import Float32Array, UInt8Array
     from adloom.creatives.efficientnet import EfficientNetLite0
     from adloom.creatives.style_losses_net import StyleFeatures
+    from adloom.credentials.origin import Origin
 
 MAX_PIXELS = 89_478_485  # of a file's header, as prepare.max_pixels allows at most
 MAX_BYTES = 2**29  # of a file: so many pixels without compression
@@ -85,7 +86,8 @@ def stylize(
     layers, name = _load_features(features)
     with _open_bar("stylize", steps) as bar:
         painted = transfer_style(picture, model, layers, strength=strength, steps=steps, seed=seed, advance=bar.update)
-    _write(out, painted[0].numpy(), {"model": name, "strength": strength, "steps": steps, "seed": seed})
+    origin = _describe(name, seed, strength=strength, steps=steps)
+    _write(out, painted[0].numpy(), origin, {"content": content, "style": style})
     click.echo(f"{out}: painted with the features of {name}")
 
 
@@ -125,7 +127,8 @@ def dream(
     gradient = _build_gradient(_load_network(features), layer)
     with _open_bar("dream", steps * len(dreams.list_octaves(picture.shape[1:], octaves))) as bar:
         dreamt = dreams.dream(picture, gradient, octaves=octaves, steps=steps, seed=seed, advance=bar.update)
-    _write(out, dreamt, {"model": PRETRAINED, "layer": layer, "octaves": octaves, "steps": steps, "seed": seed})
+    origin = _describe(PRETRAINED, seed, layer=layer, octaves=octaves, steps=steps)
+    _write(out, dreamt, origin, {"picture": image})
 
 
 def _build_gradient(net: "EfficientNetLite0", layer: int) -> "Callable[[Float32Array], Float32Array]":
@@ -200,13 +203,21 @@ def _to_floats(pixels: "UInt8Array") -> "Float32Array":
     return to_floats(pixels.transpose(2, 0, 1))
 
 
-def _write(out: Path, picture: "Float32Array", facts: dict[str, object]) -> None:
-    """Write a PNG, with its origin in its metadata."""
-    from adloom.creatives.pictures import encode_pngs, to_pixels
-    from adloom.serving.creatives.content_credentials import add_provenance
+def _describe(model: str, seed: int, **facts: object) -> "Origin":
+    from adloom.credentials.origin import COMPOSITE, Origin
 
-    (png,) = encode_pngs(to_pixels(picture)[None])
-    write_output(out, add_provenance(png, {name: str(value) for name, value in facts.items()}))
+    return Origin(model, seed=seed, facts={name: str(value) for name, value in facts.items()}, source_type=COMPOSITE)
+
+
+def _write(out: Path, picture: "Float32Array", origin: "Origin", inputs: dict[str, Path]) -> None:
+    """Write a signed PNG that names its inputs."""
+    from adloom.creatives.pictures import encode_pngs, to_pixels
+    from adloom.credentials.signer import Ingredient
+    from adloom.serving.creatives.issuer import open_issuer
+
+    ingredients = [Ingredient(name, path.read_bytes()) for name, path in inputs.items()]
+    (issued,) = open_issuer(Settings()).issue_pictures(encode_pngs(to_pixels(picture)[None]), [origin], ingredients)
+    write_output(out, issued)
 
 
 def _open_bar(name: str, steps: int) -> "AbstractContextManager[Any]":

@@ -180,6 +180,15 @@ class Settings(BaseSettings):
     )
     trial_seconds: float = Field(60, gt=0, description="Time limit of a new model's trial.")
     trial_mb: int = Field(1024, gt=0, description="Memory limit of a new model's trial, in MiB.")
+    credentials_certificate: Path | None = Field(
+        None,
+        description="Certificate that signs creatives, its issuers, and earlier certificates (PEM); by default one "
+        "that is made in `home`, which nobody else trusts.",
+    )
+    credentials_key: Path | None = Field(None, description="Key of that certificate (PEM, EC P-256).")
+    credentials_trust: Path | None = Field(
+        None, description="Certificates (PEM) of other authorities that the verification trusts; none if unset."
+    )
     git_commit: str | None = Field(None, description="Git commit of the code, for images without git.")
     image: str | None = Field(None, description="Container image of this process; distributed trainings use it.")
     place: str | None = Field(None, description="Pod resources of a distributed training, as JSON.")

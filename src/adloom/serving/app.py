@@ -28,6 +28,7 @@ from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import REFRESH, SEGMENT, ModelList, Readiness
+from adloom.serving.creatives.issuer import Issuer, create_memory_issuer
 from adloom.serving.decide.endpoint import DecisionEndpoint, LifespanMiddleware, Tracing
 from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.decide.micro_batcher import MAX_QUEUE
@@ -47,6 +48,7 @@ class ServiceDependencies:
 
     keys: segments.PseudonymKeys
     auth: TokenAuth | NoAuth = field(default_factory=NoAuth)
+    issuer: Issuer = field(default_factory=create_memory_issuer)
     log: Log = field(default_factory=MemoryLog)
     project: str = "adloom"
     refresher: ModelRefresher | None = None  # None: the models never change

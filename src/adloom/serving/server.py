@@ -25,6 +25,7 @@ from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
 from adloom.serving.api.schemas import REFRESH
+from adloom.serving.creatives.issuer import Issuer, create_memory_issuer, open_issuer
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
 from adloom.serving.library.shared_library import SharedLibrary
@@ -101,6 +102,7 @@ def serve(options: ServeOptions, host: str, port: int) -> None:
     if isinstance(auth.create_auth(settings), auth.NoAuth):
         logger.warning("ADLOOM_AUTH=off: anyone who reaches this port is allowed")
     read_pseudonym_key(settings)
+    _open_issuer(options, settings)
     with bind_socket(host, port) as listening:
         if options.workers > 1:
             workers.run(partial(create_app, options), listening, options.workers, MODELS_PAGE)
@@ -126,6 +128,7 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
     dependencies = app.ServiceDependencies(
         keys=PseudonymKeys(read_pseudonym_key(settings)),
         auth=auth.create_auth(settings, options.workers),
+        issuer=_open_issuer(options, settings),
         log=log.open_log(settings, project) if DECIDE in APPS[options.app].endpoints else MemoryLog(),
         project=project,
         refresher=refresher,
@@ -142,6 +145,11 @@ def _follow_library(settings: Settings) -> SharedLibrary:
     shared = SharedLibrary(partial(open_library, settings), partial(has_library, settings), settings.follow_seconds)
     shared.start()
     return shared
+
+
+def _open_issuer(options: ServeOptions, settings: Settings) -> Issuer:
+    """Return the issuer of the creatives, which decisions do not need."""
+    return create_memory_issuer() if options.app == "decide" else open_issuer(settings)
 
 
 def _report_no_model(options: ServeOptions, settings: Settings, *, is_final: bool) -> None:

@@ -4,11 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from adloom.credentials.origin import SourceType
 from adloom.data.context import MAX_ID_LENGTH
 from adloom.data.privacy import normalise_user_id
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import ProblemBody
-from adloom.serving.creatives.content_credentials import SourceType
 
 SEGMENT = "/v1/segment"
 REFRESH = "/v1/models/refresh"
@@ -107,7 +107,7 @@ class GenerateRequest(SavingRequest):
 
 
 class GenerateAnswer(SavingAnswer):
-    """Generated pictures, with model, category, seed and AI origin in the metadata of each PNG."""
+    """Generated pictures, each a PNG with signed content credentials: model, category, seed and AI origin."""
 
     model: ModelOrigin
     category: str = Field(description="The category that was requested, or the heaviest of mix.")
@@ -154,7 +154,7 @@ class DreamRequest(SavingRequest):
 
 
 class PaintedPicture(SavingAnswer):
-    """A painted picture, with model and AI origin in the metadata of the PNG."""
+    """A painted picture, a PNG with signed content credentials: model, inputs and AI origin."""
 
     model: ModelOrigin
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")

@@ -49,8 +49,14 @@ def _read_rejected(service: Service) -> Mapping[str, Set[int]]:
 
 
 ANSWERS: Mapping[str, Answer] = {
-    STYLIZE: Answer(lambda request, service: paint.stylize(request, service.models), save=drafts.save_painted),
-    DREAM: Answer(lambda request, service: paint.dream(request, service.models), save=drafts.save_painted),
+    STYLIZE: Answer(
+        lambda request, service: paint.stylize(request, service.models, service.dependencies.issuer),
+        save=drafts.save_painted,
+    ),
+    DREAM: Answer(
+        lambda request, service: paint.dream(request, service.models, service.dependencies.issuer),
+        save=drafts.save_painted,
+    ),
     LIST: Answer(lambda request, service: library.list_creatives(request, service.dependencies.library), QUERIES),
     SHOW: Answer(lambda request, service: library.show(request, service.dependencies.library), QUERIES),
     REVIEW: Answer(
@@ -62,7 +68,9 @@ BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
     GENERATE: BatchedAnswer(
         lambda request, models, service: generate.prepare_pictures(request, models, _read_rejected(service)),
         generate.draw_pictures,
-        lambda job, pixels, service: generate.answer_pictures(job, pixels).model_dump_json().encode(),
+        lambda job, pixels, service: (
+            generate.answer_pictures(job, pixels, service.dependencies.issuer).model_dump_json().encode()
+        ),
         measure=lambda request: int(request.n),
         limit=MAX_ITEMS,
         save=_batched(drafts.save_pictures, GenerateAnswer),

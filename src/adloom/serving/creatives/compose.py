@@ -4,6 +4,7 @@ import base64
 import secrets
 from http import HTTPStatus
 
+from adloom.credentials.origin import SOURCE_TYPE
 from adloom.errors import UserError
 from adloom.music.abc_notation import parse_key
 from adloom.music.composing import MelodyRequest, compose, parse_short_metre
@@ -11,7 +12,6 @@ from adloom.music.midi import write_midi
 from adloom.music.tune import Key, Metre, TuneError
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MelodyNote, MusicAnswer, MusicRequest
-from adloom.serving.creatives import content_credentials
 from adloom.serving.models.loader import Models
 
 
@@ -26,14 +26,14 @@ def answer(request: MusicRequest, models: Models) -> MusicAnswer:
         tune = compose(music.model.write, music.model.notes, melody_request, music.model.known)
     except UserError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
-    facts = {"model": music.origin.digest, "seed": str(seed), "source_type": content_credentials.SOURCE_TYPE}
+    facts = {"model": music.origin.digest, "seed": str(seed), "source_type": SOURCE_TYPE}
     midi = write_midi(tune, tuple(f"adloom:{name}={value}" for name, value in facts.items()))
     return MusicAnswer(
         model=music.origin,
         seed=seed,
         key=str(tune.key),
         metre=str(tune.metre),
-        source_type=content_credentials.SOURCE_TYPE,
+        source_type=SOURCE_TYPE,
         bars=[[MelodyNote(pitch=note.pitch, ticks=note.ticks) for note in bar] for bar in tune.bars],
         midi=base64.b64encode(midi).decode(),
     )

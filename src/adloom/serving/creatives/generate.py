@@ -4,7 +4,7 @@ import base64
 import json
 import secrets
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import count, islice
 
@@ -14,12 +14,13 @@ from adloom.arrays import Float32Array, UInt8Array
 from adloom.copywriting.click_model import ClickModel, rank_lines
 from adloom.copywriting.lines import LineRequest, LineRules, write_together
 from adloom.creatives import pictures
+from adloom.credentials.origin import SOURCE_TYPE
 from adloom.errors import ArtifactError
 from adloom.library.records import identify_draw
 from adloom.onnx_models.runtime import Generator
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
-from adloom.serving.creatives import content_credentials
+from adloom.serving.creatives.issuer import Issuer, describe_origin
 from adloom.serving.models.loader import LoadedModel, Models, Writer
 
 NOTHING_REJECTED: Mapping[str, Set[int]] = {}
@@ -77,16 +78,13 @@ def draw_pictures(jobs: Sequence[PictureJob]) -> list[UInt8Array]:
     return np.split(pixels, np.cumsum([job.request.n for job in jobs])[:-1])
 
 
-def answer_pictures(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
-    """Return the answer with the pixels of a job."""
+def answer_pictures(job: PictureJob, pixels: UInt8Array, issuer: Issuer) -> GenerateAnswer:
+    """Return the answer with the pixels of a job as signed pictures."""
     request = job.request
     category = request.category or max(sorted(job.weights), key=job.weights.__getitem__)
-    facts = {"model": job.gan.origin.digest, "category": category, "seed": str(job.seed)}
-    facts |= _describe_condition(request)
-    stamped = [
-        content_credentials.add_provenance(png, {**facts, "number": str(i)})
-        for i, png in zip(job.numbers, pictures.encode_pngs(pixels), strict=True)
-    ]
+    origin = describe_origin(job.gan, job.seed, {"category": category, **_describe_condition(request)})
+    origins = [replace(origin, number=number) for number in job.numbers]
+    issued = issuer.issue_pictures(pictures.encode_pngs(pixels), origins)
     return GenerateAnswer(
         model=job.gan.origin,
         category=category,
@@ -94,15 +92,16 @@ def answer_pictures(job: PictureJob, pixels: UInt8Array) -> GenerateAnswer:
         attributes=request.attributes,
         seed=job.seed,
         numbers=job.numbers,
-        source_type=content_credentials.SOURCE_TYPE,
-        pictures=[base64.b64encode(png).decode() for png in stamped],
+        source_type=SOURCE_TYPE,
+        pictures=[base64.b64encode(png).decode() for png in issued],
     )
 
 
-def generate(request: GenerateRequest, models: Models) -> GenerateAnswer:
+def generate(request: GenerateRequest, models: Models, issuer: Issuer) -> GenerateAnswer:
     """Draw pictures of a category or a mix. Raises as `prepare_pictures` does."""
     job = prepare_pictures(request, models)
-    return answer_pictures(job, *draw_pictures([job]))
+    (pixels,) = draw_pictures([job])
+    return answer_pictures(job, pixels, issuer)
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ def answer_copy(job: CopyJob, lines: Sequence[str]) -> CopyAnswer:
         model=job.lstm.origin,
         category=job.request.category,
         seed=job.line_request.seed,
-        source_type=content_credentials.SOURCE_TYPE,
+        source_type=SOURCE_TYPE,
         lines=list(ranked[: job.request.n]),
     )
 

@@ -10,13 +10,15 @@ import numpy as np
 from adloom.arrays import Float32Array
 from adloom.creatives import dream as dreams
 from adloom.creatives.pictures import encode_pngs, to_floats, to_pixels
+from adloom.credentials.origin import COMPOSITE, Origin
+from adloom.credentials.signer import Ingredient
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import decode_within, describe_error
 from adloom.errors import UnavailableError
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_PICTURE_PIXELS, DreamRequest, PaintedPicture, StylizeRequest
-from adloom.serving.creatives import content_credentials
 from adloom.serving.creatives.classify import decode_base64
+from adloom.serving.creatives.issuer import Issuer, describe_origin
 from adloom.serving.models.loader import LoadedModel, Models
 from adloom.serving.models.stylizer import StyleModel
 
@@ -25,7 +27,7 @@ MAX_WORK = 8_000_000  # pixels times steps of one dream: about 10 s on one slow 
 MAX_SECONDS = 20.0  # of one dream
 
 
-def stylize(request: StylizeRequest, models: Models) -> PaintedPicture:
+def stylize(request: StylizeRequest, models: Models, issuer: Issuer) -> PaintedPicture:
     """Paint the content in the style. Raises Problem when a picture cannot be used."""
     model = models.style
     content = _read(request.content, "content", request.size)
@@ -33,10 +35,12 @@ def stylize(request: StylizeRequest, models: Models) -> PaintedPicture:
     strength = np.array([request.strength], np.float32)
     painted = model.model.stylize(_pad(content)[None], _pad(style)[None], strength)[0]
     height, width = content.shape[1:]
-    return _answer(model, painted[:, :height, :width], {"strength": str(request.strength)})
+    origin = describe_origin(model, None, {"strength": str(request.strength)}, source_type=COMPOSITE)
+    files = {"content": request.content, "style": request.style}
+    return _answer(model, painted[:, :height, :width], origin, files, issuer)
 
 
-def dream(request: DreamRequest, models: Models) -> PaintedPicture:
+def dream(request: DreamRequest, models: Models, issuer: Issuer) -> PaintedPicture:
     """Paint into a picture what a layer sees in it. Raises Problem when the picture cannot be used."""
     model = models.style
     picture = _read(request.picture, "picture", request.size)
@@ -51,8 +55,9 @@ def dream(request: DreamRequest, models: Models) -> PaintedPicture:
         return model.model.dream(moved, request.layer)
 
     dreamt = dreams.dream(picture, gradient, octaves=request.octaves, steps=request.steps, seed=request.seed)
-    facts = {name: str(getattr(request, name)) for name in ("layer", "octaves", "steps", "seed")}
-    return _answer(model, dreamt, facts)
+    facts = {name: str(getattr(request, name)) for name in ("layer", "octaves", "steps")}
+    origin = describe_origin(model, request.seed, facts, source_type=COMPOSITE)
+    return _answer(model, dreamt, origin, {"picture": request.picture}, issuer)
 
 
 def _read(text: str, field: str, size: int) -> Float32Array:
@@ -81,11 +86,10 @@ def _require_work(request: DreamRequest, size: tuple[int, ...]) -> None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"{detail}; ask for fewer steps or a smaller size", "steps")
 
 
-def _answer(model: LoadedModel[StyleModel], picture: Float32Array, facts: Mapping[str, str]) -> PaintedPicture:
-    (png,) = encode_pngs(to_pixels(picture)[None])
-    stamped = content_credentials.add_provenance(png, {"model": model.origin.digest, **facts})
-    return PaintedPicture(
-        model=model.origin,
-        source_type=content_credentials.SOURCE_TYPE,
-        picture=base64.b64encode(stamped).decode(),
-    )
+def _answer(
+    model: LoadedModel[StyleModel], picture: Float32Array, origin: Origin, files: Mapping[str, str], issuer: Issuer
+) -> PaintedPicture:
+    """Return the answer with a picture signed as made from files (base64)."""
+    ingredients = [Ingredient(name, base64.b64decode(text)) for name, text in files.items()]
+    (issued,) = issuer.issue_pictures(encode_pngs(to_pixels(picture)[None]), [origin], ingredients)
+    return PaintedPicture(model=model.origin, source_type=origin.source_type, picture=base64.b64encode(issued).decode())

@@ -86,6 +86,7 @@ class LoadedModel(Generic[M]):
     card: ModelCard
     model: M
     source: SourceName = "folder"
+    dataset: str | None = None  # digest of the table that it learned from
 
     @property
     def served(self) -> ServedModel:
@@ -225,7 +226,8 @@ def _open(
         if source.source != "cache":  # champions in the cache have served before
             trial(model, source.folder)
         opened = resolve_name(MODELS[model].opener)(source.folder, card, threads)
-        return LoadedModel(origin, datetime.now(UTC).isoformat(timespec="seconds"), card, opened, source.source)
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        return LoadedModel(origin, since, card, opened, source.source, verified.inputs.get("table"))
     except Exception as error:  # noqa: BLE001 - ONNX Runtime and NumPy raise their own; a bad file must not stop others
         return UnavailableModel(_describe(source.folder, error))
 

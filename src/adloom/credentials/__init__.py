@@ -1,0 +1,1 @@
+"""Content credentials: where a picture, an ad or a line comes from, signed; and how one without them is found again."""

@@ -138,7 +138,7 @@ function showSelected() {
   byId("selected-picture").replaceChildren(
     image(picture.file, describe(picture)),
     facts([
-      ["Picture", picture.name], ["Category", picture.category], ["Seed", picture.seed], ["Style", picture.style],
+      ["Picture", picture.name], ["Style", picture.style],
       ["Model", picture.model && `${picture.model.name} ${picture.model.version ?? picture.model.digest.slice(0, 12)}`],
     ]),
     element("div", { className: "buttons" },

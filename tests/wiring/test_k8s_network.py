@@ -1,5 +1,6 @@
 """The cluster's network: services select pods, and policies allow exactly the required connections."""
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 from tests.support import rendered_manifests
 from tests.support.network_policies import HERE, Peer, may, selects
 from tests.support.rendered_manifests import ROOT, Rendered
+from tests.support.studio_page import ADDRESSES, FETCHED, POSTED
 
 OURS = {"app.kubernetes.io/part-of": "adloom"}
 KFP = {"application-crd-id": "kubeflow-pipelines"}
@@ -168,6 +170,15 @@ def test_references_to_pods_and_services_resolve(platform: Rendered) -> None:
             if selects(monitor["spec"]["selector"], s["metadata"]["labels"])
         }
         assert services_monitored == {"adloom-decide", "adloom-creatives", "adloom-trigger"}
+
+
+def test_the_ingress_routes_the_studio_and_its_requests_to_creatives(platform: Rendered) -> None:
+    for ingress in platform.of("Ingress"):
+        paths = ingress["spec"]["rules"][0]["http"]["paths"]
+        routed = {(path["path"], path["pathType"]) for path in paths if "creatives" in str(path["backend"])}
+        for address in ADDRESSES | POSTED | FETCHED:
+            prefixes = {(address[: end.start()], "Prefix") for end in re.finditer("/", address)}
+            assert routed & {(address, "Exact"), *prefixes}, address
 
 
 def scalable(platform: Rendered) -> list[rendered_manifests.Pods]:

@@ -4,17 +4,17 @@ import re
 
 import pytest
 from starlette.testclient import TestClient
+from tests.support.studio_page import ADDRESSES, FETCHED, FILES, POSTED, SCRIPTS
 
-from adloom.serving.creatives import studio
+from adloom.serving.api.admission import PAGES
+from adloom.serving.api.endpoints import ENDPOINTS
 
-FILES = {path.name: path.read_text(encoding="utf-8") for path in studio.FOLDER.iterdir()}
-SCRIPTS = [name for name in FILES if name.endswith(".js")]
 LINKS = re.compile(r"""(?:href|src|url)\s*[=(]\s*["']?([^"' )>#]+)""")
 IMPORTS = re.compile(r"""from "\./([^"]+)";""")
 
 
 def test_the_page_and_its_files_are_served_with_a_strict_policy(client: TestClient) -> None:
-    for path in ("/", *(f"/studio/{name}" for name in FILES if name != "index.html")):
+    for path in ADDRESSES:
         response = client.get(path)
         assert response.status_code == 200, path
         policy = dict(rule.split(" ", 1) for rule in response.headers["content-security-policy"].split("; "))
@@ -28,7 +28,7 @@ def test_the_page_and_its_files_are_served_with_a_strict_policy(client: TestClie
 
 def test_every_link_and_import_is_a_file_of_the_package() -> None:
     links = set(LINKS.findall(FILES["index.html"])) - {"data:,"}
-    imports = {name for script in SCRIPTS for name in IMPORTS.findall(FILES[script])}
+    imports = {name for text in SCRIPTS.values() for name in IMPORTS.findall(text)}
     assert {link.removeprefix("studio/") for link in links} | imports == FILES.keys() - {"index.html"}
 
 
@@ -43,3 +43,9 @@ def test_nothing_comes_from_other_hosts_and_data_is_never_markup(name: str) -> N
 
 def test_the_openapi_document_stays_at_its_addresses(client: TestClient) -> None:
     assert client.get("/docs.json").json() == client.get("/openapi.json").json()
+
+
+def test_a_studio_token_is_enough_for_every_request_of_the_page() -> None:
+    assert len(POSTED) >= 6
+    assert {path for path in POSTED & ENDPOINTS.keys() if "studio" not in ENDPOINTS[path].access} == set()
+    assert FETCHED <= PAGES

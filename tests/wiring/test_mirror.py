@@ -24,6 +24,7 @@ ELSEWHERE = {
     "cli/kubeflow.py": "system/test_submit.py",
     "cli/stages.py": "wiring/test_commands.py",
     "creatives/figures.py": "unit/creatives/test_gan_evaluation.py",
+    "serving/creatives/bento_service.py": "system/test_bentoml.py",
     "serving/models/stylizer.py": "unit/serving/models/test_loader.py",
     "doctor/mlflow_probe.py": "system/test_doctor_mlflow.py",
     "doctor/s3_probe.py": "system/test_doctor_s3.py",

@@ -112,6 +112,11 @@ def serve(options: ServeOptions, host: str, port: int) -> None:
 
 def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASGIApp:
     """Return the application of one process. Raises ArtifactError without any model."""
+    return _create_app_of(options.app, create_service(options, metrics_folder))
+
+
+def create_service(options: ServeOptions, metrics_folder: Path | None = None) -> app.Service:
+    """Return the service of one process, with its models. Raises ArtifactError without any model."""
     prepare_libraries()
     settings = Settings()
     if options.models:
@@ -138,7 +143,7 @@ def create_app(options: ServeOptions, metrics_folder: Path | None = None) -> ASG
         after_stop=_exit_soon,
         ready_without_model=settings.serve_without_model == "ready",
     )
-    return create_named_app(options.app, models, dependencies)
+    return app.Service(models, dependencies, APPS[options.app].endpoints)
 
 
 def _follow_library(settings: Settings) -> SharedLibrary:
@@ -221,8 +226,12 @@ def prepare_libraries() -> None:
 
 def create_named_app(name: str, models: loader.Models, dependencies: app.ServiceDependencies) -> ASGIApp:
     """Return one of APPS."""
+    return _create_app_of(name, app.Service(models, dependencies, APPS[name].endpoints))
+
+
+def _create_app_of(name: str, service: app.Service) -> ASGIApp:
     if name == "decide":
-        return app.create_decide_app(models, dependencies)
+        return app.with_middleware(service)
     from adloom.serving.creatives import bento
 
-    return bento.create_bento_app(app.Service(models, dependencies, APPS[name].endpoints))
+    return bento.create_bento_app(service)

@@ -1,7 +1,7 @@
 """
 The creatives service: BentoML hosts the models that draw, write and read; `adloom serve` adds the decide app.
 
-ApiMiddleware validates requests before BentoML sees them, so one set of rules holds for every path.
+ApiMiddleware answers every path of ours before BentoML sees it, so one set of rules holds for all.
 """
 
 from functools import partial
@@ -31,30 +31,39 @@ from adloom.serving.metrics import BatchMetrics, BatchMetricsCollector
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
 
+class Creatives:
+    """Pictures drawn and read, lines written."""
+
+
 def create_bento_app(service: Service) -> ASGIApp:
     """Return BentoML's service behind the decide app, with the same models."""
-
-    class Creatives:
-        """Pictures drawn and read, lines written."""
-
-    hosted = bentoml.service(
-        name="adloom",
-        workers=1,
-        metrics={"enabled": False},  # ApiMiddleware counts
-        logging={"access": {"enabled": False}},
-    )(Creatives)
-    hosted.mount_asgi_app(_models(service))
-    pages = create_routes(service)
-    pages.routes.extend(studio.create_routes())
-    first = _batchers(service) | {route.path: pages for route in pages.routes if isinstance(route, Route)}
-    hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=first)
+    hosted = create_hosted()
+    hosted.add_asgi_middleware(ApiMiddleware, admission=service.admission, first=create_endpoints(service))
     app = hosted.to_asgi()
     app.user_middleware = [own for own in app.user_middleware if own.cls not in UNUSED]
     return service.wrap(app)
 
 
+def create_hosted() -> bentoml.Service[Any]:
+    """Return BentoML's service without endpoints."""
+    return bentoml.service(
+        name="adloom",
+        workers=1,
+        metrics={"enabled": False},  # ApiMiddleware counts
+        logging={"access": {"enabled": False}},
+    )(Creatives)
+
+
+def create_endpoints(service: Service) -> dict[str, ASGIApp]:
+    """Return all endpoints and pages by path. Routing them through BentoML costs as much as decoding a picture."""
+    models, pages = _models(service), create_routes(service)
+    pages.routes.extend(studio.create_routes())
+    by_path: dict[str, ASGIApp] = {route.path: pages for route in pages.routes if isinstance(route, Route)}
+    return by_path | {path: models for path in ANSWERS if path in service.endpoints} | _batchers(service)
+
+
 def _batchers(service: Service) -> dict[str, ASGIApp]:
-    """Return the endpoints that answer in batches. Routing them through BentoML costs as much as decoding a picture."""
+    """Return the endpoints that answer in batches."""
     metrics = {path: BatchMetrics() for path in BATCHED_ANSWERS}
     service.exporter.registry.register(BatchMetricsCollector(metrics))
     return {path: _batcher(answer, service, metrics[path]) for path, answer in BATCHED_ANSWERS.items()}

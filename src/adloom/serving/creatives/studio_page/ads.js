@@ -1,9 +1,10 @@
 /** Compose ads from the selected picture and the headline, in several sizes. */
 
 import { ApiError, post, run } from "./api.js";
-import { byId, dataUrl, downloadLink, element, image, optionalNumber } from "./dom.js";
+import { byId, count, dataUrl, downloadLink, element, image, optionalNumber } from "./dom.js";
 import { reviewButtons } from "./library.js";
-import { chosenCategory, selected } from "./pictures.js";
+import { chosenCategory } from "./pictures.js";
+import { selected } from "./selected.js";
 
 const SIZES = ["300x250", "728x90", "160x600", "320x50", "970x250", "300x600", "1080x1080", "1080x1920", "1200x628"];
 const FIRST = 3; // sizes that are checked at the start
@@ -33,8 +34,7 @@ async function compose(signal) {
   }, signal);
   byId("ad-list").replaceChildren(...answer.ads.map(adFigure));
   const broken = answer.ads.filter((ad) => ad.findings.length).length;
-  const count = `${answer.ads.length} ad${answer.ads.length === 1 ? "" : "s"}, seed ${answer.seed}`;
-  return `${count}${broken ? `; ${broken} must not be shown, for the reasons below` : ""}. ${answer.basis}`;
+  return `${count(answer.ads, "ad")}, seed ${answer.seed}${broken ? `; ${broken} must not be shown, for the reasons below` : ""}. ${answer.basis}`;
 }
 
 function adFigure(ad) {

@@ -1,7 +1,7 @@
 /** Write lines of copy and choose one as the headline. */
 
 import { post, run } from "./api.js";
-import { byId, element, fillSelect, optionalNumber } from "./dom.js";
+import { byId, count, element, fillSelect, optionalNumber } from "./dom.js";
 
 const section = byId("copy");
 const form = section.querySelector("form");
@@ -9,8 +9,7 @@ const fields = form.elements;
 
 /** Offer the categories of the copywriter. */
 export function offerCopy(models) {
-  const lstm = models.find(({ model }) => model.name === "lstm");
-  if (lstm) fillSelect(fields.category, lstm.categories, ["", "any"]);
+  fillSelect(fields.category, models.lstm?.categories ?? [], ["", "any"]);
 }
 
 /** @param {HTMLInputElement} input */
@@ -33,7 +32,7 @@ async function write(signal) {
   byId("lines").hidden = answer.lines.length === 0;
   byId("lines").replaceChildren(byId("lines").firstElementChild, ...answer.lines.map(lineLabel));
   if (answer.lines.length === 0) return "No line keeps these rules. Loosen them and write again.";
-  return `${answer.lines.length} line${answer.lines.length === 1 ? "" : "s"}, seed ${answer.seed}. Choose one as the headline.`;
+  return `${count(answer.lines, "line")}, seed ${answer.seed}. Choose one as the headline.`;
 }
 
 function lineLabel(line) {

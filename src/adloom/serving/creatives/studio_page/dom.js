@@ -47,6 +47,9 @@ export function bars(title, shares, format = percent) {
 /** @param {number} share */
 export const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}%`;
 
+/** Return a number of things in words, such as "2 lines". */
+export const count = (things, noun) => `${things.length} ${noun}${things.length === 1 ? "" : "s"}`;
+
 /** @param {string} file base64 */
 export const dataUrl = (file, type = "image/png") => `data:${type};base64,${file}`;
 
@@ -59,6 +62,20 @@ export function image(file, alt, type = "image/png") {
 /** Return a link that saves a file. */
 export function downloadLink(text, href, name) {
   return element("a", { href, download: name, textContent: text, ariaLabel: `${text}: save ${name}` });
+}
+
+/**
+ * Return a file's bytes, base64.
+ * @param {Blob} file
+ * @returns {Promise<string>}
+ */
+export function encodeFile(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.split(",")[1] ?? "");
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
 }
 
 /** Return the number of an optional field, or null when it is empty. */

@@ -10,7 +10,7 @@ const STATES = { draft: "Draft", approved: "Approved", rejected: "Rejected" };
 
 /** Offer the categories of every served model. */
 export function offerLibrary(models) {
-  const categories = new Set(models.flatMap((model) => model.categories));
+  const categories = new Set(Object.values(models).flatMap((model) => model.categories));
   fillSelect(form.elements.category, [...categories].sort(), ["", "any"]);
 }
 

@@ -1,25 +1,13 @@
-/** Draw pictures, show them as a sheet, and look closely at one. */
+/** Draw pictures, paint them in a style, and show them as a sheet. */
 
 import { ApiError, post, run } from "./api.js";
-import { bars, byId, dataUrl, downloadLink, element, facts, fillSelect, image, optionalNumber } from "./dom.js";
-import { reviewButtons } from "./library.js";
-import { encodeFile, readStyle, STYLES } from "./styles.js";
+import { byId, count, element, encodeFile, fillSelect, image, optionalNumber } from "./dom.js";
+import { describe, select, selected } from "./selected.js";
 
-const NONE = "None";
-
-/**
- * @typedef {{file: string, category: string | null, name: string, seed: number | null, model: object | null,
- *   id: string | null, style: string | null}} Picture a drawn or stylised one, or the person's own
- */
-
-/** @type {Picture | null} */
-export let selected = null;
 const section = byId("pictures");
-const panel = byId("selected");
 const form = section.querySelector("form");
 const fields = form.elements;
-let served = new Set();
-/** @type {Picture[]} */
+/** @type {import("./selected.js").Picture[]} */
 let sheet = [];
 
 /** Return the category of the form. */
@@ -27,25 +15,15 @@ export const chosenCategory = () => fields.category.value || null;
 
 /** Offer what the generator knows. */
 export function offerPictures(models) {
-  served = new Set(models.map(({ model }) => model.name));
-  const gan = models.find(({ model }) => model.name === "gan");
-  if (!gan) return;
-  fillSelect(fields.category, gan.categories);
-  byId("attributes").replaceChildren(...Object.entries(gan.attributes).map(attributeLabel));
-  fillSelect(fields.style, served.has("style") ? STYLES : [], [NONE, NONE]);
-  showStyleFields();
+  fillSelect(fields.category, models.gan?.categories ?? []);
+  byId("attributes").replaceChildren(...Object.entries(models.gan?.attributes ?? {}).map(attributeLabel));
+  fields.style.disabled = !models.style;
 }
 
 function attributeLabel([name, values]) {
   const select = element("select", { "data-attribute": name });
   fillSelect(select, values, ["", "any"]);
   return element("label", {}, `${name} `, select);
-}
-
-function showStyleFields() {
-  byId("style-file").hidden = fields.style.value !== STYLES.at(-1);
-  byId("style-strength").hidden = fields.style.value === NONE;
-  fields.file.required = !byId("style-file").hidden;
 }
 
 async function draw(signal) {
@@ -61,31 +39,27 @@ async function draw(signal) {
   const drawn = answer.pictures.map((file, i) =>
     ({ file, category, seed, model, name: `${category}, seed ${seed}, picture ${numbers[i] + 1}`, id: ids[i] ?? null, style: null }));
   showSheet(drawn);
-  const count = `${drawn.length} picture${drawn.length === 1 ? "" : "s"} of ${category}, seed ${seed}`;
-  if (fields.style.value === NONE) return `${count}.`;
+  const summary = `${count(drawn, "picture")} of ${category}, seed ${seed}`;
+  if (!fields.style.files.length) return `${summary}.`;
   for (const picture of drawn) {
     await stylize(picture, signal);
     showSheet(drawn);
   }
-  return `${count}, in the style ${fields.style.value}.`;
+  return `${summary}, in the style ${fields.style.files[0].name}.`;
 }
 
 /** Paint a picture in the chosen style; it keeps its place in the sheet. */
-async function stylize(picture, signal) {
-  const style = fields.style.value;
-  if (style === NONE) throw new ApiError("Choose a style in the form of Pictures first.");
-  if (fields.file.required && !fields.file.files.length) throw new ApiError("Choose a style picture in the form of Pictures first.");
+export async function stylize(picture, signal) {
+  const [style] = fields.style.files;
+  if (!style) throw new ApiError("Choose a style picture in the form of Pictures first.");
   const answer = await post("v1/creatives/stylize", {
     content: picture.file,
-    style: await readStyle(style, fields.file.files[0]),
+    style: await encodeFile(style),
     strength: Number(fields.strength.value),
     save: fields.save.checked,
   }, signal);
-  Object.assign(picture, { file: answer.picture, id: answer.ids[0] ?? null, model: answer.model, style });
+  Object.assign(picture, { file: answer.picture, id: answer.ids[0] ?? null, model: answer.model, style: style.name });
 }
-
-/** @param {Picture} picture */
-const describe = ({ name, style }) => (style ? `${name}, style ${style}` : name);
 
 /** Show the person's own picture before the others and choose it. */
 async function useOwn({ target }) {
@@ -129,52 +103,13 @@ function focusOption(options, place) {
 function choose(picture, option) {
   for (const other of byId("sheet").children) other.ariaSelected = `${other === option}`;
   focusOption([...byId("sheet").children], [...byId("sheet").children].indexOf(option));
-  selected = picture;
-  showSelected();
-}
-
-function showSelected() {
-  const picture = selected;
-  byId("selected-picture").replaceChildren(
-    image(picture.file, describe(picture)),
-    facts([
-      ["Picture", picture.name], ["Style", picture.style],
-      ["Model", picture.model && `${picture.model.name} ${picture.model.version ?? picture.model.digest.slice(0, 12)}`],
-    ]),
-    element("div", { className: "buttons" },
-      served.has("style") ? element("button", { type: "button", className: "plain", onclick: () => restyle(picture), textContent: "Stylise" }) : null,
-      picture.model && downloadLink("PNG", dataUrl(picture.file), `${describe(picture).replace(/[^\w.-]+/g, "-")}.png`),
-      picture.id ? reviewButtons({ id: picture.id, state: "draft" }, panel) : null));
-  byId("reading").replaceChildren();
-  byId("credentials").replaceChildren();
-  run(panel, "Reading…", (signal) => read(picture, signal));
-}
-
-function restyle(picture) {
-  run(panel, "Painting…", async (signal) => {
-    const painted = { ...picture };
-    await stylize(painted, signal);
-    selected = painted;
-    showSelected();
-    return "";
-  });
-}
-
-async function read(picture, signal) {
-  if (!served.has("cnn")) return "No model reads pictures here, so there are no neighbours.";
-  const [reading] = (await post("v1/creatives/read", { pictures: [picture.file], nearest: 5 }, signal)).items;
-  if (reading.error) throw new ApiError(reading.error.detail);
-  const likely = Object.entries(reading.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 3);
-  byId("reading").replaceChildren(
-    bars("Read as", likely),
-    bars("Nearest known creatives", reading.nearest.map((n) => [`${n.creative_id} · ${n.category}`, n.similarity]), (cosine) => cosine.toFixed(2)));
-  return `Read as ${reading.category}.`;
+  select(picture);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   run(section, "Drawing…", draw);
 });
-fields.style.addEventListener("change", showStyleFields);
+fields.style.addEventListener("change", () => (byId("strength").hidden = !fields.style.files.length));
 byId("sheet").addEventListener("keydown", moveInSheet);
 byId("own-picture").addEventListener("change", useOwn);

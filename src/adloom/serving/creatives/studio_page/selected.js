@@ -1,0 +1,66 @@
+/** Look closely at one picture: what a model reads in it, its neighbours, its credentials, a review. */
+
+import { ApiError, post, run } from "./api.js";
+import { bars, byId, dataUrl, downloadLink, element, facts, image } from "./dom.js";
+import { reviewButtons } from "./library.js";
+import { stylize } from "./pictures.js";
+
+/**
+ * @typedef {{file: string, category: string | null, name: string, seed: number | null, model: object | null,
+ *   id: string | null, style: string | null}} Picture a drawn or stylised one, or the person's own
+ */
+
+/** @type {Picture | null} */
+export let selected = null;
+const panel = byId("selected");
+let served = {};
+
+/** Remember which models may be asked. */
+export function offerSelected(models) {
+  served = models;
+}
+
+/** @param {Picture} picture */
+export const describe = ({ name, style }) => (style ? `${name}, style ${style}` : name);
+
+/** Choose a picture and show all that is known of it. */
+export function select(picture) {
+  selected = picture;
+  const { model } = picture;
+  byId("selected-picture").replaceChildren(
+    image(picture.file, describe(picture)),
+    facts([
+      ["Picture", picture.name], ["Style", picture.style],
+      ["Model", model && `${model.name} ${model.version ?? model.digest.slice(0, 12)}`],
+    ]),
+    element("div", { className: "buttons" },
+      served.style ? element("button", { type: "button", className: "plain", onclick: () => restyle(picture), textContent: "Stylise" }) : null,
+      model && downloadLink("PNG", dataUrl(picture.file), `${describe(picture).replace(/[^\w.-]+/g, "-")}.png`),
+      picture.id ? reviewButtons({ id: picture.id, state: "draft" }, panel) : null));
+  byId("reading").replaceChildren();
+  byId("credentials").replaceChildren();
+  run(panel, "Looking…", async (signal) => {
+    const results = await Promise.allSettled([read(picture, signal)]);
+    for (const { reason } of results) if (reason) throw reason;
+    return results.map(({ value }) => value).join(" ");
+  });
+}
+
+function restyle(picture) {
+  run(panel, "Painting…", async (signal) => {
+    const painted = { ...picture };
+    await stylize(painted, signal);
+    select(painted);
+    return "";
+  });
+}
+
+async function read(picture, signal) {
+  if (!served.cnn) return "";
+  const [reading] = (await post("v1/creatives/read", { pictures: [picture.file], nearest: 5 }, signal)).items;
+  if (reading.error) throw new ApiError(reading.error.detail);
+  const likely = Object.entries(reading.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 3);
+  const nearest = reading.nearest.map(({ creative_id, category, similarity }) => [`${creative_id} · ${category}`, similarity]);
+  byId("reading").replaceChildren(bars("Read as", likely), bars("Nearest known creatives", nearest, (cosine) => cosine.toFixed(2)));
+  return `Read as ${reading.category}.`;
+}

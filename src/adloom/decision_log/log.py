@@ -25,6 +25,7 @@ from adloom.errors import ConfigError
 from adloom.storage.base import DISK_FULL_ERRORS, ObjectStore
 from adloom.storage.router import open_object_store
 
+FOLDER = "decisions"  # in `home`
 MEBIBYTE = 1 << 20
 FLUSH_BYTES = MEBIBYTE  # buffered bytes that trigger a write
 CLOSE_SECONDS = 20  # time limit of `close`, shipping included; a pod has a minute to stop
@@ -154,7 +155,7 @@ def _create_counters(folder: LogDirectory, project: str) -> ProcessCounters:
 
 def open_log(settings: Settings, project: str) -> DecisionLog:
     """Open the configured log. Raises ConfigError if its folder is not writable."""
-    folder = settings.home / "decisions"
+    folder = settings.home / FOLDER
     remote = open_object_store(settings.log_uri, settings.s3_endpoint) if settings.log_uri else None
     limits = Limits(
         flush=settings.log_flush_ms / 1000,

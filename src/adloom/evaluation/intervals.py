@@ -44,6 +44,16 @@ def bootstrap_difference(candidate: Sample, champion: Sample, draws: int, seed: 
     return Metric(metric.value, metric.low, metric.high, rows, candidate.unit)
 
 
+def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of rows (Wilson 1927); it is (0, 1) without rows."""
+    if not rows:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(1 - TAIL)
+    share, scale = hits / rows, 1 + z * z / rows
+    middle, half = share + z * z / (2 * rows), z * (share * (1 - share) / rows + (z / (2 * rows)) ** 2) ** 0.5
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
 def _bootstrap_interval(statistic: Callable[[AnyArray], float], rows: int, draws: int, seed: int) -> Metric:
     value = float(statistic(np.ones(rows)))
     if not np.isfinite(value):

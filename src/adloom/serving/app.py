@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from adloom import deadline
+from adloom.decision_log.creative_outcomes import OutcomeCounter
 from adloom.errors import AdloomError
 from adloom.serving import segments
 from adloom.serving.api import openapi
@@ -53,6 +54,7 @@ class ServiceDependencies:
     project: str = "adloom"
     refresher: ModelRefresher | None = None  # None: the models never change
     library: SharedLibrary | None = None
+    outcomes: OutcomeCounter | None = None  # of the decision log
     metrics_folder: Path | None = None  # where several processes merge their metrics
     max_queue: int = MAX_QUEUE
     tracing: Tracing | None = None

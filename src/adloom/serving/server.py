@@ -16,8 +16,9 @@ from adloom import threads
 from adloom.config import params
 from adloom.config.models import MODELS
 from adloom.config.settings import Settings
-from adloom.context import read_pseudonym_key
+from adloom.context import open_store, read_pseudonym_key
 from adloom.decision_log import log
+from adloom.decision_log.creative_outcomes import OutcomeCounter
 from adloom.errors import ArtifactError, ConfigError
 from adloom.library.location import has_library, open_library
 from adloom.serving import app, request_context, telemetry, workers
@@ -138,6 +139,7 @@ def create_service(options: ServeOptions, metrics_folder: Path | None = None) ->
         project=project,
         refresher=refresher,
         library=_follow_library(settings),
+        outcomes=OutcomeCounter(settings.log_uri or str(settings.home / log.FOLDER), open_store(settings)),
         metrics_folder=metrics_folder,
         tracing=telemetry.Tracing(telemetry.create_provider()) if settings.otlp_endpoint else None,
         after_stop=_exit_soon,

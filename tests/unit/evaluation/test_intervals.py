@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from adloom.arrays import AnyArray
-from adloom.evaluation.intervals import bootstrap, bootstrap_difference
+from adloom.evaluation.intervals import bootstrap, bootstrap_difference, wilson_interval
 from adloom.evaluation.metric import Sample
 from adloom.evaluation.statistics import auc, mean
 
@@ -106,3 +106,11 @@ def test_samples_that_cannot_be_measured_say_why() -> None:
         bootstrap(Sample((np.zeros(3), np.zeros(3)), auc, "auc"), 20, seed=1)
     with pytest.raises(ValueError, match="3 rows against 2"):
         bootstrap_difference(shares(np.zeros(3)), shares(np.zeros(2)), 20, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("hits", "rows", "expected"),
+    [(0, 0, (0, 1)), (0, 10, (0, 0.27753)), (5, 10, (0.23659, 0.76341)), (1, 1, (0.20655, 1))],
+)
+def test_wilson_interval(hits: int, rows: int, expected: tuple[float, float]) -> None:
+    assert wilson_interval(hits, rows) == pytest.approx(expected, abs=1e-5)

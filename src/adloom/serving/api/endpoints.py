@@ -16,10 +16,13 @@ from adloom.serving.api.decide_schemas import (
 )
 from adloom.serving.api.library_schemas import (
     LIST,
+    OUTCOMES,
     REVIEW,
     SHOW,
     LibraryListAnswer,
     LibraryListRequest,
+    LibraryOutcomesAnswer,
+    LibraryOutcomesRequest,
     LibraryReviewAnswer,
     LibraryReviewRequest,
     LibraryShowAnswer,
@@ -89,6 +92,9 @@ ENDPOINTS: Mapping[str, Endpoint] = {
         Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB, CREATIVE),
         Endpoint(LIST, LibraryListRequest, LibraryListAnswer, "List creatives of the library.", 64 * KIB, STUDIO),
         Endpoint(SHOW, LibraryShowRequest, LibraryShowAnswer, "Show a creative of the library.", 64 * KIB, STUDIO),
+        Endpoint(
+            OUTCOMES, LibraryOutcomesRequest, LibraryOutcomesAnswer, "Count impressions and clicks.", 64 * KIB, STUDIO
+        ),
         Endpoint(REVIEW, LibraryReviewRequest, LibraryReviewAnswer, "Approve or reject a creative.", 64 * KIB, STUDIO),
         Endpoint(REFRESH, None, ModelList, "Refresh the models now.", KIB, {"admin"}),
     )

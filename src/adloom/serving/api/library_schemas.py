@@ -10,6 +10,7 @@ from adloom.serving.api.schemas import Body, Name
 LIST = "/v1/library/list"
 SHOW = "/v1/library/show"
 REVIEW = "/v1/library/review"
+OUTCOMES = "/v1/library/outcomes"
 
 MAX_LISTED = 200  # creatives of one page
 
@@ -65,3 +66,27 @@ class LibraryReviewAnswer(Body):
     """The creative after the review."""
 
     creative: Creative = Field(description="Its record, without its embedding.")
+
+
+class LibraryOutcomesRequest(Body):
+    """The creatives that were shown."""
+
+    ids: list[CreativeId] = Field(min_length=1, max_length=MAX_LISTED, description="Their ids.")
+
+
+class LibraryOutcome(Body):
+    """How a creative fares."""
+
+    id: str = Field(description="The creative.")
+    impressions: int = Field(description="How often it was shown.")
+    clicks: int = Field(description="How many of these were clicked; several clicks of one decision count once.")
+    click_rate: float | None = Field(description="Clicks by impressions; null without impressions.")
+    low: float = Field(description="Lower end of the 95 % interval of the click rate, by Wilson.")
+    high: float = Field(description="Upper end.")
+
+
+class LibraryOutcomesAnswer(Body):
+    """One item per id, in order."""
+
+    outcomes: list[LibraryOutcome] = Field(description="The counts so far.")
+    complete: bool = Field(description="Whether all finished files of the decision log were read; else ask again.")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Set
 from typing import Any, NamedTuple
 
-from adloom.serving.api.library_schemas import LIST, REVIEW, SHOW
+from adloom.serving.api.library_schemas import LIST, OUTCOMES, REVIEW, SHOW
 from adloom.serving.api.middleware import current_actor
 from adloom.serving.api.schemas import (
     COMPOSE,
@@ -59,6 +59,7 @@ ANSWERS: Mapping[str, Answer] = {
     ),
     LIST: Answer(lambda request, service: library.list_creatives(request, service.dependencies.library), QUERIES),
     SHOW: Answer(lambda request, service: library.show(request, service.dependencies.library), QUERIES),
+    OUTCOMES: Answer(lambda request, service: library.count_outcomes(request, service.dependencies.outcomes), QUERIES),
     REVIEW: Answer(
         lambda request, service: library.review(request, service.dependencies.library, current_actor.get()), QUERIES
     ),

@@ -6,11 +6,16 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from adloom.decision_log.creative_outcomes import OutcomeCounter
 from adloom.errors import AdloomError
+from adloom.evaluation.intervals import wilson_interval
 from adloom.library.records import Creative, CreativeQuery, ReviewError, UnknownCreativeError
 from adloom.serving.api.library_schemas import (
     LibraryListAnswer,
     LibraryListRequest,
+    LibraryOutcome,
+    LibraryOutcomesAnswer,
+    LibraryOutcomesRequest,
     LibraryReviewAnswer,
     LibraryReviewRequest,
     LibraryShowAnswer,
@@ -22,6 +27,7 @@ from adloom.serving.library.shared_library import SharedLibrary
 if TYPE_CHECKING:
     from adloom.library.library import Library
 
+READING_SECONDS = 2.0  # of the decision log for one request
 NO_LIBRARY = "no creative library here; `adloom serve` opens the one of ADLOOM_LIBRARY_URL"
 
 
@@ -70,6 +76,26 @@ def review(request: LibraryReviewRequest, shared: SharedLibrary | None, actor: s
         assert shared is not None
         shared.refresh()
     return LibraryReviewAnswer(creative=_shorten([reviewed])[0])
+
+
+def count_outcomes(request: LibraryOutcomesRequest, counter: OutcomeCounter | None) -> LibraryOutcomesAnswer:
+    """Count impressions and clicks in the decision log. Raises Problem when it cannot be read."""
+    if counter is None:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no decision log here; set ADLOOM_LOG_URI to that of decide")
+    try:
+        counter.update(READING_SECONDS)
+    except AdloomError as error:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"decision log: {error}", headers={"Retry-After": "10"}) from None
+    return LibraryOutcomesAnswer(
+        outcomes=[_describe_outcome(creative_id, *counter.count(creative_id)) for creative_id in request.ids],
+        complete=counter.is_complete,
+    )
+
+
+def _describe_outcome(creative_id: str, impressions: int, clicks: int) -> LibraryOutcome:
+    low, high = wilson_interval(clicks, impressions)
+    rate = clicks / impressions if impressions else None
+    return LibraryOutcome(id=creative_id, impressions=impressions, clicks=clicks, click_rate=rate, low=low, high=high)
 
 
 def _shorten(creatives: Iterable[Creative]) -> list[Creative]:

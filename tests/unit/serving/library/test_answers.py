@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from tests.support.creatives import make_creative, open_folder
+from tests.support.decision_logs import click, decision, frame_segment, write_segment
 from tests.support.http_client import DARK, post_invalid, post_ok
 
+from adloom.decision_log.creative_outcomes import OutcomeCounter
+from adloom.decision_log.record import Line
 from adloom.errors import UnavailableError
 from adloom.library.library import Library
 from adloom.library.records import content_id
 from adloom.serving import server
 from adloom.serving.api import auth
-from adloom.serving.api.library_schemas import LIST, REVIEW, SHOW
+from adloom.serving.api.library_schemas import LIST, OUTCOMES, REVIEW, SHOW
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
+from adloom.storage.local import FolderStore
 
 UNKNOWN = content_id(b"unknown")
 LINE = content_id(b"Carry on")
@@ -108,3 +112,20 @@ def test_a_database_that_is_away(models: Models) -> None:
         raise UnavailableError("connection refused")
 
     assert "library: connection refused" in post_invalid(connect(models, SharedLibrary(fail)), LIST, {}, 503)["detail"]
+
+
+def test_outcomes_count_the_decision_log(models: Models, tmp_path: Path) -> None:
+    shown = {"candidates": [LINE, PICTURE], "probabilities": [0.5, 0.5], "chosen": [PICTURE], "propensities": [0.5]}
+    records: list[Line] = [*(decision(number, **shown) for number in range(4)), click(0, creative_id=PICTURE)]
+    write_segment(tmp_path, frame_segment(records))
+    client = connect(models, None, outcomes=OutcomeCounter(str(tmp_path), FolderStore()))
+    answer = post_ok(client, OUTCOMES, {"ids": [PICTURE, LINE]})
+    assert answer["complete"] is True
+    first, second = answer["outcomes"]
+    assert (first["impressions"], first["clicks"], first["click_rate"]) == (4, 1, 0.25)
+    assert (first["low"], first["high"]) == pytest.approx((0.0456, 0.6994), abs=1e-4)
+    assert (second["impressions"], second["click_rate"], second["low"], second["high"]) == (0, None, 0, 1)
+
+
+def test_a_service_without_a_decision_log(models: Models) -> None:
+    assert "no decision log here" in post_invalid(connect(models, None), OUTCOMES, {"ids": [LINE]}, 503)["detail"]

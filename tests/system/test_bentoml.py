@@ -20,6 +20,7 @@ import yaml
 from starlette.testclient import TestClient
 from tests.support.tiny_models import write_models
 
+from adloom import __version__
 from adloom.serving import server
 from adloom.serving.api.schemas import GENERATE, READ, WRITE
 from adloom.serving.app import ServiceDependencies
@@ -38,6 +39,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     READ: {"pictures": [GREY_PIXEL]},
     WRITE: {"n": 2, "seed": 1},
 }
+WHEEL = f"adloom-{__version__}-py3-none-any.whl"
 PATIENCE = 120  # seconds
 
 
@@ -47,8 +49,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     write_models(folder / "models")
     shutil.copy(ROOT / "params.yaml", folder)
-    (folder / "dist").mkdir()
-    zipfile.ZipFile(folder / "dist" / "adloom-0.1.0-py3-none-any.whl", "w").close()
+    (folder / "wheels").mkdir()
+    zipfile.ZipFile(folder / "wheels" / WHEEL, "w").close()
     [bentofile] = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert yaml.safe_load(bentofile)["service"] == TARGET
     (folder / "bentofile.yaml").write_text(bentofile, encoding="utf-8")
@@ -112,9 +114,10 @@ def test_a_bento_serves_its_own_models(project: Path, environment: dict[str, str
     )
     tag = re.findall(r'Bento\(tag="(adloom:\w+)"\)', built.stdout)[0]
     bento = Path(environment["BENTOML_HOME"], "bentos", *tag.split(":"))
-    requirements = (bento / "env" / "python" / "requirements.txt").read_text(encoding="utf-8")
-    assert "adloom[serve]" in requirements
-    assert "adloom-0.1.0-py3-none-any.whl" in requirements
-    assert (bento / "env" / "docker" / "Dockerfile").read_text(encoding="utf-8").count("requirements.txt")
+    requirements = (bento / "env" / "python" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert requirements[:2] == ["--find-links ./wheels", f"adloom[serve]=={__version__}"]
+    dockerfile = (bento / "env" / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert 0 < dockerfile.index("./src/wheels ./src/wheels") < dockerfile.index("pip install -r")
+    assert (bento / "src" / "wheels" / WHEEL).is_file()
     with bentoml_serve(project.parent, environment, tag) as url:
         assert ask(url) == expected

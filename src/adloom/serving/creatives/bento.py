@@ -44,10 +44,11 @@ def create_bento_app(service: Service) -> ASGIApp:
     return service.wrap(app)
 
 
-def create_hosted() -> bentoml.Service[Any]:
-    """Return BentoML's service without endpoints."""
+def create_hosted(image: bentoml.images.Image | None = None) -> bentoml.Service[Any]:
+    """Return BentoML's service without endpoints; a Bento of it becomes the image."""
     return bentoml.service(
         name="adloom",
+        image=image,
         workers=1,
         metrics={"enabled": False},  # ApiMiddleware counts
         logging={"access": {"enabled": False}},

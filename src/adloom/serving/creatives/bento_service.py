@@ -10,11 +10,14 @@ import bentoml
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from adloom import __version__
 from adloom.errors import AdloomError
 from adloom.serving import server
 from adloom.serving.api.middleware import ApiMiddleware
 from adloom.serving.creatives import bento
 from adloom.serving.server import ServeOptions
+
+WHEELS = "wheels"  # folder of adloom's wheel, in the folder that is built
 
 
 class Arguments(BaseModel):
@@ -54,7 +57,8 @@ class _StartupFailure:
 
 def create_bento_service(arguments: Arguments) -> bentoml.Service[bento.Creatives]:
     """Return a service that loads its models when a worker starts."""
-    service = bento.create_hosted()
+    image = bentoml.images.Image(lock_python_packages=False).build_include(WHEELS)
+    service = bento.create_hosted(image.python_packages(f"--find-links ./{WHEELS}", f"adloom[serve]=={__version__}"))
     options = ServeOptions("creatives", arguments.params, arguments.models, follow=arguments.follow)
     service.add_asgi_middleware(CreativesMiddleware, options=options)
     return service

@@ -44,3 +44,9 @@ DARK = png(np.zeros((EDGE, EDGE), np.uint8))
 
 
 LIGHT = png(np.full((EDGE, EDGE), 255, np.uint8))
+
+
+def show_pixels(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer with the pixels of its pictures, without what is written into their files."""
+    images = [Image.open(io.BytesIO(base64.b64decode(picture))) for picture in answer.get("pictures", ())]
+    return {**answer, "pictures": [np.asarray(image).tolist() for image in images]}

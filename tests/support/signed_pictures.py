@@ -36,3 +36,14 @@ def decode_picture(picture: bytes) -> np.ndarray:
 
 def flip_byte(content: bytes, at: int) -> bytes:
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+def draw_blobs(seed: int, edge: int = 64) -> np.ndarray:
+    """Return a smooth picture (edge, edge, 3) that no other seed gives."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:edge, :edge] / edge
+    light = np.zeros((edge, edge, 3))
+    for y, x, width, *colour in random.uniform((0, 0, 0.04, 0, 0, 0), (1, 1, 0.2, 255, 255, 255), (12, 6)):
+        spot = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / width**2)[..., None]
+        light += spot * (colour - light)
+    return light.astype(np.uint8)

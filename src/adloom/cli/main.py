@@ -34,6 +34,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "stylize": ("style", "Paint a picture with the colours and strokes of another."),
     "submit": ("kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
     "token": ("serve", "Print a new token for clients, and add its hash to the tokens file."),
+    "verify": ("credentials", "Say where pictures and lines come from, and whether they were changed."),
     "tune": ("tune", "Search the params of a training stage by its validation metric."),
     "trigger-server": ("kubeflow", "Start a pipeline on Kubeflow when a data platform posts a trigger."),
 }

@@ -46,10 +46,14 @@ class SigningKey:
         """The authorities of this certificate and of the earlier ones."""
         return tuple(certificate for certificate in (*self.chain, *self.others) if is_authority(certificate))
 
+    @property
+    def signers(self) -> tuple[x509.Certificate, ...]:
+        """The signer's certificate and the earlier ones."""
+        return tuple(certificate for certificate in (*self.chain, *self.others) if not is_authority(certificate))
+
     def owns(self, serial: int) -> bool:
-        """Return whether a serial number of these issuers is the signer's, or an earlier signer's."""
-        signers = (one for one in (self.certificate, *self.others) if not is_authority(one))
-        return any(one.serial_number == serial for one in signers)
+        """Return whether a serial number of these issuers is a signer's."""
+        return any(signer.serial_number == serial for signer in self.signers)
 
 
 def parse_signing_key(certificates: bytes, key: bytes, now: datetime) -> SigningKey:

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import c2pa
@@ -15,41 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from adloom.credentials.containers import extract_pixel_data, find_media_type
 from adloom.credentials.keys import SigningKey, to_pem
 from adloom.credentials.origin import Origin
+from adloom.credentials.records import Part, UsedIngredient, Verification
 from adloom.credentials.signer import GENERATION, SETTINGS, PictureSigner
 from adloom.data.picture_files import PictureError
 from adloom.errors import UnavailableError
 
-State = Literal["whole", "changed", "expired", "stripped"]
-Part = Literal["pixels", "metadata", "manifest", "line"]
 MISMATCH = "assertion.dataHash.mismatch"  # the file's bytes outside the manifest
 EXPIRED = frozenset({"signingCredential.expired", "claimSignature.outsideValidity"})
 UNTRUSTED, TRUSTED = "signingCredential.untrusted", "signingCredential.trusted"
 
 _origin = TypeAdapter(Origin)
-
-
-@dataclass(frozen=True)
-class UsedIngredient:
-    """A picture that another was made from, as its manifest names it."""
-
-    title: str
-    id: str | None  # sha256:… of its bytes
-    relationship: str
-    signed: bool  # whether it has a manifest of its own
-
-
-@dataclass(frozen=True)
-class Verification:
-    """The credentials of a picture or line."""
-
-    state: State
-    changed: tuple[Part, ...] = ()
-    ours: bool = False  # signed by this project's certificate, or an earlier one of it
-    signed_by: str | None = None
-    trusted_by: str | None = None  # the issuer, if a trusted authority vouches for it
-    made_at: str | None = None
-    origin: Origin | None = None
-    ingredients: tuple[UsedIngredient, ...] = ()
 
 
 class PictureVerifier:

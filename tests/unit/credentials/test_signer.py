@@ -18,8 +18,9 @@ from tests.support.signed_pictures import (
 from adloom.credentials.containers import extract_pixel_data
 from adloom.credentials.keys import create_local_key
 from adloom.credentials.origin import COMPOSITE, Origin
+from adloom.credentials.records import UsedIngredient
 from adloom.credentials.signer import Ingredient, PictureSigner
-from adloom.credentials.verification import PictureVerifier, UsedIngredient
+from adloom.credentials.verification import PictureVerifier
 from adloom.data.picture_files import PictureError
 from adloom.errors import UnavailableError
 

@@ -12,8 +12,9 @@ from tests.support.signed_pictures import FORMATS, KEY, ORIGIN, OTHER_KEY, draw_
 
 from adloom.credentials.containers import insert_png_text
 from adloom.credentials.keys import SigningKey
+from adloom.credentials.records import Verification
 from adloom.credentials.signer import PictureSigner
-from adloom.credentials.verification import PictureVerifier, Verification, find_key_fault
+from adloom.credentials.verification import PictureVerifier, find_key_fault
 from adloom.data.picture_files import PictureError
 
 PICTURE = encode_picture(draw_pixels())
@@ -53,7 +54,7 @@ def test_another_signer_of_our_authority_is_not_ours() -> None:
 def test_changed_pixels_are_named(kind: str) -> None:
     signed = PictureSigner(KEY).sign_picture(encode_picture(draw_pixels(), kind), ORIGIN)
     data = {"png": b"IDAT", "jpeg": b"\xff\xda", "webp": b"VP8 ", "lossless webp": b"VP8L"}[kind]
-    verification = VERIFIER.verify(flip_byte(signed, signed.index(data) + 60))
+    verification = VERIFIER.verify(flip_byte(signed, signed.rindex(data) + 60))
     assert (verification.state, verification.changed) == ("changed", ("pixels",))
     assert verification.origin == ORIGIN
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from adloom.credentials.origin import SourceType
+from adloom.credentials.records import Sidecar
 from adloom.data.context import MAX_ID_LENGTH
 from adloom.data.privacy import normalise_user_id
 from adloom.serving.api.decide_schemas import ModelOrigin
@@ -240,6 +241,7 @@ class CopyAnswer(SavingAnswer):
     seed: int = Field(description="The seed that gives these lines again.")
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
     lines: list[str] = Field(description="The lines, each with the prompt at its beginning.")
+    sidecars: list[Sidecar] = Field(description="The signed origin of each line, for /v1/creatives/verify.")
 
 
 class MusicRequest(Body):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Set
 from typing import Any, NamedTuple
 
+from adloom.serving.api.credentials_schemas import VERIFY
 from adloom.serving.api.library_schemas import LIST, OUTCOMES, REVIEW, SHOW
 from adloom.serving.api.middleware import current_actor
 from adloom.serving.api.schemas import (
@@ -19,7 +20,7 @@ from adloom.serving.api.schemas import (
     GenerateAnswer,
 )
 from adloom.serving.app import Service
-from adloom.serving.creatives import classify, compose, generate, paint
+from adloom.serving.creatives import classify, compose, generate, paint, verify
 from adloom.serving.creatives.batched_answers import BatchedAnswer
 from adloom.serving.library import answers as library
 from adloom.serving.library import drafts
@@ -63,6 +64,7 @@ ANSWERS: Mapping[str, Answer] = {
     REVIEW: Answer(
         lambda request, service: library.review(request, service.dependencies.library, current_actor.get()), QUERIES
     ),
+    VERIFY: Answer(lambda request, service: verify.answer(request, service.dependencies.issuer)),
     COMPOSE: Answer(lambda request, service: compose.answer(request, service.models)),
 }
 BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
@@ -79,7 +81,9 @@ BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
     WRITE: BatchedAnswer(
         lambda request, models, service: generate.prepare_copy(request, models),
         generate.write_lines,
-        lambda job, lines, service: generate.answer_copy(job, lines).model_dump_json().encode(),
+        lambda job, lines, service: (
+            generate.answer_copy(job, lines, service.dependencies.issuer).model_dump_json().encode()
+        ),
         measure=lambda request: int(request.n),
         limit=MAX_ITEMS,
         save=_batched(drafts.save_lines, CopyAnswer),

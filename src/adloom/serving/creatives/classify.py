@@ -79,14 +79,20 @@ def _decode_picture(text: str, number: int, cnn: LoadedModel[PictureReader]) -> 
 
 def decode_base64(text: str) -> bytes:
     """Return the bytes of a PNG or JPEG. Raises PictureError."""
+    image = decode_file(text)
+    if not image.startswith(SIGNATURES):
+        raise PictureError("image: neither PNG nor JPEG")
+    return image
+
+
+def decode_file(text: str) -> bytes:
+    """Return the bytes of a file in base64. Raises PictureError."""
     try:
         image = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise PictureError("image: not base64") from None
     if len(image) > MAX_PICTURE_BYTES:
         raise PictureError(f"image: {len(image)} bytes, expected at most {MAX_PICTURE_BYTES}")
-    if not image.startswith(SIGNATURES):
-        raise PictureError("image: neither PNG nor JPEG")
     return image
 
 

@@ -147,22 +147,25 @@ def write_lines(jobs: Sequence[CopyJob]) -> list[list[str]]:
     return write_together(writer.write, writer.tokenizer, [job.line_request for job in jobs])
 
 
-def answer_copy(job: CopyJob, lines: Sequence[str]) -> CopyAnswer:
-    """Return the answer with the lines of a job."""
-    ranked = rank_lines(job.ranker, lines) if job.ranker else lines
+def answer_copy(job: CopyJob, lines: Sequence[str], issuer: Issuer) -> CopyAnswer:
+    """Return the answer with the lines of a job and their signed sidecars."""
+    ranked = (rank_lines(job.ranker, lines) if job.ranker else list(lines))[: job.request.n]
+    category = {} if job.request.category is None else {"category": job.request.category}
     return CopyAnswer(
         model=job.lstm.origin,
         category=job.request.category,
         seed=job.line_request.seed,
         source_type=SOURCE_TYPE,
-        lines=list(ranked[: job.request.n]),
+        lines=ranked,
+        sidecars=issuer.issue_lines(ranked, describe_origin(job.lstm, job.line_request.seed, category)),
     )
 
 
-def write(request: CopyRequest, models: Models) -> CopyAnswer:
+def write(request: CopyRequest, models: Models, issuer: Issuer) -> CopyAnswer:
     """Write lines of copy. Raises as `prepare_copy` does."""
     job = prepare_copy(request, models)
-    return answer_copy(job, *write_lines([job]))
+    (lines,) = write_lines([job])
+    return answer_copy(job, lines, issuer)
 
 
 def _choose_weights(request: GenerateRequest) -> dict[str, float]:

@@ -1,39 +1,87 @@
-"""Issue creatives: describe and sign them. The libraries that sign are imported on first use; decisions need none."""
+"""
+Issue creatives, and verify them: sign pictures and lines, and keep an index of the pictures.
 
+The libraries that sign are imported on first use, because decisions need none.
+"""
+
+import logging
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adloom.config.settings import Settings
 from adloom.credentials.origin import Origin
+from adloom.credentials.records import Sidecar, Verification
 from adloom.errors import ConfigError
 from adloom.serving.models.loader import LoadedModel
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
     from adloom.credentials.keys import SigningKey
     from adloom.credentials.signer import Ingredient, PictureSigner
+    from adloom.credentials.verification import PictureVerifier
+    from adloom.serving.creatives.issued_pictures import IssuedMatch, IssuedPictures
+
+INDEX = "issued.db"  # in the folder of the key
+
+logger = logging.getLogger(__name__)
 
 
 class Issuer:
-    """Signs what the models make; threads may share it."""
+    """Signs what the models make, and verifies; threads may share it."""
 
-    def __init__(self, open_key: "Callable[[], SigningKey]") -> None:
-        self._open_key = open_key
-
-    @cached_property
-    def key(self) -> "SigningKey":
-        """The key that signs. Raises ConfigError."""
-        return self._open_key()
+    def __init__(
+        self, open_key: "Callable[[], SigningKey]", trusted: "Sequence[Certificate]" = (), index: Path | None = None
+    ) -> None:
+        """`index` is the file of the index of issued pictures, which otherwise ends with the process."""
+        self._open_key, self._trusted, self._file = open_key, tuple(trusted), index
 
     def issue_pictures(
         self, pictures: Sequence[bytes], origins: Sequence[Origin], ingredients: "Sequence[Ingredient]" = ()
     ) -> list[bytes]:
         """Return the pictures of one request, signed. Raises UnavailableError."""
-        return [
+        issued = [
             self._signer.sign_picture(picture, origin, ingredients)
             for picture, origin in zip(pictures, origins, strict=True)
         ]
+        try:
+            self._index.add(issued, origins)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("%s: %s; %d pictures are signed and not in the index", self._file, error, len(issued))
+        return issued
+
+    def issue_lines(self, lines: Sequence[str], origin: Origin) -> list[Sidecar]:
+        """Return the sidecars of the lines of one request."""
+        from adloom.credentials.sidecar import sign_line
+
+        return [sign_line(line, replace(origin, number=number), self.key) for number, line in enumerate(lines)]
+
+    def verify_picture(self, picture: bytes) -> "tuple[Verification, IssuedMatch | None]":
+        """Verify a picture; unless it is whole, search the index. Raises PictureError."""
+        verification = self._verifier.verify(picture)
+        if verification.state == "whole":
+            return verification, None
+        try:
+            return verification, self._index.search(picture)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("%s: %s; the picture was not searched", self._file, error)
+            return verification, None
+
+    def verify_line(self, line: str, sidecar: Sidecar | None) -> Verification:
+        """Verify a line by its sidecar."""
+        from adloom.credentials.sidecar import verify_line
+
+        return verify_line(line, sidecar, self.key, self._trusted)
+
+    @cached_property
+    def key(self) -> "SigningKey":
+        """The key that signs. Raises ConfigError."""
+        return self._open_key()
 
     @cached_property
     def _signer(self) -> "PictureSigner":
@@ -41,16 +89,37 @@ class Issuer:
 
         return PictureSigner(self.key)
 
+    @cached_property
+    def _verifier(self) -> "PictureVerifier":
+        from adloom.credentials.verification import PictureVerifier
+
+        return PictureVerifier(self.key, self._trusted)
+
+    @cached_property
+    def _index(self) -> "IssuedPictures":
+        from adloom.serving.creatives.issued_pictures import IssuedPictures
+
+        return IssuedPictures(self._file)
+
 
 def open_issuer(settings: Settings) -> Issuer:
     """Return an issuer with the configured key, or that of this machine. Raises ConfigError unless it can sign."""
     from adloom.credentials.verification import find_key_fault
-    from adloom.serving.creatives.signing_keys import CERTIFICATE, open_signing_key
+    from adloom.serving.creatives.signing_keys import CERTIFICATE, FOLDER, open_signing_key, read_trusted
 
     key = open_signing_key(settings)
     if fault := find_key_fault(key):
         raise ConfigError(f"{CERTIFICATE}={settings.credentials_certificate}: C2PA does not accept it: {fault}")
-    return Issuer(lambda: key)
+    return Issuer(lambda: key, read_trusted(settings), settings.home / FOLDER / INDEX)
+
+
+def find_issuer(settings: Settings) -> Issuer:
+    """Return the issuer of this machine, or one that has signed nothing yet. Raises ConfigError."""
+    from adloom.serving.creatives.signing_keys import has_signing_key, read_trusted
+
+    if has_signing_key(settings):
+        return open_issuer(settings)
+    return Issuer(lambda: create_memory_issuer().key, read_trusted(settings))
 
 
 def create_memory_issuer() -> Issuer:

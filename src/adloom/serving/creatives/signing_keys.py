@@ -4,6 +4,8 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.x509 import Certificate
+
 from adloom.config.settings import Settings
 from adloom.credentials import keys
 from adloom.credentials.keys import SigningKey
@@ -28,6 +30,24 @@ def open_signing_key(settings: Settings) -> SigningKey:
         given, missing = (CERTIFICATE, KEY) if certificate else (KEY, CERTIFICATE)
         raise ConfigError(f"{given} is set and {missing} is not; set both, or none to sign with a key of this machine")
     return _open_local(settings.home / FOLDER)
+
+
+def has_signing_key(settings: Settings) -> bool:
+    """Return whether a key is configured, or was made on this machine."""
+    is_configured = settings.credentials_certificate or settings.credentials_key
+    return bool(is_configured) or (settings.home / FOLDER / "key.pem").is_file()
+
+
+def read_trusted(settings: Settings) -> list[Certificate]:
+    """Return the authorities that are trusted besides. Raises ConfigError."""
+    if (path := settings.credentials_trust) is None:
+        return []
+    try:
+        return keys.parse_certificates(files.read_secret(path)[0])
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"ADLOOM_CREDENTIALS_TRUST={path}: {files.failure_reason(error)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"ADLOOM_CREDENTIALS_TRUST={path}: {error}") from None
 
 
 def _read(certificate: Path, key: Path, where: str) -> SigningKey:

@@ -20,6 +20,7 @@ from adloom.serving import app as decide_app
 from adloom.serving import server
 from adloom.serving.api.schemas import GENERATE, WRITE, CopyRequest
 from adloom.serving.creatives import generate
+from adloom.serving.creatives.issuer import create_memory_issuer
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -165,7 +166,7 @@ class TestWrite:
         bundle = models.loaded["lstm"]
         counted = replace(bundle, model=replace(bundle.model, write=Counted()))
         body = CopyRequest.model_validate(request)
-        written = " ".join(generate.write(body, Models({"lstm": counted}, {})).lines).lower()
+        written = " ".join(generate.write(body, Models({"lstm": counted}, {}), create_memory_issuer()).lines).lower()
         assert not any(word in written for word in ("coat", "dress", "warm"))
         assert sum(asked) <= generate.MAX_DRAWN
 
@@ -185,13 +186,13 @@ class TestWrite:
         ranking = replace(bundle, model=replace(bundle.model, clicks=click_model.ClickModel(weights)))
         rules = {"temperature": 2, "top_p": 1}
         body = CopyRequest.model_validate({"n": 5, "seed": 3, "rank_by_clicks": True, "rules": rules})
-        lines = generate.write(body, Models({"lstm": ranking}, {})).lines
+        lines = generate.write(body, Models({"lstm": ranking}, {}), create_memory_issuer()).lines
         assert len(lines) == 5
         assert (np.diff(click_model.ClickModel(weights).score(lines)) <= 0).all()
 
     def test_equal_seeds_give_equal_lines(self, client: TestClient) -> None:
         asked = {"category": "Coats", "n": 5, "seed": 3}
-        assert post_ok(client, WRITE, asked) == post_ok(client, WRITE, asked)
+        assert post_ok(client, WRITE, asked)["lines"] == post_ok(client, WRITE, asked)["lines"]
 
     def test_rules_that_leave_nothing_give_no_lines(self, client: TestClient) -> None:
         assert post_ok(client, WRITE, {"n": 2, "rules": {"max_characters": 1}})["lines"] == []

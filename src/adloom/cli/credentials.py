@@ -1,0 +1,116 @@
+"""`adloom verify`: where pictures and lines come from, and whether they were changed."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from adloom.cli.options import AS_JSON, print_json
+from adloom.config.settings import Settings
+
+if TYPE_CHECKING:
+    from adloom.credentials.records import Sidecar
+    from adloom.serving.api.credentials_schemas import VerifyAnswer
+    from adloom.serving.creatives.issuer import Issuer
+
+MAX_BYTES = 2**29  # of a file
+
+
+@click.command("verify")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
+@click.option(
+    "--sidecar",
+    type=click.Path(path_type=Path),
+    help="FILE is a text with a line of copy, and this its sidecar, JSON of /v1/copy/generate.",
+)
+@AS_JSON
+def verify(files: tuple[Path, ...], sidecar: Path | None, as_json: bool) -> None:
+    """
+    Say where pictures (PNG, JPEG, WebP) and lines come from, and whether they were changed; without a network.
+
+    The exit code is 0 if every file is whole, and ours or by a trusted signer; else 1.
+
+    Example: adloom verify bag.png shoe.webp
+    """
+    from adloom.serving.creatives.issuer import find_issuer
+
+    if sidecar and len(files) > 1:
+        raise click.UsageError("--sidecar: belongs to one FILE")
+    issuer = find_issuer(Settings())
+    answers = {str(path): _verify(path, sidecar, issuer) for path in files}
+    if as_json:
+        print_json([{"file": name, **answer.model_dump(mode="json")} for name, answer in answers.items()])
+    else:
+        for name, answer in answers.items():
+            click.echo(f"{name}: {_summarize(answer)}")
+    sys.exit(0 if all(_is_sound(answer) for answer in answers.values()) else 1)
+
+
+def _is_sound(answer: "VerifyAnswer") -> bool:
+    return answer.state == "whole" and (answer.ours or answer.trusted_by is not None)
+
+
+def _verify(path: Path, sidecar: Path | None, issuer: "Issuer") -> "VerifyAnswer":
+    """Verify one file. Raises DataError when it cannot be used."""
+    from adloom.credentials.perceptual_index import MAX_PIXELS
+    from adloom.data.picture_files import PictureError
+    from adloom.data.pictures import describe_error
+    from adloom.errors import DataError
+    from adloom.serving.creatives.verify import describe
+
+    if sidecar:
+        return describe(issuer.verify_line(_read_text(path).rstrip("\r\n"), _read_sidecar(sidecar)), None)
+    try:
+        return describe(*issuer.verify_picture(_read(path)))
+    except PictureError as error:
+        raise DataError(f"{path}: {describe_error(error, MAX_PIXELS)}") from None
+
+
+def _read(path: Path) -> bytes:
+    from adloom.errors import DataError
+
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
+    return path.read_bytes()
+
+
+def _read_text(path: Path) -> str:
+    from adloom.errors import DataError
+
+    try:
+        return _read(path).decode()
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not text (UTF-8); expected a line of copy") from None
+
+
+def _read_sidecar(path: Path) -> "Sidecar":
+    from pydantic import ValidationError
+
+    from adloom.credentials.records import Sidecar
+    from adloom.errors import DataError
+
+    try:
+        return Sidecar.model_validate_json(_read(path))
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise DataError(f"{path}: not a sidecar: {reason}; expected one of `sidecars` of /v1/copy/generate") from None
+
+
+def _summarize(answer: "VerifyAnswer") -> str:
+    """Return the answer in one line."""
+    parts = [f"{answer.state} ({', '.join(answer.changed)})" if answer.changed else answer.state]
+    if answer.signed_by is not None:
+        trust = f"trusted by {answer.trusted_by}" if answer.trusted_by else "trusted by nobody"
+        parts.append(f"signed by {answer.signed_by}{', ours' if answer.ours else ', not ours'}, {trust}")
+    if answer.match:
+        parts.append(f"shows {answer.match.id} ({answer.match.kind}, certainty {answer.match.certainty:.4f})")
+    if origin := answer.origin or (answer.match.origin if answer.match else None):
+        facts = {"model": origin.model, "version": origin.version, "seed": origin.seed, "number": origin.number}
+        known = {**facts, **origin.facts}.items()
+        parts.append(", ".join(f"{name} {value}" for name, value in known if value is not None))
+    if answer.ingredients:
+        parts.append(f"made from {', '.join(ingredient.title for ingredient in answer.ingredients)}")
+    return "".join(character if character.isprintable() else "?" for character in "; ".join(parts))

@@ -32,18 +32,19 @@ async function compose(signal) {
     save: fields.save.checked,
     ...picture,
   }, signal);
-  byId("ad-list").replaceChildren(...answer.ads.map(adFigure));
+  const rank = [...new Set(answer.ads.map(({ variant }) => variant))];
+  const height = ({ size }) => Number(size.split("x")[1]);
+  const sorted = answer.ads.toSorted((a, b) => rank.indexOf(a.variant) - rank.indexOf(b.variant) || height(a) - height(b));
+  byId("ad-list").replaceChildren(...sorted.map((ad) => adFigure(ad, rank.indexOf(ad.variant) + 1)));
   const broken = answer.ads.filter((ad) => ad.findings.length).length;
   return `${count(answer.ads, "ad")}, seed ${answer.seed}${broken ? `; ${broken} must not be shown, for the reasons below` : ""}. ${answer.basis}`;
 }
 
-function adFigure(ad) {
-  const [width, height] = ad.size.split("x").map(Number);
-  const picture = Object.assign(image(ad.png, `Ad ${ad.size}: ${ad.headline}`), { width, height });
-  const name = `ad-${ad.size}-${ad.variant + 1}`;
+function adFigure(ad, rank) {
+  const name = `ad-${rank}-${ad.size}`;
   const findings = ad.findings.map(({ rule, message }) => element("li", {}, `${rule}: ${message}`));
-  return element("figure", {}, picture, element("figcaption", {},
-    element("strong", {}, ad.size),
+  return element("figure", {}, image(ad.png, `Ad ${ad.size}: ${ad.headline}`), element("figcaption", {},
+    element("strong", {}, `${rank}. ${ad.size}`),
     findings.length ? null : downloadLink("PNG", dataUrl(ad.png), `${name}.png`),
     ad.svg === null ? null : downloadLink("SVG", `data:image/svg+xml,${encodeURIComponent(ad.svg)}`, `${name}.svg`),
     findings.length ? element("ul", { className: "findings" }, ...findings) : null,

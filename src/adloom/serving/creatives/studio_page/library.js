@@ -66,10 +66,11 @@ export function browse(after = null) {
     byId("shelf-list")[after ? "append" : "replaceChildren"](...cards.values());
     byId("more").hidden = next === null;
     byId("more").onclick = () => browse(next);
-    if (query.kind === "ad" && query.state === "approved") await showOutcomes(cards, signal);
     for (const creative of creatives) await fillCard(creative, cards.get(creative.id), signal);
     const shown = byId("shelf-list").children.length;
-    return shown ? `${shown} shown, the newest first.` : "The library has none of these.";
+    if (!shown) return "The library has none of these.";
+    const isComplete = query.kind !== "ad" || query.state !== "approved" || (await showOutcomes(cards, signal));
+    return `${shown} shown, the newest first.${isComplete ? "" : " The decision log is still being read; show again for all numbers."}`;
   });
 }
 
@@ -86,15 +87,15 @@ async function fillCard(creative, shown, signal) {
   shown.querySelector(".thumbnail").replaceChildren(picture);
 }
 
-/** Add to each card how often its ad was shown and clicked. */
+/** Add to each card how often its ad was shown and clicked; return whether that is all of the decision log. */
 async function showOutcomes(cards, signal) {
-  if (!cards.size) return;
-  const { outcomes } = await post("v1/library/outcomes", { ids: [...cards.keys()] }, signal);
-  const most = Math.max(...outcomes.map((outcome) => outcome.high ?? 0), 1e-9);
-  for (const outcome of outcomes) cards.get(outcome.id)?.append(outcomeView(outcome, most));
+  const { outcomes, complete } = await post("v1/library/outcomes", { ids: [...cards.keys()] }, signal);
+  const most = Math.max(...outcomes.map(({ impressions, high }) => (impressions ? high : 0)), 1e-9);
+  for (const outcome of outcomes) cards.get(outcome.id).append(outcomeView(outcome, most));
+  return complete;
 }
 
-function outcomeView({ impressions, rate, low, high }, most) {
+function outcomeView({ impressions, click_rate: rate, low, high }, most) {
   if (!impressions) return element("p", { className: "quiet" }, "Not shown yet.");
   const interval = element("span", { className: "interval", "aria-hidden": "true" });
   for (const [name, share] of Object.entries({ low, high, rate })) interval.style.setProperty(`--${name}`, share / most);

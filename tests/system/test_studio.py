@@ -30,7 +30,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 TOKEN, OTHER_TOKEN = "a-token-of-the-studio", "a-token-of-a-bidder"
 PAIRS = [  # text colour, background
     ("ink", "paper"), ("ink", "surface"), ("ink", "soft"), ("quiet", "paper"), ("quiet", "surface"), ("quiet", "soft"),
-    ("accent", "paper"), ("accent", "surface"), ("accent", "soft"), ("on-accent", "accent"), 
+    ("accent", "paper"), ("accent", "surface"), ("accent", "soft"), ("on-accent", "accent"),
     ("bad", "surface"),
 ]  # fmt: skip
 

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 from tests.support.browser import open_browser, read_accessibility_tree
 from tests.support.creatives import make_creative, open_folder
-from tests.support.http_client import DARK
+from tests.support.decision_logs import click, decision, frame_segment, write_segment
+from tests.support.http_client import DARK, LIGHT
 from tests.support.studio import done, open_page, serve
 from tests.support.tiny_models import write_models
 from tests.support.tokens import tokens_file
 
+from adloom.decision_log.creative_outcomes import OutcomeCounter
+from adloom.decision_log.record import Line
 from adloom.errors import UnavailableError
 from adloom.library.library import Library
 from adloom.library.records import CreativeQuery, content_id
@@ -19,10 +22,12 @@ from adloom.serving.api.auth import TokenAuth
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
+from adloom.storage.local import FolderStore
 
 pytestmark = pytest.mark.slow
 TOKEN = "a-token-of-the-studio"
 HOSTILE = "<img src=x onerror=alert(1)>"
+AD = content_id(DARK + b"\0")
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +57,13 @@ def library(tmp_path: Path) -> Iterator[Library]:
 
 @pytest.fixture
 def page(browser: Any, models: Models, library: Library, tmp_path: Path) -> Iterator[Any]:
-    """Provide the view of the library, signed in."""
+    """Provide the view of the library, signed in; a decision log shows the ad four times, with a click."""
+    shown = {"candidates": [AD], "probabilities": [1.0], "chosen": [AD], "propensities": [1.0]}
+    records: list[Line] = [*(decision(number, **shown) for number in range(4)), click(0, creative_id=AD)]
+    write_segment(tmp_path / "log", frame_segment(records))
+    outcomes = OutcomeCounter(str(tmp_path / "log"), FolderStore())
     auth = TokenAuth(tokens_file(tmp_path, TOKEN, "studio"))
-    with serve(models, auth=auth, library=SharedLibrary(lambda: library)) as port:
+    with serve(models, auth=auth, library=SharedLibrary(lambda: library), outcomes=outcomes) as port:
         for page in open_page(browser, f"http://127.0.0.1:{port}/"):
             page.get_by_role("link", name="Library").click()
             page.get_by_label("Token with the scope studio").fill(TOKEN)
@@ -102,6 +111,15 @@ def test_approves_without_and_rejects_with_a_reason(page: Any, library: Library)
     page.keyboard.press("Escape")
     assert find(page, "Ads") == []
     assert find(page, "Ads", "Rejected") == ["Ad · 300x250 · Bag · Carry on"]
+
+
+def test_approved_ads_show_how_they_fare(page: Any, library: Library) -> None:
+    other = make_creative(LIGHT, "ad", category="Bag", placement="728x90")
+    for creative in (library.get(AD), library.add(other, LIGHT)):
+        library.review(creative.id, "approved", "maria")
+    find(page, "Ads", "Approved")
+    assert "4 shown, 25.00% clicked (4.56% to 69.94%)" in page.locator("#shelf-list li").last.inner_text()
+    assert "Not shown yet." in page.locator("#shelf-list li").first.inner_text()
 
 
 def test_follows_the_chain_in_both_directions(page: Any) -> None:

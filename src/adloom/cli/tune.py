@@ -33,9 +33,12 @@ def tune(
     Example: adloom tune train-cnn --trials 30 --minutes 60
     """
     from adloom.storage.locks import exclusive_lock
+    from adloom.tuning.spaces import find_space
+
+    find_space(stage.replace("-", "_"))  # before the imports that take seconds
+    params, context = load_context(params_path)
     from adloom.tuning import study
 
-    params, context = load_context(params_path)
     task = study.define_task(stage.replace("-", "_"), params, epochs)
     journal = task.find_journal(context.home)
     with exclusive_lock(journal.with_suffix(".lock"), f"{journal}: another `adloom tune` writes it; wait or stop it"):

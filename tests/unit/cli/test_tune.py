@@ -1,6 +1,10 @@
-"""`adloom tune`: what it prints."""
+"""`adloom tune`: what it refuses and prints."""
+
+import subprocess
+import sys
 
 import optuna
+import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState
 
@@ -12,6 +16,18 @@ from adloom.tuning.study import TuneTask
 BLOCK = TrainCnn(epochs=1, steps_per_epoch=1, batch_size=1, learning_rate=0.1)
 TASK = TuneTask("train_cnn", BLOCK, SPACES["train_cnn"], {})
 ROW = {"validation_loss": 0.25, "seconds": 12.34, "params": {"learning_rate": 0.004, "width": 32}}
+
+
+@pytest.mark.slow
+def test_a_stage_without_a_space_is_refused_before_torch_is_imported() -> None:
+    program = (
+        "import sys; sys.argv = ['adloom', 'tune', 'nope']\n"
+        "from adloom.cli.main import main\n"
+        "try: main()\n"
+        "finally: assert 'torch' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (result.returncode, "nope: has no metric" in result.stderr) == (2, True)
 
 
 def test_a_trial_is_one_line() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from adloom.config import params
-from adloom.tuning.spaces import SPACES
+from adloom.training.loop import MONITOR
+from adloom.tuning.spaces import SPACES, SearchSpace
 
 LOADED = params.load(Path(__file__).parents[3] / "params.yaml")
 
@@ -18,3 +19,7 @@ def test_a_space_has_valid_params_and_the_shipped_ones(stage: str) -> None:
         for value in bounds:
             type(block).model_validate(block.model_dump() | {name: value})
         assert min(bounds) <= getattr(block, name) <= max(bounds)
+
+
+def test_the_objective_is_what_early_stopping_watches() -> None:
+    assert SearchSpace({}).objective == MONITOR

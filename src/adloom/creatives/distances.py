@@ -20,14 +20,21 @@ CELLS_PER_TILE = 2**22  # of a matrix of distances
 SINGULAR = 1e-15  # share of the trace; a direction with less variance has none
 
 
-def frechet_distance(embedding: AnyArray, mean: Float64Array, covariance: Float64Array, weights: AnyArray) -> float:
+def frechet_distance(
+    embedding: AnyArray,
+    mean: Float64Array,
+    covariance: Float64Array,
+    weights: AnyArray,
+    factor: Float64Array | None = None,
+) -> float:
     """
     Return the Fréchet distance of weighted embeddings to a normal distribution (Heusel et al. 2017).
 
-    |m - m'|² + tr(C + C' - 2 (C C')^½), with the root's trace from the eigenvalues of L' C L with C' = L L'.
+    |m - m'|² + tr(C + C' - 2 (C C')^½), with the root's trace from the eigenvalues of L' C L with C' = L L'. The factor
+    L is computed unless given.
     """
     centre, here = _fit_weighted_normal(round_to_grid(embedding), weights)
-    factor = cholesky(covariance)
+    factor = cholesky(covariance) if factor is None else factor
     overlap = multiply(multiply(factor.T, here), factor)
     traces = float(np.trace(here) + np.trace(covariance))
     return float(((centre - mean) ** 2).sum()) + traces - 2 * float(np.sqrt(np.maximum(_eigenvalues(overlap), 0)).sum())

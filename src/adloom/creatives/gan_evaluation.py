@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from adloom.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array, UInt8Array
 from adloom.config.params import Evaluate
@@ -94,7 +95,8 @@ def evaluate(
             samples["ct_statistic"] = _copying_sample(reading, distance, test_distance)
             pairs.append((READER_PAIRS, index, distance))
     samples = {name: sample for name, sample in samples.items() if sample.defined}
-    metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
+    with threadpool_limits(1, "blas"):  # in small sums, threads wait for each other longer than they compute
+        metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     sections += [
         *gan_sections.tabulate_categories(metrics, space.categories),
         gan_sections.draw_distances(search.generated, search.test),
@@ -204,9 +206,10 @@ def _judge_by_features(embed: Embed, data: EvaluationData, is_repeat: BoolArray)
 
 def _distance_samples(drawn: Float32Array, real: Float32Array) -> dict[str, Sample]:
     mean, covariance = distances.fit_normal(real)
+    factor = distances.cholesky(covariance)
 
     def frechet(row: AnyArray, weights: AnyArray) -> float:
-        return distances.frechet_distance(drawn[row], mean, covariance, weights)
+        return distances.frechet_distance(drawn[row], mean, covariance, weights, factor)
 
     return {
         "frechet_distance": Sample((np.arange(len(drawn)),), frechet, "distance"),

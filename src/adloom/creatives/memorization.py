@@ -49,16 +49,14 @@ def find_nearest(pictures: Iterable[UInt8Array], training: Iterable[UInt8Array])
     index = np.zeros(len(points), np.int64)
     least = np.full((len(points), SCALE_NEIGHBOUR), np.inf, np.float32)  # squared distances so far
     number = 0
-    for tile in _collect_tiles(training):
+    for tile in map(_fold, _collect_tiles(training)):
         for start in range(0, len(points), PICTURES_PER_TILE):
             rows = slice(start, start + PICTURES_PER_TILE)
-            squares = _compare(points[rows], tile)
+            squares = _compare(_fold(points[rows]), tile)
             is_nearer = squares.min(1) < least[rows].min(1)
             index[rows] = np.where(is_nearer, number + squares.argmin(1), index[rows])
-            candidates = np.concatenate([least[rows], squares], 1)
-            candidates.partition(SCALE_NEIGHBOUR - 1, axis=1)
-            least[rows] = candidates[:, :SCALE_NEIGHBOUR]
-        number += len(tile)
+            least[rows] = _keep_least(least[rows], squares)
+        number += len(tile.length)
     least.sort(1)
     first, scale = (least[:, rank].astype(np.float64) for rank in (0, min(SCALE_NEIGHBOUR, number) - 1))
     root = np.sqrt(first / points[0].size) * (255 / (LEVELS - 1))
@@ -87,7 +85,7 @@ def find_repeats(pictures: UInt8Array) -> BoolArray:
     repeats = np.zeros(len(points), bool)
     for start in range(0, len(points), PICTURES_PER_TILE):
         rows = slice(start, start + PICTURES_PER_TILE)
-        is_same = _compare(points[rows], points[: rows.stop]) <= farthest
+        is_same = _compare(_fold(points[rows]), _fold(points[: rows.stop])) <= farthest
         repeats[rows] = np.tril(is_same, start - 1).any(1)
     return repeats
 
@@ -99,10 +97,15 @@ def nearest_embeddings(embedding: Float32Array, training: Float32Array) -> tuple
     least = np.full(len(points), np.inf, np.float32)
     for first in range(0, len(known), TRAINING_PER_TILE):
         tile = known[first : first + TRAINING_PER_TILE]
-        squares = (tile**2).sum(1) - 2 * (points @ tile.T) + (points**2).sum(1)[:, None]
-        is_nearer = squares.min(1) < least
-        index[is_nearer] = first + squares.argmin(1)[is_nearer]
-        least = np.minimum(least, squares.min(1))
+        lengths = (tile**2).sum(1)
+        for start in range(0, len(points), PICTURES_PER_TILE):
+            rows = slice(start, start + PICTURES_PER_TILE)
+            squares = points[rows] @ tile.T
+            squares *= -2
+            squares += lengths
+            index[rows] = np.where(squares.min(1) < least[rows], first + squares.argmin(1), index[rows])
+            least[rows] = np.minimum(squares.min(1), least[rows])
+    least += (points**2).sum(1)
     return index, np.sqrt(least.astype(np.float64)) / EMBEDDING_LEVELS
 
 
@@ -118,18 +121,50 @@ def _collect_tiles(batches: Iterable[UInt8Array]) -> Iterator[UInt8Array]:
         yield np.concatenate(tile)
 
 
-def _compare(points: UInt8Array, training: UInt8Array) -> Float32Array:
+def _keep_least(least: Float32Array, squares: Float32Array) -> Float32Array:
+    """Return the SCALE_NEIGHBOUR least distances of each row (rows, SCALE_NEIGHBOUR), the largest of them last."""
+    nearer = np.flatnonzero(squares < least[:, -1:])  # few once some tiles are searched
+    row = nearer // squares.shape[1]
+    count = np.bincount(row, minlength=len(least))
+    candidates = np.full((len(least), SCALE_NEIGHBOUR + count.max()), np.inf, np.float32)
+    candidates[:, :SCALE_NEIGHBOUR] = least
+    first = np.cumsum(count) - count
+    candidates[row, SCALE_NEIGHBOUR + np.arange(len(row)) - first[row]] = squares.ravel()[nearer]
+    candidates.partition(SCALE_NEIGHBOUR - 1, axis=1)
+    return candidates[:, :SCALE_NEIGHBOUR]
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """Points as the sum and the difference of their halves; a mirrored point has the negative difference."""
+
+    total: Float32Array  # (points, half of the values)
+    difference: Float32Array  # (points, half of the values)
+    length: Float32Array  # (points,), squared
+
+
+def _fold(points: UInt8Array) -> _Folded:
+    """Fold points (points, channels, height, width); a column in the middle counts half in each of two columns."""
+    centred = points.astype(np.float32) - LEVELS // 2
+    half = points.shape[3] // 2
+    left, right, middle = (
+        centred[..., :half],
+        centred[..., ::-1][..., :half],
+        centred[..., half : points.shape[3] - half],
+    )
+    parts = np.concatenate([left + right, middle, middle], 3), left - right, centred
+    total, difference, every = (part.reshape(len(points), -1) for part in parts)
+    return _Folded(total, difference, (every**2).sum(1))
+
+
+def _compare(points: _Folded, training: _Folded) -> Float32Array:
     """Return the squared distances (points, training) to the nearer of each training picture and its mirror image."""
-    plain, mirrored, columns = (_flatten(each) for each in (points, points[..., ::-1], training))
-    squares: Float32Array = np.maximum(plain @ columns.T, mirrored @ columns.T)  # a mirrored point is as long
-    squares *= -2
-    squares += (columns**2).sum(1)
-    squares += (plain**2).sum(1)[:, None]
+    squares: Float32Array = points.difference @ training.difference.T
+    np.abs(squares, out=squares)
+    squares += points.total @ training.total.T
+    np.subtract(training.length, squares, out=squares)
+    squares += points.length[:, None]
     return squares
-
-
-def _flatten(points: UInt8Array) -> Float32Array:
-    return points.reshape(len(points), -1).astype(np.float32)
 
 
 def _to_points(pictures: UInt8Array) -> UInt8Array:

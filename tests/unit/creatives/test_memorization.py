@@ -63,8 +63,19 @@ def test_sums_are_exact_in_every_order(size: int, channels: int) -> None:
     white = np.full((1, channels, size, size), 255, np.uint8)
     point = memorization._to_points(white)
     assert point.size * (memorization.LEVELS - 1) ** 2 < 2**24
-    [[square]] = memorization._compare(point, np.zeros_like(point))
+    [[square]] = memorization._compare(*map(memorization._fold, (point, np.zeros_like(point))))
     assert float(square) == point.size * (memorization.LEVELS - 1) ** 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 16])
+def test_the_nearer_of_a_picture_and_its_mirror_image_counts(size: int) -> None:
+    points, training = (RNG.integers(0, memorization.LEVELS, (9, 3, size, size), np.uint8) for _ in range(2))
+    squares = memorization._compare(*map(memorization._fold, (points, training)))
+    pairs = [
+        [((a[None] - np.stack([b, b[..., ::-1]])) ** 2).sum((1, 2, 3)).min() for b in training.astype(int)]
+        for a in points.astype(int)
+    ]
+    assert squares.tolist() == pairs
 
 
 @pytest.mark.parametrize(("pictures", "training"), [(1, 1), (7, 60), (1000, 1000)])

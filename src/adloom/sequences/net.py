@@ -36,9 +36,18 @@ class SequenceLstm(nn.Module):
         return self.logits(output), h, c
 
     def features(self, token: Tensor, lengths: Tensor) -> Tensor:
-        """Return the features (batch, sequence, hidden) that predict each next token, without an initial state."""
-        packed = rnn.pack_padded_sequence(self.drop(self._embed(token)), lengths, True, enforce_sorted=False)
-        output, _ = rnn.pad_packed_sequence(self.lstm(packed)[0], True, total_length=token.shape[1])
+        """
+        Return the features (batch, sequence, hidden) that predict each next token, without an initial state.
+
+        Sequences that are mostly padding are packed. Others are not: several times faster on CPUs, and equal, because
+        padding comes last.
+        """
+        embedded = self.drop(self._embed(token))
+        if 2 * int(lengths.sum()) > token.numel():
+            output, _ = self.lstm(embedded)
+        else:
+            packed, _ = self.lstm(rnn.pack_padded_sequence(embedded, lengths, True, enforce_sorted=False))
+            output, _ = rnn.pad_packed_sequence(packed, True, total_length=token.shape[1])
         dropped: Tensor = self.drop(output)
         return dropped
 

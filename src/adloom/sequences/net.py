@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import rnn
 
+GROUP = 32  # sequences that go through the LSTM together
 OWN_SHARE = 0.1  # of a token's own embedding at first, where tokens have parts
 
 
@@ -39,16 +39,15 @@ class SequenceLstm(nn.Module):
         """
         Return the features (batch, sequence, hidden) that predict each next token, without an initial state.
 
-        Sequences that are mostly padding are packed. Others are not: several times faster on CPUs, and equal, because
-        padding comes last.
+        Sequences of similar length go through the LSTM together: on CPUs that takes less time than packed sequences,
+        down to a quarter. Padding comes last, so it changes nothing before it.
         """
-        embedded = self.drop(self._embed(token))
-        if 2 * int(lengths.sum()) > token.numel():
-            output, _ = self.lstm(embedded)
-        else:
-            packed, _ = self.lstm(rnn.pack_padded_sequence(embedded, lengths, True, enforce_sorted=False))
-            output, _ = rnn.pad_packed_sequence(packed, True, total_length=token.shape[1])
-        dropped: Tensor = self.drop(output)
+        embedded, order = self.drop(self._embed(token)), lengths.argsort(stable=True)
+        parts = []
+        for rows in order.split(GROUP if token.device.type == "cpu" else len(token)):
+            output, _ = self.lstm(embedded[rows, : int(lengths[rows].max())])
+            parts.append(nn.functional.pad(output, (0, 0, 0, token.shape[1] - output.shape[1])))
+        dropped: Tensor = self.drop(torch.cat(parts)[order.argsort()])
         return dropped
 
     def logits(self, features: Tensor) -> Tensor:

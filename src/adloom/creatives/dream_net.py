@@ -46,5 +46,5 @@ def _relu6_backward(x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
 def _convolution_backward(layer: Convolution, gradient: torch.Tensor) -> torch.Tensor:
     """Return the gradient by the input of a padded convolution, without the part of the padding."""
     whole = functional.conv_transpose2d(gradient, layer.weight, stride=layer.stride, groups=layer.groups)
-    left, right = layer.around[:2]
+    left, right = layer.around
     return whole[:, :, left : -right or None, left : -right or None]

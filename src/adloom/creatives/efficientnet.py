@@ -57,13 +57,14 @@ class Convolution(nn.Conv2d):
     """A convolution padded as TensorFlow pads an even edge: a stride of 2 adds more at the right and at the bottom."""
 
     def __init__(self, before: int, after: int, kernel: int, stride: int, groups: int = 1) -> None:
-        padding = kernel - stride
-        super().__init__(before, after, kernel, stride, padding // 2, groups=groups)
-        self.more = padding % 2
+        left = (kernel - stride) // 2
+        super().__init__(before, after, kernel, stride, left, groups=groups)
+        self.around = left, kernel - stride - left
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the padded convolution."""
-        return super().forward(functional.pad(x, (0, self.more, 0, self.more)) if self.more else x)
+        left, right = self.around
+        return super().forward(functional.pad(x, [0, right - left] * 2) if right > left else x)
 
 
 class Block(nn.Module):

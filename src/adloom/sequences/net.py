@@ -44,7 +44,7 @@ class SequenceLstm(nn.Module):
         """
         embedded, order = self.drop(self._embed(token)), lengths.argsort(stable=True)
         parts = []
-        for rows in order.split(GROUP if token.device.type == "cpu" else len(token)):
+        for rows in torch.split(order, GROUP if token.device.type == "cpu" else len(token)):
             output, _ = self.lstm(embedded[rows, : int(lengths[rows].max())])
             parts.append(nn.functional.pad(output, (0, 0, 0, token.shape[1] - output.shape[1])))
         dropped: Tensor = self.drop(torch.cat(parts)[order.argsort()])

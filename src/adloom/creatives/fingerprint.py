@@ -9,7 +9,6 @@ discriminant analysis with a class per picture).
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from adloom.arrays import Float32Array, Float64Array, UInt8Array
@@ -45,6 +44,8 @@ class Fingerprint:
 @threadpool_limits.wrap(1, "blas")  # type: ignore[untyped-decorator] # more threads round differently
 def fit_fingerprint(pixels: UInt8Array, seed: int) -> Fingerprint:
     """Fit the projection to pictures and their changed forms."""
+    from scipy.linalg import eigh  # services have no SciPy
+
     features = _round(_describe(pixels).astype(np.float64))
     within = np.zeros((features.shape[1],) * 2)
     for number, change in enumerate(DUPLICATES.values()):

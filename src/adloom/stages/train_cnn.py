@@ -2,7 +2,8 @@
 Train the picture reader, a ConvNet that classifies and embeds the pictures of data/dataset/creatives.
 
 The artifact models/cnn holds reader.onnx, known.npz (ids, categories and embeddings of the training pictures),
-fingerprint.npz (a projection that finds near-duplicates), history.json and card.json.
+fingerprint.npz (a projection that finds near-duplicates, the fingerprints of the training pictures, and the distance
+below which a generated picture counts as a copy), history.json and card.json.
 
 Example: adloom train-cnn
 """
@@ -78,7 +79,7 @@ def _train(
     channels, height, width = table.shape
     _export(best.net, (channels, height, width), session.draft.path / "reader.onnx")
     _write_references(table, train, categories, params, session.draft.path)
-    _write_fingerprint(train, params, session.draft.path)
+    _write_fingerprint(train, validation, params, session.draft.path)
     session.draft.rows.update(train=len(train), validation=len(validation))
     image = {"height": height, "width": width, "channels": channels}
     card = {"model": "cnn", **asdict(space), "image": image, "backbone": best.backbone}
@@ -127,13 +128,23 @@ def _write_references(
     )
 
 
-def _write_fingerprint(train: "StoredCreatives", params: TrainCnn, folder: Path) -> None:
-    """Fit the fingerprint to some of the training pictures."""
+def _write_fingerprint(train: "StoredCreatives", validation: "StoredCreatives", params: TrainCnn, folder: Path) -> None:
+    """Fit the fingerprint to some of the training pictures; calibrate the distance of copies on validation pictures."""
     import numpy as np
 
+    from adloom.creatives.copy_check import calibrate_threshold, find_distances
     from adloom.creatives.fingerprint import fit_fingerprint
     from adloom.storage import npz
 
     rows = np.linspace(0, len(train) - 1, min(len(train), FINGERPRINTED)).astype(np.int64)
     fitted = fit_fingerprint(train.pixels[rows], params.seed)
-    npz.save(folder / "fingerprint.npz", mean=fitted.mean, projection=fitted.projection)
+    known = np.concatenate([fitted(batch) for batch in train.split_batches()]).astype(np.float16)
+    held_out = [find_distances(fitted(batch), known.astype(np.float32)) for batch in validation.split_batches()]
+    threshold = calibrate_threshold(np.concatenate([np.empty(0), *held_out]))
+    npz.save(
+        folder / "fingerprint.npz",
+        mean=fitted.mean,
+        projection=fitted.projection,
+        known=known,
+        threshold=np.array(threshold),
+    )

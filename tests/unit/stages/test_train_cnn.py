@@ -14,6 +14,8 @@ from adloom.creatives.cnn_module import ReaderModule
 from adloom.creatives.pictures import decode_pngs, encode_pngs, to_floats
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Reader
+from adloom.serving.models.card import ModelCard
+from adloom.serving.models.loader import open_reader
 from adloom.stages import train_cnn
 from adloom.stages.measure import measure
 from adloom.stages.train_cnn import Inputs, Outputs
@@ -221,3 +223,12 @@ def test_a_category_of_one_in_five_hundred_is_read(tmp_path: Path) -> None:
     fresh = random.integers(0, 60, (20, 1, 28, 28), np.uint8)
     fresh[:, :, 8:20, 8:20] += 150
     assert (Reader(folder, threads=1)(to_floats(fresh)).probabilities.argmax(1) == 0).mean() >= 0.9
+
+
+def test_copies_of_training_pictures_are_recognised(trained: tuple[Path, MemoryRun], table: Path) -> None:
+    folder, _ = trained
+    check = open_reader(folder, ModelCard.model_validate_json((folder / "card.json").read_bytes()), 1).copy_check
+    assert check is not None
+    pixels = {s: decode_pngs(parquet.read(table, s)["image"].tolist(), 1, 28, 28) for s in ("train", "test")}
+    assert check.find_copies(pixels["train"][..., ::-1].copy()).all()
+    assert not check.find_copies(pixels["test"]).any()

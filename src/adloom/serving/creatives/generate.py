@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import count, islice
+from typing import NamedTuple
 
 import numpy as np
 
-from adloom.arrays import Float32Array, UInt8Array
+from adloom.arrays import BoolArray, Float32Array, UInt8Array
 from adloom.copywriting.click_model import ClickModel, rank_lines
 from adloom.copywriting.lines import LineRequest, LineRules, write_together
 from adloom.creatives import pictures
+from adloom.creatives.copy_check import CopyCheck
 from adloom.credentials.origin import SOURCE_TYPE
 from adloom.errors import ArtifactError
 from adloom.library.records import identify_draw
@@ -25,6 +27,7 @@ from adloom.serving.models.loader import LoadedModel, Models, Writer
 
 NOTHING_REJECTED: Mapping[str, Set[int]] = {}
 MAX_PIXELS = 64 * 64 * 64  # per request: 64 pictures of 64x64, 16 of 128x128
+MAX_REDRAWS = 8  # attempts to replace copies of training pictures
 MIX_TOLERANCE = 1e-3  # of the sum of the weights of a mix
 MAX_TOKENS = 64  # of a prompt, and of what is written after it
 RANKED = 4  # lines written for each that is returned by rank
@@ -39,9 +42,19 @@ class PictureJob:
     gan: LoadedModel[Generator]
     weights: Mapping[str, float]  # by category
     seed: int
+    categories: list[int]  # the numbers of the weights' categories
     numbers: list[int]  # (n,), which of the seed's pictures
     z: Float32Array  # (n, latent)
     condition: Float32Array  # (n, columns)
+    rejected: Set[int]  # numbers that are never drawn
+    copy_check: CopyCheck | None  # None: the reader that is served has none for such pictures
+
+
+class DrawnPictures(NamedTuple):
+    """The pixels of a job, with the number of each picture."""
+
+    numbers: list[int]
+    pixels: UInt8Array  # (n, channels, height, width)
 
 
 def prepare_pictures(
@@ -59,39 +72,86 @@ def prepare_pictures(
     _require_limit(request.n, gan.card.shape)
     seed = _draw_seed(request.seed)
     draw_id = identify_draw(gan.origin.digest, seed, {"mix": weights, "attributes": request.attributes})
-    numbers = list(islice((i for i in count() if i not in rejected.get(draw_id, ())), request.n))
-    noise = np.random.default_rng([seed, *categories])
-    z = noise.standard_normal((numbers[-1] + 1, gan.model.latent), np.float32)[numbers]
-    condition = gan.card.conditions.mix(weights, request.attributes)
-    return PictureJob(request, gan, weights, seed, numbers, z, condition[None].repeat(request.n, 0))
+    no = rejected.get(draw_id, frozenset())
+    numbers = _choose_numbers(0, request.n, no)
+    z = _draw_noise(seed, categories, gan.model.latent, numbers)
+    condition = gan.card.conditions.mix(weights, request.attributes)[None].repeat(request.n, 0)
+    return PictureJob(request, gan, weights, seed, categories, numbers, z, condition, no, _find_copy_check(models))
 
 
-def draw_pictures(jobs: Sequence[PictureJob]) -> list[UInt8Array]:
-    """Draw the pixels of all jobs together; the pixels of a job do not depend on the others."""
-    gan = jobs[0].gan
-    z, condition = np.concatenate([job.z for job in jobs]), np.concatenate([job.condition for job in jobs])
+def draw_pictures(jobs: Sequence[PictureJob]) -> list[DrawnPictures | Exception]:
+    """
+    Draw the pixels of all jobs together; the pixels of a job do not depend on the others.
+
+    Later numbers replace copies of training pictures.
+    """
+    pixels = _draw(
+        jobs[0].gan, np.concatenate([job.z for job in jobs]), np.concatenate([job.condition for job in jobs])
+    )
+    drawn = np.split(pixels, np.cumsum([job.request.n for job in jobs])[:-1])
+    if (check := jobs[0].copy_check) is None:
+        return [DrawnPictures(job.numbers, part) for job, part in zip(jobs, drawn, strict=True)]
+    copies = np.split(check.find_copies(pixels), np.cumsum([job.request.n for job in jobs])[:-1])
+    return [_replace_copies(job, check, part, found) for job, part, found in zip(jobs, drawn, copies, strict=True)]
+
+
+def _replace_copies(
+    job: PictureJob, check: CopyCheck, pixels: UInt8Array, is_copy: BoolArray
+) -> DrawnPictures | Problem:
+    """Return the pictures that are no copies, and as many of later numbers as there were copies."""
+    numbers, kept, kept_numbers = job.numbers, pixels[:0], list[int]()
+    for _ in range(1 + MAX_REDRAWS):
+        kept = np.concatenate([kept, pixels[~is_copy]])
+        kept_numbers += [number for number, copy in zip(numbers, is_copy, strict=True) if not copy]
+        if not (missing := job.request.n - len(kept)):
+            return DrawnPictures(kept_numbers, kept)
+        numbers = _choose_numbers(numbers[-1] + 1, missing, job.rejected)
+        z = _draw_noise(job.seed, job.categories, job.gan.model.latent, numbers)
+        pixels = _draw(job.gan, z, job.condition[:missing])
+        is_copy = check.find_copies(pixels)
+    detail = f"model gan draws copies of training pictures: {numbers[0] - len(kept)} of {numbers[0]}"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{detail}, which are not shown; train it again")
+
+
+def _draw(gan: LoadedModel[Generator], z: Float32Array, condition: Float32Array) -> UInt8Array:
     _, height, width = gan.card.shape
     drawn = [gan.model(z[rows], condition[rows]) for rows in pictures.split_batches(len(z), height, width)]
     if not all(np.isfinite(part).all() for part in drawn):
         raise ArtifactError("the picture generator's output is not finite; train it again")
-    pixels = np.concatenate([pictures.to_pixels(part) for part in drawn])
-    return np.split(pixels, np.cumsum([job.request.n for job in jobs])[:-1])
+    return np.concatenate([pictures.to_pixels(part) for part in drawn])
 
 
-def answer_pictures(job: PictureJob, pixels: UInt8Array, issuer: Issuer) -> GenerateAnswer:
+def _choose_numbers(first: int, n: int, rejected: Set[int]) -> list[int]:
+    return list(islice((number for number in count(first) if number not in rejected), n))
+
+
+def _draw_noise(seed: int, categories: Sequence[int], latent: int, numbers: Sequence[int]) -> Float32Array:
+    """Return the generator's noise for some numbers of a seed."""
+    noise = np.random.default_rng([seed, *categories])
+    drawn: Float32Array = noise.standard_normal((max(numbers) + 1, latent), np.float32)[numbers]
+    return drawn
+
+
+def _find_copy_check(models: Models) -> CopyCheck | None:
+    """Return the copy check of the served reader, if it has one for pictures like the generator's."""
+    cnn = models.loaded.get("cnn")
+    return cnn.model.copy_check if cnn and cnn.card.shape[0] == models.gan.card.shape[0] else None
+
+
+def answer_pictures(job: PictureJob, drawn: DrawnPictures, issuer: Issuer) -> GenerateAnswer:
     """Return the answer with the pixels of a job as signed pictures."""
     request = job.request
     category = request.category or max(sorted(job.weights), key=job.weights.__getitem__)
     origin = describe_origin(job.gan, job.seed, {"category": category, **_describe_condition(request)})
-    origins = [replace(origin, number=number) for number in job.numbers]
-    issued = issuer.issue_pictures(pictures.encode_pngs(pixels), origins)
+    origins = [replace(origin, number=number) for number in drawn.numbers]
+    issued = issuer.issue_pictures(pictures.encode_pngs(drawn.pixels), origins)
     return GenerateAnswer(
         model=job.gan.origin,
         category=category,
         mix=dict(job.weights),
         attributes=request.attributes,
         seed=job.seed,
-        numbers=job.numbers,
+        numbers=drawn.numbers,
         source_type=SOURCE_TYPE,
         pictures=[base64.b64encode(png).decode() for png in issued],
     )
@@ -100,8 +160,10 @@ def answer_pictures(job: PictureJob, pixels: UInt8Array, issuer: Issuer) -> Gene
 def generate(request: GenerateRequest, models: Models, issuer: Issuer) -> GenerateAnswer:
     """Draw pictures of a category or a mix. Raises as `prepare_pictures` does."""
     job = prepare_pictures(request, models)
-    (pixels,) = draw_pictures([job])
-    return answer_pictures(job, pixels, issuer)
+    (drawn,) = draw_pictures([job])
+    if isinstance(drawn, Exception):
+        raise drawn
+    return answer_pictures(job, drawn, issuer)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from adloom.config.models import MODELS
 from adloom.copywriting import tokenizer
 from adloom.copywriting.click_model import ClickModel, load_click_model
 from adloom.copywriting.tokenizer import Tokenizer
+from adloom.creatives.copy_check import CopyCheck
+from adloom.creatives.fingerprint import Fingerprint
 from adloom.errors import AdloomError, ArtifactError
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw_slate
@@ -56,6 +58,7 @@ class PictureReader:
 
     read: Reader
     known: ReferenceEmbeddings
+    copy_check: CopyCheck | None = None  # older models have none
 
 
 @dataclass(frozen=True)
@@ -276,7 +279,19 @@ def open_reader(folder: Path, card: ModelCard, threads: int) -> PictureReader:
         embedding = arrays["embedding"].astype(np.float32)  # stored in half precision
         known = ReferenceEmbeddings(arrays["creative_id"], arrays["category"], embedding)
     check_output(folder, "known embeddings", known.embedding, (len(known.creative_id), reading.embedding.shape[1]))
-    return PictureReader(reader, known)
+    return PictureReader(reader, known, _load_copy_check(folder))
+
+
+def _load_copy_check(folder: Path) -> CopyCheck | None:
+    if not (path := folder / "fingerprint.npz").exists():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        if "known" not in arrays:
+            return None
+        fingerprint = Fingerprint(arrays["mean"], arrays["projection"])
+        known, threshold = arrays["known"].astype(np.float32), float(arrays["threshold"])
+    check_output(folder, "fingerprints", known, (len(known), fingerprint.projection.shape[1]))
+    return CopyCheck(fingerprint, known, threshold)
 
 
 def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ from starlette.testclient import TestClient
 from tests.support.http_client import post_invalid, post_ok
 from tests.support.tiny_models import EDGE, LINES, write_generator
 
-from adloom.arrays import Float32Array, Int64Array
+from adloom.arrays import BoolArray, Float32Array, Int64Array, UInt8Array
 from adloom.copywriting import click_model
+from adloom.creatives.copy_check import CopyCheck
+from adloom.creatives.fingerprint import Fingerprint
+from adloom.library.records import identify_draw
 from adloom.onnx_models.runtime import Copywriter, LstmState
 from adloom.serving import app as decide_app
 from adloom.serving import server
-from adloom.serving.api.schemas import GENERATE, WRITE, CopyRequest
+from adloom.serving.api.problems import Problem
+from adloom.serving.api.schemas import GENERATE, WRITE, CopyRequest, GenerateRequest
 from adloom.serving.creatives import generate
+from adloom.serving.creatives.generate import NOTHING_REJECTED, DrawnPictures, draw_pictures, prepare_pictures
 from adloom.serving.creatives.issuer import create_memory_issuer
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
@@ -217,3 +223,60 @@ class TestWrite:
         problem = post_invalid(client, WRITE, body, 422)
         assert problem.get("field") == field
         assert said in problem["detail"]
+
+
+class TestCopies:
+    """Pictures that are copies of training pictures are replaced by later numbers of the seed."""
+
+    REQUEST = GenerateRequest(category="Bag", n=4, seed=5)
+
+    def refuse(self, models: Models, *numbers: int) -> Models:
+        """Return models of which the reader takes these numbers of the seed for copies."""
+        drawn = draw_numbers(models, GenerateRequest(category="Bag", n=64, seed=5)).pixels[list(numbers)]
+
+        class Check(CopyCheck):
+            def find_copies(self, pixels: UInt8Array) -> BoolArray:
+                return np.array([any((picture == copy).all() for copy in drawn) for picture in pixels])
+
+        cnn = models.loaded["cnn"]
+        fingerprint = Fingerprint(np.zeros(1, np.float32), np.zeros((1, 1), np.float32))
+        reader = replace(cnn.model, copy_check=Check(fingerprint, np.zeros((1, 1), np.float32), 0.0))
+        return replace(models, loaded={**models.loaded, "cnn": replace(cnn, model=reader)})
+
+    @pytest.mark.parametrize(
+        ("copies", "numbers"),
+        [((), [0, 1, 2, 3]), ((1,), [0, 2, 3, 4]), ((0, 3, 4, 6), [1, 2, 5, 7]), ((9,), [0, 1, 2, 3])],
+    )
+    def test_later_numbers_take_their_place(self, models: Models, copies: tuple[int, ...], numbers: list[int]) -> None:
+        drawn = draw_numbers(self.refuse(models, *copies), self.REQUEST)
+        assert drawn.numbers == numbers
+        every = draw_numbers(models, GenerateRequest(category="Bag", n=64, seed=5)).pixels
+        np.testing.assert_array_equal(drawn.pixels, every[numbers])
+
+    def test_rejected_numbers_are_no_replacement(self, models: Models) -> None:
+        draw = identify_draw(models.gan.origin.digest, 5, {"mix": {"Bag": 1.0}, "attributes": {}})
+        drawn = draw_numbers(self.refuse(models, 1), self.REQUEST, {draw: {2, 4}})
+        assert drawn.numbers == [0, 3, 5, 6]
+
+    def test_other_requests_of_the_batch_keep_theirs(self, models: Models) -> None:
+        refusing = self.refuse(models, 0)
+        jobs = [prepare_pictures(r, refusing) for r in (self.REQUEST, GenerateRequest(category="Bag", n=2, seed=6))]
+        first, second = draw_pictures(jobs)
+        assert isinstance(first, DrawnPictures)
+        assert isinstance(second, DrawnPictures)
+        assert (first.numbers, second.numbers) == ([1, 2, 3, 4], [0, 1])
+
+    def test_a_generator_that_draws_only_copies_is_told(self, models: Models) -> None:
+        jobs = [prepare_pictures(self.REQUEST, self.refuse(models, *range(64)))]
+        (problem,) = draw_pictures(jobs)
+        assert isinstance(problem, Problem)
+        assert problem.status == 503
+        assert "model gan draws copies of training pictures" in problem.detail
+
+
+def draw_numbers(
+    models: Models, request: GenerateRequest, rejected: Mapping[str, Set[int]] = NOTHING_REJECTED
+) -> DrawnPictures:
+    (drawn,) = draw_pictures([prepare_pictures(request, models, rejected)])
+    assert isinstance(drawn, DrawnPictures)
+    return drawn

@@ -124,6 +124,7 @@ class TestMake:
     ) -> None:
         (tmp_path / "bag.png").write_bytes(LIGHT)
         page.get_by_label("Or your own picture").set_input_files(tmp_path / "bag.png")
+        page.locator("#selected-picture").get_by_role("img", name="bag.png").wait_for()
         assert done(page, "selected") == "Read as Coat."
         assert sheet(page) == ["bag.png"]
         page.get_by_label("Style picture").set_input_files(style)

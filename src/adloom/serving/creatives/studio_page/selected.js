@@ -1,7 +1,7 @@
 /** Look closely at one picture: what a model reads in it, its neighbours, its credentials, a review. */
 
 import { ApiError, post, run } from "./api.js";
-import { bars, byId, dataUrl, downloadLink, element, facts, image } from "./dom.js";
+import { bars, byId, dataUrl, downloadLink, element, facts, image, percent } from "./dom.js";
 import { reviewButtons } from "./library.js";
 import { stylize } from "./pictures.js";
 
@@ -40,7 +40,7 @@ export function select(picture) {
   byId("reading").replaceChildren();
   byId("credentials").replaceChildren();
   run(panel, "Looking…", async (signal) => {
-    const results = await Promise.allSettled([read(picture, signal)]);
+    const results = await Promise.allSettled([read(picture, signal), verify(picture, signal)]);
     for (const { reason } of results) if (reason) throw reason;
     return results.map(({ value }) => value).join(" ");
   });
@@ -63,4 +63,24 @@ async function read(picture, signal) {
   const nearest = reading.nearest.map(({ creative_id, category, similarity }) => [`${creative_id} · ${category}`, similarity]);
   byId("reading").replaceChildren(bars("Read as", likely), bars("Nearest known creatives", nearest, (cosine) => cosine.toFixed(2)));
   return `Read as ${reading.category}.`;
+}
+
+async function verify(picture, signal) {
+  const found = await post("v1/creatives/verify", { picture: picture.file }, signal);
+  const { origin, match } = found;
+  const ingredients = found.ingredients.map(({ title, signed }) => `${title}${signed ? "" : " (unsigned)"}`).join(", ");
+  byId("credentials").replaceChildren(element("h3", {}, "Credentials"), element("p", {}, judge(found)), facts([
+    ["Made", found.made_at && new Date(found.made_at).toLocaleString()], ["Signed by", found.signed_by], ["Trusted by", found.trusted_by],
+    ["Model", origin && [origin.model, origin.version].filter(Boolean).join(" ")], ["Data", origin?.dataset], ["Made from", ingredients],
+    ["Shows", match && `${match.id} (${match.kind}, certainty ${percent(match.certainty)})`],
+  ]));
+  return "";
+}
+
+/** Say in a sentence what a picture's credentials are worth. */
+function judge({ state, changed, ours, match }) {
+  const signer = ours ? "this service" : "another signer";
+  const shown = match ? " It shows a picture that this service issued." : "";
+  return { whole: `Whole, as ${signer} signed it.`, expired: "Whole, but the signer's certificate has expired.",
+    changed: `Changed after signing: ${changed.join(", ")}.`, stripped: "It carries no credentials." }[state] + shown;
 }

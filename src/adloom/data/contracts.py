@@ -100,6 +100,7 @@ CONTRACTS: Mapping[str, Contract] = {
             "creative_id": Column(TEXT, "Name of the picture; its path in a folder."),
             "category": Column(SHORT_TEXT, "What it shows, such as Bag."),
             "image": Column(PICTURE, "The picture; PNG bytes once it is prepared."),
+            "text": Column(FREE_TEXT, "What it says, such as the headline of an ad.", required=False),
         },
         key="creative_id",
         prefix=attributes.PREFIX,

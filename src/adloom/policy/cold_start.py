@@ -1,67 +1,55 @@
-"""Scores for creatives without history, from similar pictures."""
+"""Scores for creatives without history, from their category, picture and text."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from adloom.arrays import AnyArray, Float64Array, Int64Array
+from adloom.arrays import Int64Array
+from adloom.policy.content_model import Contents, fit_content
 from adloom.policy.scorer import Policy
 
-MAX_NEIGHBOURS = 10  # pictures with history per new picture
-BATCH_SIZE = 1000  # new pictures per batch
-PRIOR_WEIGHT = 1.0  # of the category, in identical neighbours
 
+def add_cold_start(policy: Policy, contents: Contents) -> Policy:
+    """
+    Return the policy with a model of content, extended by the creatives that have content but no history.
 
-@dataclass(frozen=True)
-class Pictures:
-    """Creatives with their categories and unit-length embeddings (pictures, n)."""
-
-    creatives: AnyArray
-    category: AnyArray
-    embedding: Float64Array
-
-    def __len__(self) -> int:
-        return len(self.creatives)
-
-
-def add_cold_start(policy: Policy, pictures: Pictures) -> Policy:
-    """Return the policy extended by creatives that have a picture but no history."""
+    The policy stays as it is when none of its creatives has content.
+    """
     number = {creative: i for i, creative in enumerate(policy.creatives)}
-    history = np.array([number.get(creative, -1) for creative in pictures.creatives.tolist()], np.int64)
-    seen, new = np.flatnonzero(history >= 0), np.flatnonzero(history < 0)
-    if not len(seen) or not len(new):
+    history = np.array([number.get(creative, -1) for creative in contents.creatives.tolist()], np.int64)
+    seen = np.flatnonzero(history >= 0)
+    if not len(seen):
         return policy
-    known = {name: i for i, name in enumerate(policy.categories)}
-    category = np.array([known.get(name, len(known)) for name in pictures.category.tolist()], np.int64)
-    excess = (policy.bias[history[seen]] - policy.prior[category[seen]]).astype(np.float64)  # over the category's score
+    category = _category_indices(policy, contents)[seen]
+    excess = (policy.bias[history[seen]] - policy.prior[category]).astype(np.float64)
     with threadpool_limits(limits=1):  # fixes the order of sums
-        score = policy.prior[category[new]] + _mean_of_neighbours(
-            pictures.embedding[new], pictures.embedding[seen], excess
-        )
-    order = np.argsort(pictures.creatives[new], kind="stable")
-    return _append_creatives(policy, pictures.creatives[new][order].tolist(), category[new][order], score[order])
+        model = fit_content(category, contents.features[seen], excess, len(policy.categories))
+    return extend(replace(policy, content=model), contents)
 
 
-def _mean_of_neighbours(new: Float64Array, seen: Float64Array, excess: Float64Array) -> Float64Array:
-    """Return the mean of `excess` over the nearest pictures, shrunk to 0 (new,)."""
-    batches = []
-    for start in range(0, len(new), BATCH_SIZE):
-        similarity = np.clip(new[start : start + BATCH_SIZE] @ seen.T, 0, None)  # (new, seen), cosine similarity
-        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :MAX_NEIGHBOURS]
-        weight = np.take_along_axis(similarity, nearest, axis=1)
-        batches.append((weight * excess[nearest]).sum(1) / (weight.sum(1) + PRIOR_WEIGHT))
-    return np.concatenate(batches)
-
-
-def _append_creatives(policy: Policy, creatives: list[str], category: Int64Array, score: Float64Array) -> Policy:
-    extended = [
-        np.concatenate([weights, np.zeros((len(weights), len(creatives)))], axis=1) for weights in policy.weights
+def extend(policy: Policy, contents: Contents) -> Policy:
+    """Return the policy extended by creatives that it does not know. Without a model of content, it stays as it is."""
+    known = set(policy.creatives)
+    new = np.array([i for i, creative in enumerate(contents.creatives.tolist()) if creative not in known], np.int64)
+    if policy.content is None or not len(new):
+        return policy
+    new = new[np.argsort(contents.creatives[new], kind="stable")]
+    category = _category_indices(policy, contents)[new]
+    with threadpool_limits(limits=1):
+        score = policy.prior[category] + policy.content.score(category, contents.features[new])
+    weights = [
+        np.concatenate([weights, np.zeros((len(weights), len(new)), np.float32)], axis=1) for weights in policy.weights
     ]
     return replace(
         policy,
-        creatives=(*policy.creatives, *creatives),
+        creatives=(*policy.creatives, *contents.creatives[new].tolist()),
         category=np.concatenate([policy.category, category]),
         bias=np.concatenate([policy.bias, score]).astype(np.float32),
-        weights=tuple(weights.astype(np.float32) for weights in extended),
+        weights=tuple(weights),
     )
+
+
+def _category_indices(policy: Policy, contents: Contents) -> Int64Array:
+    known = {name: i for i, name in enumerate(policy.categories)}
+    return np.array([known.get(name, len(known)) for name in contents.category.tolist()], np.int64)

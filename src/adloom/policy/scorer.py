@@ -13,6 +13,7 @@ import numpy as np
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
+from adloom.policy.content_model import ContentModel
 from adloom.storage import npz
 
 Context = Mapping[str, str | None]  # column of impressions (placement, segment, position, ctx_*): value
@@ -23,6 +24,7 @@ MAX_CONTEXTS = 10_000  # size of the cache of contexts
 MIN_PROBABILITY = 1e-300  # if the softmax underflows: the candidate can still be drawn, and divided by
 
 _ARRAYS = ("creatives", "category", "categories", "bias", "features", "prior", "temperature", "floor")
+_CONTENT = ("content_means", "content_weights")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,7 @@ class Policy:
     prior: Float32Array  # (categories + 1,)
     temperature: float = 1.0
     floor: float = 0.0  # minimum probability of a candidate
+    content: ContentModel | None = None  # scores creatives without history
 
     def __post_init__(self) -> None:
         self._check()
@@ -65,6 +68,8 @@ class Policy:
         """Write an npz file without pickle."""
         pieces: dict[str, AnyArray] = {f"values_{i}": _to_str_array(values) for i, values in enumerate(self.values)}
         pieces |= {f"weights_{i}": weights for i, weights in enumerate(self.weights)}
+        if self.content:
+            pieces |= {"content_means": self.content.means, "content_weights": self.content.weights}
         npz.save(
             path,
             creatives=_to_str_array(self.creatives),
@@ -84,6 +89,8 @@ class Policy:
         creatives, category, categories, bias, features, prior, temperature, floor = npz.load(path, _ARRAYS)
         count = len(features)
         pieces = npz.load(path, [f"{kind}_{i}" for kind in ("values", "weights") for i in range(count)])
+        with np.load(path, allow_pickle=False) as arrays:
+            content = [arrays[name] for name in _CONTENT if name in arrays]
         try:
             return cls(
                 creatives=tuple(str(creative) for creative in creatives),  # a generator lets other threads run
@@ -96,24 +103,14 @@ class Policy:
                 prior=prior,
                 temperature=float(temperature),
                 floor=float(floor),
+                content=ContentModel(*content) if content else None,
             )
         except (ArtifactError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path}: {error}; train or fetch the policy again") from None
 
     def _check(self) -> None:
+        self._check_shapes()
         count, known = len(self.creatives), len(self.categories)
-        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-            "category": (self.category.shape, (count,)),
-            "bias": (self.bias.shape, (count,)),
-            "prior": (self.prior.shape, (known + 1,)),
-            "values": ((len(self.values),), (len(self.features),)),
-            "weights": ((len(self.weights),), (len(self.features),)),
-        }
-        for columns, values, weights in zip(self.features, self.values, self.weights, strict=False):
-            shapes[f"weights of {' x '.join(columns)}"] = weights.shape, (len(values) + 1, count)
-        for name, (actual, expected) in shapes.items():
-            if actual != expected:
-                raise ArtifactError(f"policy: {name}: {actual}, expected {expected}")
         if count and not 0 <= self.category.min() <= self.category.max() <= known:
             raise ArtifactError(f"policy: category: expected indices in [0, {known}]")
         if (distinct := len(set(self.creatives))) != count:
@@ -124,6 +121,23 @@ class Policy:
             raise ArtifactError(
                 f"policy: temperature {self.temperature}, floor {self.floor}; expected > 0, and in [0, 1]"
             )
+
+    def _check_shapes(self) -> None:
+        count, known = len(self.creatives), len(self.categories)
+        shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+            "category": (self.category.shape, (count,)),
+            "bias": (self.bias.shape, (count,)),
+            "prior": (self.prior.shape, (known + 1,)),
+            "values": ((len(self.values),), (len(self.features),)),
+            "weights": ((len(self.weights),), (len(self.features),)),
+        }
+        for columns, values, weights in zip(self.features, self.values, self.weights, strict=False):
+            shapes[f"weights of {' x '.join(columns)}"] = weights.shape, (len(values) + 1, count)
+        if self.content:
+            shapes["content"] = self.content.means.shape, (known + 1, len(self.content.weights))
+        for name, (actual, expected) in shapes.items():
+            if actual != expected:
+                raise ArtifactError(f"policy: {name}: {actual}, expected {expected}")
 
 
 class ScoringRequest(NamedTuple):

@@ -14,6 +14,7 @@ from adloom.arrays import AnyArray, BoolArray, Int64Array
 
 STEP = 2000  # impressions between updates of the view counts
 HOUR = 3.6e9  # microseconds
+CONTENT_FEATURES = 16
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
@@ -32,6 +33,7 @@ class Config:
     drift_hours: float = 168.0
     delay_hours: float = 2.0  # mean time from impression to click, exponential
     per_hour: float = 1000.0  # impressions
+    content: float = 0.0  # share of the variance of log click rates that contents explain
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,14 @@ class World:
         self.config = config
         self._rng = np.random.default_rng(seed)
         self._hour = 0.0
+        self.contents: AnyArray = np.zeros((config.creatives, 0))  # features of what creatives show and say
         shape = (config.segments, config.placements, config.creatives)
-        taste = np.exp(self._rng.normal(0, config.spread, shape))
+        log_rate = self._rng.normal(0, config.spread, shape)
+        if config.content:  # otherwise the draws of a seed stay what they were
+            self.contents = self._rng.normal(size=(config.creatives, CONTENT_FEATURES))
+            effect = self.contents @ self._rng.normal(0, config.spread / CONTENT_FEATURES**0.5, CONTENT_FEATURES)
+            log_rate = (1 - config.content) ** 0.5 * log_rate + config.content**0.5 * effect
+        taste = np.exp(log_rate)
         self.segment_of = self._rng.integers(config.segments, size=config.users)  # (users,)
         share = np.bincount(self.segment_of, minlength=config.segments) / config.users
         mean_taste = float((share[:, None, None] * taste).sum() / (config.placements * config.creatives))  # if uniform

@@ -2,7 +2,8 @@
 Train the policy that decides which creative to show, as models/policy.
 
 Four models compete on the calibration period: uniform, the logging policy, smoothed click rates and a linear model.
-User segments come from models/audience. New creatives are scored by category and, with models/cnn, by similar pictures.
+User segments come from models/audience. New creatives are scored by category and, with models/cnn, by their
+pictures and texts.
 
 The artifact holds policy.npz (the scorer), history.json (metrics) and card.json (all candidates and the choice).
 
@@ -24,7 +25,9 @@ from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
-    from adloom.policy.cold_start import Pictures
+    import pandas as pd
+
+    from adloom.policy.content_model import Contents
     from adloom.policy.model_selection import Candidate, Periods
     from adloom.policy.models import Categories
     from adloom.policy.scorer import Policy
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STAGE = "train_policy"
+CREATIVE_COLUMNS = ("creative_id", "category", "text")
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,13 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
 
     data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
     periods = model_selection.Periods.split(data)
-    categories, pictures = _read_creatives(inputs, data.creatives, params)
+    categories, contents = _read_creatives(inputs, data.creatives, params)
     candidates = model_selection.evaluate_candidates(periods, categories, params)
     chosen = model_selection.choose_candidate(candidates)
     if chosen.value.reliability_issue:
         logger.warning("policy: %s %s", chosen.model, model_selection.explain_choice(chosen, chosen))
     policy = _fit_chosen(periods, categories, chosen, params)
-    complete = add_cold_start(policy, pictures) if pictures else policy
+    complete = add_cold_start(policy, contents) if contents else policy
     complete.save(draft.path / "policy.npz")
     draft.rows.update(calibration=data.count, immature=excluded.immature)
     _write_card(
@@ -103,28 +107,26 @@ def _fit_chosen(periods: "Periods", categories: "Categories", chosen: "Candidate
 
 def _read_creatives(
     inputs: Inputs, logged: tuple[str, ...], params: TrainPolicy
-) -> "tuple[Categories, Pictures | None]":
-    """Return the categories and pictures of creatives; none if the table lacks the log's creatives."""
+) -> "tuple[Categories, Contents | None]":
+    """Return the categories and contents of creatives; none if the table lacks the log's creatives."""
     from adloom.policy.models import Categories
     from adloom.storage import parquet
 
     if manifest.skip_reason(inputs.creatives):
         return Categories(), None
-    rows = parquet.read(inputs.creatives, columns=["creative_id", "category"])
-    if not rows["creative_id"].isin(logged).any():
+    columns = [name for name in parquet.list_columns(inputs.creatives) if name in CREATIVE_COLUMNS]
+    rows = parquet.read(inputs.creatives, columns=columns).set_index("creative_id")
+    if not rows.index.isin(logged).any():
         return Categories(), None
-    category_of = dict(zip(rows["creative_id"].tolist(), rows["category"].tolist(), strict=True))
-    categories = Categories(tuple(sorted(set(category_of.values()))), category_of)
-    return categories, None if manifest.skip_reason(inputs.cnn) else _embed_pictures(
-        inputs, category_of, params.threads
-    )
+    categories = Categories(tuple(sorted(set(rows["category"]))), rows["category"].to_dict())
+    return categories, None if manifest.skip_reason(inputs.cnn) else _describe_contents(inputs, rows, params.threads)
 
 
-def _embed_pictures(inputs: Inputs, category_of: Mapping[str, str], threads: int) -> "Pictures":
-    """Return all creatives' embeddings, new ones for unknown pictures."""
+def _describe_contents(inputs: Inputs, rows: "pd.DataFrame", threads: int) -> "Contents":
+    """Return the features of creatives; pictures that the reader was not trained on are read here."""
     from adloom.creatives.inference import read_pictures
     from adloom.onnx_models.runtime import Reader
-    from adloom.policy.cold_start import Pictures
+    from adloom.policy.content_model import Contents, join_features
     from adloom.stages.creative_rows import open_creatives
 
     with np.load(inputs.cnn / "known.npz", allow_pickle=False) as known:
@@ -135,10 +137,10 @@ def _embed_pictures(inputs: Inputs, category_of: Mapping[str, str], threads: int
         ids = np.concatenate([ids, table.rows["creative_id"].iloc[unknown].to_numpy(str)])
         _, others = read_pictures(Reader(inputs.cnn, threads), table.decode_batches(unknown))
         embedding = np.concatenate([embedding, others.astype(np.float32)])
-    has_category = np.isin(ids, list(category_of))
-    return Pictures(
-        ids[has_category], np.array([category_of[name] for name in ids[has_category].tolist()]), embedding[has_category]
-    )
+    in_table = np.isin(ids, rows.index)
+    ids, rows = ids[in_table], rows.reindex(ids[in_table])
+    texts = rows["text"].fillna("").tolist() if "text" in rows else [""] * len(rows)
+    return Contents(ids, rows["category"].to_numpy(str), join_features(embedding[in_table], texts))
 
 
 def _write_card(

@@ -1,38 +1,59 @@
-"""New creatives are scored by similar pictures."""
+"""New creatives are scored by what they show and say."""
 
 import numpy as np
 import pytest
 from tests.support.impression_tables import NO_CATEGORIES, repeat_impressions
 
 from adloom.policy import models
-from adloom.policy.cold_start import Pictures, add_cold_start
+from adloom.policy.cold_start import add_cold_start, extend
+from adloom.policy.content_model import Contents
 from adloom.policy.models import Categories
-from adloom.policy.scorer import ScoringRequest
+from adloom.policy.scorer import Policy, ScoringRequest
+
+KNOWN = [f"c{i:02}" for i in range(20)]
+BAGS = Categories(("bags",), dict.fromkeys(KNOWN, "bags"))
 
 
-def pictures(**embeddings: list[float]) -> Pictures:
-    vectors = np.array(list(embeddings.values()), np.float32)
-    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Pictures(np.array(list(embeddings)), np.full(len(unit), "bags"), unit)
+def contents(**features: list[float]) -> Contents:
+    return Contents(np.array(list(features)), np.full(len(features), "bags"), np.array(list(features.values())))
 
 
-def test_a_new_picture_is_scored_by_those_like_it() -> None:
-    data = repeat_impressions({("x", "a"): (2000, 200), ("x", "b"): (2000, 100)})
-    policy = models.fit_rates(data, Categories(("bags",), {"a": "bags", "b": "bags"}))
-    wider = add_cold_start(
-        policy, pictures(a=[1, 0], b=[0, 1], like_a=[1, 0], like_b=[0, 1], between=[1, 1], opposite=[-1, -1])
-    )
-    assert wider.creatives == ("a", "b", "between", "like_a", "like_b", "opposite")
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    """A policy of creatives of which every second is clicked twice as often."""
+    counts = {("x", name): (2000, 100 if i % 2 else 200) for i, name in enumerate(KNOWN)}
+    return models.fit_rates(repeat_impressions(counts), BAGS)
+
+
+SHOWN = {name: [float(i % 2 == 0), 1.0] for i, name in enumerate(KNOWN)}
+
+
+def test_a_new_creative_is_scored_like_those_with_its_content(policy: Policy) -> None:
+    wider = add_cold_start(policy, contents(**SHOWN, poor=[0.0, 1.0], good=[1.0, 1.0], between=[0.5, 1.0]))
+    assert wider.creatives == (*KNOWN, "between", "good", "poor")
     scores = wider.scorer.scores([ScoringRequest({"placement": "x"}, wider.creatives)])
     score = dict(zip(wider.creatives, scores, strict=True))
-    assert score["like_a"] > score["between"] > score["like_b"]
-    assert score["like_a"] == pytest.approx((policy.bias[0] + policy.prior[0]) / 2)  # one neighbour against one prior
-    assert score["opposite"] == pytest.approx(policy.prior[0])
-    before, after = (p.scorer.scores([ScoringRequest({"placement": "x"}, ["a", "b"])]) for p in (policy, wider))
+    assert score["good"] - score["poor"] == pytest.approx(policy.bias[0] - policy.bias[1], rel=0.01)
+    assert score["between"] == pytest.approx(policy.prior[0], abs=1e-6)
+    before, after = (p.scorer.scores([ScoringRequest({"placement": "x"}, KNOWN)]) for p in (policy, wider))
     np.testing.assert_array_equal(before, after)
 
 
-def test_pictures_of_other_creatives_than_the_logs_teach_nothing() -> None:
+def test_a_saved_policy_scores_creatives_that_come_later(
+    policy: Policy, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("policy") / "policy.npz"
+    add_cold_start(policy, contents(**SHOWN)).save(path)
+    later = contents(good=[1.0, 1.0])
+    extended = extend(Policy.load(path), later)
+    expected = add_cold_start(policy, contents(**SHOWN, good=[1.0, 1.0]))
+    assert extended.creatives == expected.creatives
+    np.testing.assert_array_equal(extended.bias, expected.bias)
+    assert extend(policy, later) is policy  # without a model of content
+
+
+def test_contents_of_other_creatives_than_the_logs_teach_nothing() -> None:
     policy = models.fit_rates(repeat_impressions({("x", "a"): (20, 2), ("x", "b"): (20, 1)}), NO_CATEGORIES)
-    assert add_cold_start(policy, pictures(other=[1, 0])) is policy
-    assert add_cold_start(policy, pictures(a=[1, 0])) is policy
+    assert add_cold_start(policy, contents(other=[1.0, 0.0])) is policy
+    few = add_cold_start(policy, contents(a=[1.0, 0.0], b=[0.0, 1.0], other=[1.0, 0.0]))
+    assert few.bias[few.creatives.index("other")] == few.prior[0]

@@ -159,8 +159,7 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     policy = Policy.load(tmp_path / "policy" / "policy.npz")
     scores = policy.scorer.scores([ScoringRequest({"placement": "top"}, policy.creatives)])
     score = dict(zip(policy.creatives, scores, strict=True))
-    assert score["new-bag"] > score["new-boot"] + 0.2
-    assert abs(score["new-boot"] - score["new-coat"]) < 0.2
+    assert score["new-bag"] > max(score["new-boot"], score["new-coat"]) + 0.2
     unseen = policy.probabilities({"placement": "top"}, ["x", "y"], {"x": "Bag", "y": "Coat"})
     assert unseen[0] > unseen[1]
     train(Inputs(table, inputs.audience, creatives, inputs.cnn), tmp_path / "unread", context)

@@ -1,5 +1,6 @@
 """Score creatives and turn scores into probabilities; needs NumPy only."""
 
+import copy
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
-from adloom.policy.content_model import ContentModel
+from adloom.policy.content_model import ContentModel, Contents
 from adloom.storage import npz
 
 Context = Mapping[str, str | None]  # column of impressions (placement, segment, position, ctx_*): value
@@ -175,6 +176,7 @@ class Scorer:
         np.concatenate([policy.bias[None], *policy.weights], out=self._rows[:count].T, casting="same_kind")
         self._rows[:count] = self._rows[order]
         self._rows[count:, 0] = policy.prior
+        self._first_prior = count
         self._priors: dict[str | None, int] = {name: count + i for i, name in enumerate(policy.categories)}
         self._unknown_row = len(self._rows) - 1
         firsts = np.cumsum([1, *sizes]).tolist()
@@ -184,6 +186,8 @@ class Scorer:
         ]
         self._columns = tuple(sorted({column for columns in policy.features for column in columns}))
         self._context_cache: dict[tuple[str | None, ...], list[int]] = {}  # by values of these columns
+        self._later_rows: dict[str, int] = {}  # of creatives from `extend`
+        self._content = policy.content
         self._by_category: dict[str, list[str]] = {name: [] for name in policy.categories}
         for creative, category in zip(policy.creatives, policy.category.tolist(), strict=True):
             if category < len(policy.categories):
@@ -192,6 +196,18 @@ class Scorer:
     def creatives_in(self, category: str) -> list[str]:
         """Return a category's creatives with history."""
         return self._by_category.get(category, [])
+
+    def extend(self, contents: Contents) -> "Scorer":
+        """Return a scorer that also scores creatives without history by their contents, in every context alike."""
+        if self._content is None or not len(contents):
+            return self
+        categories = np.array([self._priors.get(name, self._unknown_row) for name in contents.category.tolist()], np.int64)
+        rows = np.zeros((len(contents), self._rows.shape[1]), np.float32)
+        rows[:, 0] = self._rows[categories, 0] + self._content.score(categories - self._first_prior, contents.features)
+        wider = copy.copy(self)
+        wider._rows = np.concatenate([self._rows, rows])
+        wider._later_rows = {name: len(self._rows) + i for i, name in enumerate(contents.creatives.tolist())}
+        return wider
 
     def probabilities(self, requests: Sequence[ScoringRequest]) -> list[Float64Array]:
         """Return for each request the probabilities (candidates,)."""
@@ -216,10 +232,11 @@ class Scorer:
         indices = self._hashes.searchsorted(hashes)
         new = self._hashes.take(indices) != hashes
         indices[new] = self._unknown_row
-        if any(request.categories for request in requests):
+        if self._later_rows or any(request.categories for request in requests):
             named = [request.categories.get(candidate) for request in requests for candidate in request.candidates]
             for i in np.flatnonzero(new).tolist():
-                indices[i] = self._priors.get(named[i], self._unknown_row)
+                by_category = self._priors.get(named[i], self._unknown_row)
+                indices[i] = self._later_rows.get(candidates[i], by_category)
         return indices
 
     def _column_indices(self, context: Context) -> list[int]:

@@ -162,6 +162,7 @@ def _write_card(
         "floor": policy.floor,
         "features": policy.features,
         "audience": audience,
+        "reader": None if policy.content is None else manifest.digest(inputs.cnn),
         "impressions": {name: counts[name] for name in ("immature", "late", "without_propensity", "without_segment")},
         "creatives": {"history": counts["history"], "new": len(policy.creatives) - counts["history"]},
         "rule": model_selection.RULE,

@@ -27,6 +27,7 @@ class ModelCard(BaseModel):
     attributes: dict[str, list[str]] = {}
     image: ImageSize | None = None
     audience: str | None = None  # digest of the audience that a policy was trained with
+    reader: str | None = None  # digest of the picture reader that a policy was trained with
 
     @property
     def conditions(self) -> ConditionSpace:

@@ -15,6 +15,7 @@ from adloom.config.sources import Source
 from adloom.copywriting import tokenizer
 from adloom.copywriting.verbatim_filter import fingerprint_lines
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
+from adloom.policy.content_model import TEXT_BUCKETS, ContentModel
 from adloom.policy.scorer import Policy
 from adloom.storage import manifest
 
@@ -25,6 +26,7 @@ LINES = ["Lovely dress", "Lovely warm coat", "Very warm dress", "Soft warm coat"
 USERS = ["1", "2", "3", "4"]
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 PARAMS = Source(uri="by hand")
+READER = "of the policy"  # digest of the reader that the policy was trained with
 
 
 def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
@@ -177,7 +179,11 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY, users: Sequence[str
 
 
 def write_policy(target: Path, audience: str | None, best: str = "creative-0", floor: float = 0.01) -> None:
-    """Write a policy with odds 1 per creative, 8 for the best, 4 for new boots; at the top, known ones are equal."""
+    """
+    Write a policy with odds 1 per creative, 8 for the best, 4 for new boots; at the top, known ones are equal.
+
+    The odds of an ad that READER read are e to the power of its embedding's only number, times those of its category.
+    """
     ids = [f"creative-{i}" for i in range(DIMENSIONS)]
     odds = np.array([8 if creative == best else 1 for creative in ids], np.float32)
     policy = Policy(
@@ -190,10 +196,11 @@ def write_policy(target: Path, audience: str | None, best: str = "creative-0", f
         weights=(np.stack([np.zeros(DIMENSIONS), -np.log(odds)]).astype(np.float32), np.zeros((3, 5), np.float32)),
         prior=np.log(np.array([1, 4, 1, 1], np.float32)),
         floor=floor,
+        content=ContentModel(np.zeros((4, 1 + TEXT_BUCKETS + 1)), np.eye(1 + TEXT_BUCKETS + 1)[0]),
     )
     with manifest.draft(target, "train_policy", PARAMS, {}) as draft:
         policy.save(draft.path / "policy.npz")
-        card = {"model": "policy", "categories": CATEGORIES, "audience": audience}
+        card = {"model": "policy", "categories": CATEGORIES, "audience": audience, "reader": READER}
         (draft.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 

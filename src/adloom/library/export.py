@@ -37,8 +37,12 @@ def export(library: "Library", creatives: Sequence[Creative], folder: Path) -> N
 
 def render_creatives(creatives: Iterable[Creative]) -> bytes:
     """Return the table of pictures and ads as CSV; empty without any."""
-    rows = [(c.id, c.category or "", name_file(c), c.kind, c.placement or "") for c in creatives if _is_picture(c)]
-    return _render(("creative_id", "category", "image", "kind", "placement"), rows)
+    rows = [
+        (c.id, c.category or "", name_file(c), c.kind, c.placement or "", c.text or "")
+        for c in creatives
+        if _is_picture(c)
+    ]
+    return _render(("creative_id", "category", "image", "kind", "placement", "text"), rows)
 
 
 def render_copy(creatives: Iterable[Creative]) -> bytes:

@@ -1,8 +1,8 @@
 """The creative library: rows in a database, contents by digest in a folder or in S3."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,6 +25,16 @@ from adloom.storage.base import ObjectStore, read_object, write_object
 MIN_PREFIX = 4  # hexadecimal digits that may name a creative
 MAX_ANCESTORS = 100
 IDS_PER_QUERY = 10_000  # a database limits the parameters of a query
+
+
+class ApprovedAd(NamedTuple):
+    """What decisions need of an ad."""
+
+    id: str
+    category: str | None
+    placement: str | None
+    text: str | None
+    features: Mapping[str, Any]
 
 
 class Library:
@@ -125,12 +135,12 @@ class Library:
             wanted = {parent for ancestor in level for parent in ancestor.parents} - {creative.id, *found}
         return list(found.values())
 
-    def approved_ads(self) -> list[tuple[str, str | None, str | None]]:
-        """Return id, category and placement of the approved ads, the oldest first."""
-        columns = creatives.c.id, creatives.c.category, creatives.c.placement
+    def approved_ads(self) -> list[ApprovedAd]:
+        """Return the approved ads, the oldest first."""
+        columns = [creatives.c[name] for name in ApprovedAd._fields]
         statement = select(*columns).where(creatives.c.state == "approved", creatives.c.kind == "ad")
         with self.database.read() as connection:
-            return [tuple(row) for row in connection.execute(statement.order_by(creatives.c.sequence))]
+            return [ApprovedAd(*row) for row in connection.execute(statement.order_by(creatives.c.sequence))]
 
     def rejected_draws(self) -> list[tuple[str, int]]:
         """Return the feature `draw` and the number of the rejected pictures that a model drew."""

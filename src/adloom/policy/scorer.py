@@ -201,7 +201,9 @@ class Scorer:
         """Return a scorer that also scores creatives without history by their contents, in every context alike."""
         if self._content is None or not len(contents):
             return self
-        categories = np.array([self._priors.get(name, self._unknown_row) for name in contents.category.tolist()], np.int64)
+        categories = np.array(
+            [self._priors.get(name, self._unknown_row) for name in contents.category.tolist()], np.int64
+        )
         rows = np.zeros((len(contents), self._rows.shape[1]), np.float32)
         rows[:, 0] = self._rows[categories, 0] + self._content.score(categories - self._first_prior, contents.features)
         wider = copy.copy(self)

@@ -109,6 +109,8 @@ class Service:
         gc.freeze()  # later collections skip the loaded models
         if refresher := self.dependencies.refresher:
             refresher.subscribe(lambda result: loop.call_soon_threadsafe(self.publish, result))
+        if library := self.dependencies.library:
+            library.on_change = lambda: loop.call_soon_threadsafe(lambda: self.decider.publish(self.models))
 
     async def stop(self) -> None:
         """Close the log before anything else can hang."""

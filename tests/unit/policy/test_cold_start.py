@@ -52,6 +52,16 @@ def test_a_saved_policy_scores_creatives_that_come_later(
     assert extend(policy, later) is policy  # without a model of content
 
 
+def test_a_scorer_takes_creatives_in_as_a_policy_does(policy: Policy) -> None:
+    trained = add_cold_start(policy, contents(**SHOWN))
+    later = contents(c00=[0.0, 1.0], good=[1.0, 1.0], poor=[0.0, 1.0])
+    asked = [ScoringRequest({"placement": "x"}, ["good", "c00", "nobody", "poor"], {"nobody": "bags", "good": "bags"})]
+    scores = trained.scorer.extend(later).scores(asked)
+    np.testing.assert_array_equal(scores, extend(trained, later).scorer.scores(asked))
+    assert scores[0] > scores[2] > scores[3]
+    assert policy.scorer.extend(later) is policy.scorer  # without a model of content
+
+
 def test_contents_of_other_creatives_than_the_logs_teach_nothing() -> None:
     policy = models.fit_rates(repeat_impressions({("x", "a"): (20, 2), ("x", "b"): (20, 1)}), NO_CATEGORIES)
     assert add_cold_start(policy, contents(other=[1.0, 0.0])) is policy

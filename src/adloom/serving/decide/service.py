@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
@@ -16,6 +16,7 @@ from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser, normalise_user_id
 from adloom.decision_log.log import LogStatistics
 from adloom.decision_log.record import Decision, Record, Tier
+from adloom.policy.content_model import Contents
 from adloom.policy.scorer import Scorer, ScoringRequest, draw_slate
 from adloom.serving.api.decide_schemas import (
     MAX_CANDIDATES,
@@ -29,7 +30,7 @@ from adloom.serving.api.decide_schemas import (
 from adloom.serving.api.problems import Problem
 from adloom.serving.decide.micro_batcher import MAX_BATCH
 from adloom.serving.library.shared_library import NO_ADS, ApprovedAds, SharedLibrary
-from adloom.serving.models.loader import Models
+from adloom.serving.models.loader import LoadedModel, Models
 from adloom.serving.request_context import new_id
 from adloom.serving.segments import PseudonymKeys
 
@@ -136,8 +137,12 @@ class ServingSnapshot:
     audience_origin: ModelOrigin | None
 
     @classmethod
-    def create(cls, models: Models, keys: PseudonymKeys) -> "ServingSnapshot":
-        """Choose the pseudonym key of the audience, or our own if that is unknown."""
+    def create(cls, models: Models, keys: PseudonymKeys, ads: Mapping[str, Contents]) -> "ServingSnapshot":
+        """
+        Choose the pseudonym key of the audience, or our own if that is unknown.
+
+        The policy scores ads by their contents when it was trained with the reader of their embeddings.
+        """
         policy, audience = models.loaded.get("policy"), models.loaded.get("audience")
         required = audience.model.key_fingerprint if audience else None
         known = {key_fingerprint(key): key for key in (PUBLISHED_KEY, keys.own) if key}
@@ -147,11 +152,16 @@ class ServingSnapshot:
         return cls(
             make_pseudonymiser(known[used]),
             used,
-            policy.model if policy else None,
+            _add_ads(policy, ads) if policy else None,
             policy.origin if policy else None,
             audience.model.members if audience and required == used else None,
             audience.origin if audience else None,
         )
+
+
+def _add_ads(policy: LoadedModel[Scorer], ads: Mapping[str, Contents]) -> Scorer:
+    known = ads.get(policy.card.reader or "")
+    return policy.model.extend(known) if known else policy.model
 
 
 class _Case(NamedTuple):
@@ -191,8 +201,9 @@ class Decider:
         self.publish(models)
 
     def publish(self, models: Models) -> None:
-        """Serve these models from now on."""
-        self._serving = ServingSnapshot.create(models, self._keys)
+        """Serve these models, and score the library's ads, from now on."""
+        snapshot = self._library.snapshot if self._library else None
+        self._serving = ServingSnapshot.create(models, self._keys, snapshot.contents if snapshot else {})
         self._cache = ProbabilityCache()  # probabilities of the previous policy are not valid
 
     def decide(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:

@@ -3,14 +3,17 @@
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from adloom.errors import AdloomError
+from adloom.policy.content_model import Contents, join_features
 
 if TYPE_CHECKING:
-    from adloom.library.library import Library
+    from adloom.library.library import ApprovedAd, Library
 
 FIRST_SECONDS = 5.0  # that a service waits for the library when it starts
 
@@ -34,20 +37,37 @@ class LibrarySnapshot:
 
     ads: Mapping[tuple[str | None, str | None], ApprovedAds] = field(default_factory=dict)  # by category and size
     rejected: Mapping[str, Set[int]] = field(default_factory=dict)  # draw: the numbers of its rejected pictures
+    contents: Mapping[str, Contents] = field(default_factory=dict)  # approved ads by the reader of their embeddings
 
 
 def take_snapshot(library: "Library") -> LibrarySnapshot:
-    """Read the approved ads and the rejected draws."""
+    """Read the approved ads, with their contents, and the rejected draws."""
     ads: defaultdict[tuple[str | None, str | None], ApprovedAds] = defaultdict(ApprovedAds)
-    for creative_id, category, placement in library.approved_ads():
-        for key in {(c, p) for c in (category, None) for p in (placement, None)}:
-            ads[key].ids.append(creative_id)
-            if category is not None:
-                ads[key].categories[creative_id] = category
+    approved = library.approved_ads()
+    for ad in approved:
+        for key in {(c, p) for c in (ad.category, None) for p in (ad.placement, None)}:
+            ads[key].ids.append(ad.id)
+            if ad.category is not None:
+                ads[key].categories[ad.id] = ad.category
     rejected: defaultdict[str, set[int]] = defaultdict(set)
     for draw, number in library.rejected_draws():
         rejected[draw].add(number)
-    return LibrarySnapshot(dict(ads), dict(rejected))
+    return LibrarySnapshot(dict(ads), dict(rejected), _describe_contents(approved))
+
+
+def _describe_contents(ads: Sequence["ApprovedAd"]) -> dict[str, Contents]:
+    by_reader: defaultdict[str, list[ApprovedAd]] = defaultdict(list)
+    for ad in ads:
+        if reader := ad.features.get("reader"):
+            by_reader[reader].append(ad)
+    return {
+        reader: Contents(
+            np.array([ad.id for ad in read]),
+            np.array([ad.category or "" for ad in read]),
+            join_features(np.array([ad.features["embedding"] for ad in read]), [ad.text or "" for ad in read]),
+        )
+        for reader, read in by_reader.items()
+    }
 
 
 class SharedLibrary:
@@ -62,6 +82,7 @@ class SharedLibrary:
         self._first_refresh = threading.Event()
         self._version: tuple[int, int] | None = None
         self.snapshot: LibrarySnapshot | None = None  # None: it was not read yet
+        self.on_change: Callable[[], object] = lambda: None  # called by the thread that read another snapshot
         self.problem = "no creative was added to it yet"  # why there is no snapshot, or an old one
 
     def get(self) -> "Library":
@@ -83,6 +104,7 @@ class SharedLibrary:
             version = library.version()
             if version != self._version:
                 self.snapshot, self._version = take_snapshot(library), version
+                self.on_change()
             self.problem = ""
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from tests.support.tiny_models import DIMENSIONS, write_audience, write_policy
 
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint
 from adloom.decision_log.record import Decision
+from adloom.policy.content_model import Contents, join_features
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, MAX_CANDIDATES, DecideAnswer, DecideRequest
 from adloom.serving.api.problems import Problem
@@ -124,6 +125,16 @@ class TestLibrary:
         decider.decide([(one, time.perf_counter()) for one in asked])
         one, other = (record for record in log.records if isinstance(record, Decision))
         assert one.probabilities == other.probabilities
+
+    def test_the_policy_scores_an_ad_by_its_contents(self, models: Models, log: MemoryLog) -> None:
+        features = join_features(np.array([[np.log(3.0)], [0.0]]), ["", ""])
+        contents = Contents(np.array(self.ADS.ids), np.array(["Bag", "Bag"]), features)
+        library = SharedLibrary(lambda: pytest.fail("a decision opens no database"))
+        asked = msgspec.convert({**PLAIN, "candidates": {"library": {}}}, DecideRequest)
+        for reader, expected in (("of the policy", [0.75, 0.25]), ("another", [0.5, 0.5])):
+            library.snapshot = LibrarySnapshot({(None, None): self.ADS}, contents={reader: contents})
+            Decider(models, PseudonymKeys(None), log, "shop", library).decide([(asked, time.perf_counter())])
+            assert logged(log).probabilities == pytest.approx(expected, abs=0.02)
 
     def test_caps_hold_for_ads(self, client: TestClient) -> None:
         body = {**PLAIN, "candidates": {"library": {"category": "Bag", "size": "300x250"}}, "caps": {"ad-1": 0}}

@@ -3,12 +3,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.support.creatives import make_creative, open_folder
 
 from adloom.errors import UnavailableError
 from adloom.library.library import Library
 from adloom.library.records import content_id
+from adloom.policy.content_model import join_features
 from adloom.serving.library.shared_library import SharedLibrary, take_snapshot
 
 
@@ -34,6 +36,17 @@ def test_a_snapshot_has_the_approved_ads_by_category_and_size(library: Library) 
     assert ads[None, "300x250"].ids == ads[None, None].ids == [one, other]
     assert ads[None, None].categories == {one: "Bag"}
     assert len(ads) == 4
+
+
+def test_a_snapshot_has_the_contents_of_ads_by_reader(library: Library) -> None:
+    read = {"embedding": [0.6, 0.8], "reader": "abc"}
+    one = approve(library, "one", category="Bag", text="Soft wool", features=read)
+    other = approve(library, "other", features=read)
+    approve(library, "unread", category="Bag")
+    (contents,) = take_snapshot(library).contents.values()
+    assert contents.creatives.tolist() == [one, other]
+    assert contents.category.tolist() == ["Bag", ""]
+    np.testing.assert_array_equal(contents.features, join_features(np.array([[0.6, 0.8]] * 2), ["Soft wool", ""]))
 
 
 def test_a_snapshot_has_the_rejected_draws(library: Library) -> None:

@@ -24,8 +24,8 @@ from adloom.policy.models import Categories
 from adloom.policy.scorer import Policy
 from adloom.policy.simulator import Config, World, creative_id
 
-WORLDS, NEW, RIVALS, IMPRESSIONS = 10, 50, 7, 1000
-SIZES = ((30, 60_000), (100, 60_000), (100, 300_000))  # known creatives, impressions of the log
+WORLDS, NEW, RIVALS, IMPRESSIONS = 8, 50, 7, 1000
+SIZES = ((30, 60_000), (100, 60_000), (200, 200_000))  # known creatives, impressions of the log
 CONTENT = (0.0, 0.5, 0.8)
 TEMPERATURE, FLOOR = 0.2, 0.01
 NEIGHBOURS = 10
@@ -68,27 +68,28 @@ def measure(config: Config, known: int, rows: int, seed: int) -> Float64Array:
     contents = Contents(ids, np.full(len(ids), ""), features)
     wider = add_cold_start(policy, contents)
     new = np.arange(known, config.creatives)
-    scores = [
+    own = score_known(policy, known)
+    rates: Float64Array = world.rates[0, 0]
+    scores = (
         np.zeros(NEW),
-        nearest_scores(policy, features, known),
-        wider.bias[[wider.creatives.index(i) for i in ids[new]]],
-    ]
-    own = policy.bias[[policy.creatives.index(i) for i in ids[:known]]]
-    rates = world.rates[0, 0]
-    return np.array(
-        [lose_clicks(score, own, rates, known) for score in scores]
-        + [lose_clicks(np.log(rates[new] / rates[:known].mean()), own, rates, known)]
+        nearest_scores(own, features, known),
+        wider.bias[[wider.creatives.index(name) for name in ids[new]]].astype(np.float64),
+        np.log(rates[new] / rates[:known].mean()),
     )
+    return np.array([lose_clicks(score, own, rates, known) for score in scores])
 
 
-def nearest_scores(policy: Policy, features: AnyArray, known: int) -> Float64Array:
+def score_known(policy: Policy, known: int) -> Float64Array:
+    return policy.bias[[policy.creatives.index(creative_id(i)) for i in range(known)]].astype(np.float64)
+
+
+def nearest_scores(own: Float64Array, features: AnyArray, known: int) -> Float64Array:
     """Return the mean score of the nearest known creatives, weighted by their similarity and shrunk (new,)."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     similarity = np.clip(unit[known:] @ unit[:known].T, 0, None)
     nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :NEIGHBOURS]
     weight = np.take_along_axis(similarity, nearest, 1)
-    excess = policy.bias[[policy.creatives.index(creative_id(i)) for i in range(known)]]
-    return np.asarray((weight * excess[nearest]).sum(1) / (weight.sum(1) + 1))
+    return np.asarray((weight * own[nearest]).sum(1) / (weight.sum(1) + 1))
 
 
 def lose_clicks(new: AnyArray, own: AnyArray, rates: AnyArray, known: int) -> float:

@@ -118,7 +118,8 @@ def _read_creatives(
     rows = parquet.read(inputs.creatives, columns=columns).set_index("creative_id")
     if not rows.index.isin(logged).any():
         return Categories(), None
-    categories = Categories(tuple(sorted(set(rows["category"]))), rows["category"].to_dict())
+    category_of = dict(zip(rows.index.tolist(), rows["category"].tolist(), strict=True))
+    categories = Categories(tuple(sorted(set(category_of.values()))), category_of)
     return categories, None if manifest.skip_reason(inputs.cnn) else _describe_contents(inputs, rows, params.threads)
 
 

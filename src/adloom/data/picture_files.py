@@ -78,7 +78,7 @@ MIN_INFLATION = 0.85  # bytes from one byte of a compressor's output; empty bloc
 def _reduce_png(image: bytes) -> ReducedPicture:
     """Keep header, palette, transparency and pixels."""
     parts, exif, pixels = [image[:8]], b"", []
-    for kind, chunk in _iterate_chunks(image):
+    for kind, chunk in iterate_chunks(image):
         if kind == b"IDAT":
             pixels.append(chunk[8:-4])
         if kind in PNG_CHUNKS and chunk[:8] != EMPTY_IDAT:
@@ -91,7 +91,7 @@ def _reduce_png(image: bytes) -> ReducedPicture:
     return ReducedPicture("PNG", b"".join(parts), compressed * PER_BYTE["PNG"], exif)
 
 
-def _iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
+def iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the name and the bytes of each chunk of a PNG."""
     at = 8
     for _ in range(MAX_PARTS):
@@ -128,7 +128,7 @@ def _reduce_jpeg(image: bytes) -> ReducedPicture:
     """Keep tables, frame and scans, and count the blocks that the scans visit."""
     parts, exif, nanoseconds, progressive = [b"\xff\xd8"], b"", 0.0, False
     blocks: Mapping[int, int] = {}
-    for marker, segment in _iterate_segments(image):
+    for marker, segment in iterate_segments(image):
         if marker in OTHER_FRAMES:
             raise PictureError("image: JPEG in a rare coding; save it again as baseline or progressive")
         if marker in FRAMES:
@@ -143,8 +143,8 @@ def _reduce_jpeg(image: bytes) -> ReducedPicture:
     return ReducedPicture("JPEG", b"".join([*parts, b"\xff\xd9"]), nanoseconds, exif)
 
 
-def _iterate_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and bytes of each segment, a scan with its data."""
+def iterate_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and bytes of each segment, a scan with its data, the end with what follows it."""
     at = 2
     for _ in range(MAX_PARTS):
         match = MARKER.search(image, at)
@@ -152,6 +152,7 @@ def _iterate_segments(image: bytes) -> Iterator[tuple[int, bytes]]:
             raise PictureError(DAMAGED)
         marker = image[match.end() - 1]
         if marker == END:
+            yield marker, image[match.end() :]
             return
         at = match.end() + int(struct.unpack_from(">H", image, match.end())[0])
         if marker == SCAN:

@@ -127,7 +127,9 @@ class ReadRequest(Body):
     """Pictures to read."""
 
     pictures: list[str] = Field(
-        min_length=1, max_length=MAX_PICTURES, description="PNG or JPEG files, base64; resized to the model's input."
+        min_length=1,
+        max_length=MAX_PICTURES,
+        description="PNG, JPEG or WebP files, base64 or data URLs; resized for the model.",
     )
     nearest: int = Field(3, ge=0, le=20, description="How many known creatives to name for each.")
 
@@ -135,8 +137,8 @@ class ReadRequest(Body):
 class StylizeRequest(SavingRequest):
     """A picture, and another in which style to paint it."""
 
-    content: str = Field(description="PNG or JPEG file, base64.")
-    style: str = Field(description="PNG or JPEG file, base64.")
+    content: str = Field(description="PNG, JPEG or WebP file, base64 or data URL.")
+    style: str = Field(description="PNG, JPEG or WebP file, base64 or data URL.")
     strength: float = Field(1.0, ge=0, le=1, description="0 keeps the content, 1 takes the whole style.")
     size: int = Field(256, ge=32, le=MAX_PAINTED, description="Longest edge of the result in pixels.")
 
@@ -144,7 +146,7 @@ class StylizeRequest(SavingRequest):
 class DreamRequest(SavingRequest):
     """A picture to dream into."""
 
-    picture: str = Field(description="PNG or JPEG file, base64.")
+    picture: str = Field(description="PNG, JPEG or WebP file, base64 or data URL.")
     layer: int = Field(
         7, ge=0, le=10, description="Block of the network: 0 to 3 see lines, 4 to 7 patterns, later ones shapes."
     )

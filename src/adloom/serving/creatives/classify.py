@@ -6,6 +6,7 @@ A picture that cannot be decoded is an error in its place.
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,13 +21,15 @@ from adloom.creatives.pictures import to_floats
 from adloom.data import pictures
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat
+from adloom.data.single_picture import require_single
 from adloom.errors import ArtifactError
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_PICTURE_BYTES, MAX_PICTURE_PIXELS, ReadRequest
 from adloom.serving.creatives.neighbours import Neighbours, find_nearest
 from adloom.serving.models.loader import LoadedModel, Models, PictureReader, ReferenceEmbeddings
 
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # PNG, JPEG: no other decoder sees a stranger's bytes
+DATA_URL = re.compile(r"\Adata:([^,;]*);base64,")
+MAX_ENCODED = -(-MAX_PICTURE_BYTES // 3) * 4  # characters of base64
 
 Item = dict[str, Any]  # of an answer, as schemas.ReadAnswer documents it: pydantic's models take several times as long
 
@@ -78,22 +81,21 @@ def _decode_picture(text: str, number: int, cnn: LoadedModel[PictureReader]) -> 
 
 
 def decode_base64(text: str) -> bytes:
-    """Return the bytes of a PNG or JPEG. Raises PictureError."""
-    image = decode_file(text)
-    if not image.startswith(SIGNATURES):
-        raise PictureError("image: neither PNG nor JPEG")
+    """Return the file of one picture in base64 or a data URL, which declares its type. Raises PictureError."""
+    image, head = decode_file(text), DATA_URL.match(text)
+    require_single(image, head[1] if head else None)
     return image
 
 
 def decode_file(text: str) -> bytes:
-    """Return the bytes of a file in base64. Raises PictureError."""
+    """Return the bytes of a file in base64 or a data URL. Raises PictureError."""
+    encoded = DATA_URL.sub("", text, count=1)
+    if len(encoded) > MAX_ENCODED:
+        raise PictureError(f"image: over {MAX_PICTURE_BYTES} bytes")
     try:
-        image = base64.b64decode(text, validate=True)
+        return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise PictureError("image: not base64") from None
-    if len(image) > MAX_PICTURE_BYTES:
-        raise PictureError(f"image: {len(image)} bytes, expected at most {MAX_PICTURE_BYTES}")
-    return image
 
 
 def _readings(batch: UInt8Array, counts: Sequence[int], cnn: LoadedModel[PictureReader]) -> list[Item]:

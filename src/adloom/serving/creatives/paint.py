@@ -90,6 +90,6 @@ def _answer(
     model: LoadedModel[StyleModel], picture: Float32Array, origin: Origin, files: Mapping[str, str], issuer: Issuer
 ) -> PaintedPicture:
     """Return the answer with a picture signed as made from files (base64)."""
-    ingredients = [Ingredient(name, base64.b64decode(text)) for name, text in files.items()]
+    ingredients = [Ingredient(name, decode_base64(text)) for name, text in files.items()]
     (issued,) = issuer.issue_pictures(encode_pngs(to_pixels(picture)[None]), [origin], ingredients)
     return PaintedPicture(model=model.origin, source_type=origin.source_type, picture=base64.b64encode(issued).decode())

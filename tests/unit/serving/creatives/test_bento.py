@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.support.http_client import DARK, LIGHT, encode, png, post_invalid, post_ok
+from tests.support.odd_pictures import BROKEN, GOOD
 from tests.support.slow_pictures import REFUSED
 from tests.support.tiny_models import CATEGORIES, DIMENSIONS
 
 from adloom.errors import UnavailableError
 from adloom.serving import server
-from adloom.serving.api.schemas import GENERATE, MAX_PICTURE_BYTES, READ
+from adloom.serving.api.schemas import DREAM, GENERATE, MAX_PICTURE_BYTES, READ, STYLIZE
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -88,13 +89,13 @@ class TestReadOverHttp:
         ("bad", "said"),
         [
             ("not base64!", "not base64"),
-            ("", "neither PNG nor JPEG"),
+            ("", "neither PNG, JPEG nor WebP"),
             (encode(DARK[:50]), "truncated or damaged"),
             (encode(DARK[:20]), "truncated or damaged"),
             (encode(BOMB), "more pixels than 16777216"),
-            (encode(b"GIF89a" + bytes(50)), "neither PNG nor JPEG"),
+            (encode(b"GIF89a" + bytes(50)), "neither PNG, JPEG nor WebP"),
             (encode(b"\xff\xd8\xff" + bytes(50)), "image: "),
-            (encode(DARK[:8] + bytes(MAX_PICTURE_BYTES)), "expected at most 4194304"),
+            (encode(DARK[:8] + bytes(MAX_PICTURE_BYTES)), "over 4194304 bytes"),
             ("é", "not base64"),
         ],
     )
@@ -105,6 +106,33 @@ class TestReadOverHttp:
         assert said in items[1]["error"]["detail"]
         assert items[1]["error"]["field"] == "pictures.1"
         assert items[1]["error"]["status"] == 422
+
+    @pytest.mark.parametrize("name", GOOD)
+    def test_odd_pictures_are_read_as_a_person_sees_them(self, client: TestClient, name: str) -> None:
+        image, is_light = GOOD[name]
+        [item] = post_ok(client, READ, {"pictures": [encode(image)]})["items"]
+        assert item["category"] == ("Coat" if is_light else "Bag")
+
+    @pytest.mark.parametrize("name", BROKEN)
+    def test_broken_pictures_are_refused(self, client: TestClient, name: str) -> None:
+        image, reason = BROKEN[name]
+        for path, body in {
+            READ: {"pictures": [encode(image)]},
+            STYLIZE: {"content": encode(image), "style": encode(DARK)},
+            DREAM: {"picture": encode(image)},
+        }.items():
+            if path == READ:
+                problem = post_ok(client, path, body)["items"][0]["error"]
+            else:
+                problem = post_invalid(client, path, body, 422)
+            assert problem["status"] == 422
+            assert reason in problem["detail"]
+
+    def test_a_data_url_declares_the_type(self, client: TestClient) -> None:
+        pictures = [f"data:image/png;base64,{encode(DARK)}", f"data:image/webp;base64,{encode(DARK)}"]
+        read, wrong = post_ok(client, READ, {"pictures": pictures})["items"]
+        assert read["category"] == "Bag"
+        assert wrong["error"]["detail"] == "image: declared as image/webp, but it is a PNG"
 
     @pytest.mark.slow
     @pytest.mark.parametrize("name", ["scans", "segments", "chunks", "empty blocks", "transparent"])

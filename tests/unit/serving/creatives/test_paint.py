@@ -48,8 +48,8 @@ class TestStylize:
         ("field", "picture", "reason"),
         [
             ("content", "no base64!", "not base64"),
-            ("style", encode(b"just text"), "neither PNG nor JPEG"),
-            ("content", encode(b"GIF89a" + bytes(99)), "neither PNG nor JPEG"),
+            ("style", encode(b"just text"), "neither PNG, JPEG nor WebP"),
+            ("content", encode(b"GIF89a" + bytes(99)), "neither PNG, JPEG nor WebP"),
             ("style", PICTURE[:120], "truncated or damaged"),
             ("content", encode(png(np.zeros((1, 40), np.uint8))), "one side is more than 20 times the other"),
         ],

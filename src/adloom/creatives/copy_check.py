@@ -7,9 +7,9 @@ import numpy as np
 from adloom.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 from adloom.creatives.fingerprint import Fingerprint
 
-FALSE_COPIES = 0.001  # share of new pictures below the threshold
+FALSE_COPIES = 0.005  # share of new pictures below the threshold; a service draws another one in their place
 SAME = 1e-3  # a held-out picture so near to a training picture is the same one, and tells nothing of new ones
-MAX_THRESHOLD = 0.01  # of few held-out pictures, even the lowest quantile is high
+MAX_THRESHOLD = 0.015  # of few held-out pictures, even the lowest quantile is high
 ROWS_PER_TILE = 8192
 
 

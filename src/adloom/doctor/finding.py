@@ -73,6 +73,10 @@ class Kind(Enum):
     PLACE_UNWRITABLE = "place-unwritable", State.BROKEN
     PLACE_UNREADABLE = "place-unreadable", State.BROKEN
     PLACE_NO_ANSWER = "place-no-answer", State.BROKEN
+    LIBRARY_OK = "library-ok", State.OK
+    LIBRARY_NOT_ASKED = "library-not-asked", State.NOT_ASKED
+    LIBRARY_UNWRITABLE = "library-unwritable", State.BROKEN
+    LIBRARY_FAILED = "library-failed", State.BROKEN
     S3_OK = "s3-ok", State.OK
     S3_NOT_ASKED = "s3-not-asked", State.NOT_ASKED
     S3_NO_ANSWER = "s3-no-answer", State.BROKEN

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from adloom.doctor.checks import docker, folder, key, kfp, machine, mlflow, place, python, s3
+from adloom.doctor.checks import docker, folder, key, kfp, library, machine, mlflow, place, python, s3
 from adloom.doctor.context import Check, DoctorContext
 from adloom.doctor.finding import Finding, Kind, State
 from adloom.errors import AdloomError, UserError
@@ -23,6 +23,7 @@ CHECKS: Mapping[str, Check] = {
     "key": key.check,
     "docker": docker.check,
     "place": place.check,
+    "library": library.check,
     "s3": s3.check,
     "mlflow": mlflow.check,
     "kfp": kfp.check,
@@ -82,7 +83,13 @@ def exit_code(findings: list[Finding]) -> int:
 def redact_secrets(finding: Finding, context: DoctorContext) -> Finding:
     """Remove keys and passwords, which another program's message may contain."""
     settings = context.settings
-    secrets = [settings.pseudonym_key, settings.kfp_token, settings.webhook_url, settings.trigger_token]
+    secrets = [
+        settings.library_url,
+        settings.pseudonym_key,
+        settings.kfp_token,
+        settings.webhook_url,
+        settings.trigger_token,
+    ]
     texts = [secret.get_secret_value() for secret in secrets if secret and secret.get_secret_value()]
 
     def clean(text: str) -> str:

@@ -45,8 +45,8 @@ def test_the_threshold_is_bounded(distances: list[float]) -> None:
     assert 0 < calibrate_threshold(np.array(distances)) <= MAX_THRESHOLD
 
 
-def test_one_of_a_thousand_new_pictures_is_below_the_threshold() -> None:
+def test_five_of_a_thousand_new_pictures_is_below_the_threshold() -> None:
     distances = np.concatenate(
-        [np.zeros(50), np.linspace(0.002, 0.1, 10_000)]
+        [np.zeros(50), np.linspace(0.002, 0.5, 10_000)]
     )  # the first are in the training data, too
-    assert (distances[50:] < calibrate_threshold(distances)).mean() == pytest.approx(0.001)
+    assert (distances[50:] < calibrate_threshold(distances)).mean() == pytest.approx(0.005)

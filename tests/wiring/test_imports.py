@@ -28,6 +28,7 @@ DOMAINS = {
     "music": "arrays config errors evaluation sequences",
     "creatives": "arrays config data errors evaluation",
     "copywriting": "arrays config errors evaluation sequences",
+    "ads": "arrays config copywriting errors",
     "audience": "arrays config data errors evaluation storage",
     "credentials": "arrays data errors",
     "policy": "arrays audience config data errors evaluation storage",

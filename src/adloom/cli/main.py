@@ -13,6 +13,7 @@ from adloom.cli.stages import STAGES, build_command
 from adloom.errors import UNEXPECTED, AdloomError, UserError
 
 COMMANDS = {  # name: its module in this package, and one line of help
+    "ads": ("ads", "Make ads in common sizes from pictures and lines."),
     "compose": ("music", "Compose a melody and write it as a MIDI file."),
     "dataset": ("datasets", "Push, list, pull and withdraw prepared datasets."),
     "demo": ("demo", "Run everything, send one request to each served model, and print a summary."),

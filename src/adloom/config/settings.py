@@ -178,6 +178,7 @@ class Settings(BaseSettings):
         None,
         description="Files of the creative library: s3://bucket/prefix or a folder; by default `library` in `home`.",
     )
+    brand: Path | None = Field(None, description="Brand kit of ads; by default brand.yaml in the working folder.")
     trial_seconds: float = Field(60, gt=0, description="Time limit of a new model's trial.")
     trial_mb: int = Field(1024, gt=0, description="Memory limit of a new model's trial, in MiB.")
     credentials_certificate: Path | None = Field(

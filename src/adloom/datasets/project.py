@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 from adloom.config.resources import COMPILED_FOLDER
 from adloom.errors import UserError
 
-AT_TOP = {"params.yaml", "dvc.yaml"}  # the other files are compiled pipelines
+AT_TOP = {"brand.yaml", "params.yaml", "dvc.yaml"}  # the other files are compiled pipelines
 MAX_NAME = 40  # characters, as Params.project demands
 YAML_WORDS = {"true", "false", "null"}
 IGNORED = [
@@ -26,7 +26,7 @@ IGNORED = [
 
 def init_project(folder: Path, preset: str | None = None) -> list[Path]:
     """
-    Write params.yaml, dvc.yaml, the pipelines and .gitignore; the project has the folder's name.
+    Write params.yaml, dvc.yaml, brand.yaml, the pipelines and .gitignore; the project has the folder's name.
 
     A preset changes some parameters. Raises UserError if it is unknown, or if one of the files exists.
     """
@@ -38,6 +38,7 @@ def init_project(folder: Path, preset: str | None = None) -> list[Path]:
     texts = {name: source.read_text(encoding="utf-8") for name, source in sources.items()}
     name = project_name(folder.resolve().name)
     texts["params.yaml"] = re.sub("^project: .*$", f"project: {name}", texts["params.yaml"], flags=re.MULTILINE)
+    texts["brand.yaml"] = texts["brand.yaml"].replace("My shop", name, 1)
     if preset is not None:
         texts["params.yaml"] = apply_overlay(texts["params.yaml"], _read_preset(preset))
     texts[".gitignore"] = "".join(f"{line}\n" for line in IGNORED)

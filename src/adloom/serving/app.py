@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -39,6 +40,9 @@ from adloom.serving.metrics import MetricsExporter, RequestMetrics
 from adloom.serving.models.loader import Models
 from adloom.serving.models.refresher import ModelRefresher, RefreshResult
 
+if TYPE_CHECKING:
+    from adloom.ads.brand import Brand
+
 DECIDE_ENDPOINTS = {path: ENDPOINTS[path] for path in (DECIDE, FEEDBACK, SEGMENT, REFRESH)}
 HEARTBEAT = 1.0  # seconds between two measurements of the event loop's lag
 
@@ -55,6 +59,7 @@ class ServiceDependencies:
     refresher: ModelRefresher | None = None  # None: the models never change
     library: SharedLibrary | None = None
     outcomes: OutcomeCounter | None = None  # of the decision log
+    brand: "Brand | None" = None  # of ads; the decide app needs none
     metrics_folder: Path | None = None  # where several processes merge their metrics
     max_queue: int = MAX_QUEUE
     tracing: Tracing | None = None

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
 from adloom import threads
 from adloom.config import params
+from adloom.config.brand import BRAND, BrandKit
 from adloom.config.models import MODELS
 from adloom.config.settings import Settings
 from adloom.context import open_store, read_pseudonym_key
@@ -23,6 +25,7 @@ from adloom.errors import ArtifactError, ConfigError
 from adloom.library.location import has_library, open_library
 from adloom.serving import app, request_context, telemetry, workers
 from adloom.serving.api import auth
+from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
 from adloom.serving.api.schemas import REFRESH
@@ -37,6 +40,9 @@ from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, 
 from adloom.serving.models.trial import TrialProcess
 from adloom.serving.segments import PseudonymKeys
 from adloom.tracking.mlflow_server import describe_place
+
+if TYPE_CHECKING:
+    from adloom.ads.brand import Brand
 
 CACHE_AFTER = 3.0  # seconds without an answer of the registry, after which the cached champions serve
 FIRST_REFRESH_TIMEOUT = 60.0  # seconds after which a service that follows starts without its models, not ready
@@ -140,12 +146,24 @@ def create_service(options: ServeOptions, metrics_folder: Path | None = None) ->
         refresher=refresher,
         library=_follow_library(settings),
         outcomes=OutcomeCounter(settings.log_uri or str(settings.home / log.FOLDER), open_store(settings)),
+        brand=_load_brand(settings, project) if MAKE_ADS in APPS[options.app].endpoints else None,
         metrics_folder=metrics_folder,
         tracing=telemetry.Tracing(telemetry.create_provider()) if settings.otlp_endpoint else None,
         after_stop=_exit_soon,
         ready_without_model=settings.serve_without_model == "ready",
     )
     return app.Service(models, dependencies, APPS[options.app].endpoints)
+
+
+def _load_brand(settings: Settings, project: str) -> "Brand":
+    """Return the brand of ADLOOM_BRAND or brand.yaml, else one of the project's name. Raises ConfigError."""
+    from adloom.ads.brand import Brand, load_brand
+    from adloom.ads.typefaces import find_default_typefaces
+
+    path = settings.brand or BRAND
+    if settings.brand is None and not path.is_file():
+        return Brand(BrandKit(name=project), find_default_typefaces())
+    return load_brand(path)
 
 
 def _follow_library(settings: Settings) -> SharedLibrary:

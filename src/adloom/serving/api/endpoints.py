@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from adloom.serving.api.ads_schemas import MAKE_ADS, AdsAnswer, AdsRequest
 from adloom.serving.api.auth import Access
 from adloom.serving.api.credentials_schemas import VERIFY, VerifyAnswer, VerifyRequest
 from adloom.serving.api.decide_schemas import (
@@ -92,6 +93,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB, CREATIVE),
         Endpoint(VERIFY, VerifyRequest, VerifyAnswer, "Verify a picture or a line.", 6 * MIB, CREATIVE),
         Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB, CREATIVE),
+        Endpoint(MAKE_ADS, AdsRequest, AdsAnswer, "Make ads in several sizes.", 6 * MIB, CREATIVE),
         Endpoint(LIST, LibraryListRequest, LibraryListAnswer, "List creatives of the library.", 64 * KIB, STUDIO),
         Endpoint(SHOW, LibraryShowRequest, LibraryShowAnswer, "Show a creative of the library.", 64 * KIB, STUDIO),
         Endpoint(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Set
 from typing import Any, NamedTuple
 
+from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.api.credentials_schemas import VERIFY
 from adloom.serving.api.library_schemas import LIST, OUTCOMES, REVIEW, SHOW
 from adloom.serving.api.middleware import current_actor
@@ -20,7 +21,7 @@ from adloom.serving.api.schemas import (
     GenerateAnswer,
 )
 from adloom.serving.app import Service
-from adloom.serving.creatives import classify, compose, generate, paint, verify
+from adloom.serving.creatives import ads, classify, compose, generate, paint, verify
 from adloom.serving.creatives.batched_answers import BatchedAnswer
 from adloom.serving.library import answers as library
 from adloom.serving.library import drafts
@@ -64,6 +65,7 @@ ANSWERS: Mapping[str, Answer] = {
     REVIEW: Answer(
         lambda request, service: library.review(request, service.dependencies.library, current_actor.get()), QUERIES
     ),
+    MAKE_ADS: Answer(lambda request, service: ads.answer(request, service.models, service.dependencies)),
     VERIFY: Answer(lambda request, service: verify.answer(request, service.dependencies.issuer)),
     COMPOSE: Answer(lambda request, service: compose.answer(request, service.models)),
 }

@@ -1,0 +1,52 @@
+"""Make ads: compose, render and check them."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+from adloom.ads.brand import Brand
+from adloom.ads.composition import AdContent, Design, compose
+from adloom.ads.lint import Drawing, Finding, check_ad
+from adloom.ads.placements import Placement
+from adloom.ads.rendering import encode_png, render_svg
+from adloom.ads.svg import write_svg
+
+CREDENTIALS_BYTES = 14_000  # of a PNG, kept free for its origin
+
+
+@dataclass(frozen=True)
+class AdRequest:
+    """An ad to make."""
+
+    content: AdContent
+    placement: Placement
+    design: Design
+
+
+@dataclass(frozen=True)
+class Ad:
+    """A finished ad, without its origin, and what is wrong with it."""
+
+    request: AdRequest
+    svg: str
+    png: bytes
+    findings: tuple[Finding, ...]
+
+
+def make_ad(request: AdRequest, brand: Brand) -> Ad:
+    """Return an ad; equal arguments give equal bytes."""
+    composition = compose(request.content, request.placement, brand, request.design)
+    svg, graphics, texts = (write_svg(composition, brand, part) for part in ("all", "graphics", "texts"))
+    render = partial(render_svg, fonts=brand.typefaces.paths)
+    png = encode_png(render(svg), request.placement.max_bytes - CREDENTIALS_BYTES)
+    drawing = Drawing(render(graphics), render(texts), len(png) + CREDENTIALS_BYTES)
+    return Ad(request, svg, png, tuple(check_ad(composition, brand, drawing)))
+
+
+def make_ads(requests: Iterable[AdRequest], brand: Brand, processes: int) -> Iterator[Ad]:
+    """Yield ads in order. The renderer holds Python's lock, so that other threads wait less for a process."""
+    make: Callable[[AdRequest], Ad] = partial(make_ad, brand=brand)
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        yield from pool.map(make, requests, chunksize=4)

@@ -1,0 +1,39 @@
+"""Render SVG by resvg, with the brand's fonts alone; equal SVG gives equal bytes."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from adloom.arrays import UInt8Array
+
+PALETTE = 256  # colours of a PNG that would be too heavy in all its colours
+
+
+def render_svg(svg: str, fonts: Sequence[str]) -> UInt8Array:
+    """Return the pixels (height, width, 4) of an SVG. Raises ValueError."""
+    import resvg_py
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, font_files=list(fonts))
+    return np.asarray(Image.open(io.BytesIO(png), formats=["PNG"]).convert("RGBA"))
+
+
+def encode_png(pixels: UInt8Array, max_bytes: int) -> bytes:
+    """Return a PNG of opaque pixels (height, width, 3 or 4), with a palette if it would be heavier than `max_bytes`."""
+    image = Image.fromarray(pixels[:, :, :3])
+    png = _save(image, "PNG", compress_level=9)
+    if len(png) <= max_bytes:
+        return png
+    return _save(image.quantize(PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE), "PNG", compress_level=9)
+
+
+def encode_webp(pixels: UInt8Array, quality: int = 90) -> bytes:
+    """Return a WebP of opaque pixels (height, width, 3 or 4)."""
+    return _save(Image.fromarray(pixels[:, :, :3]), "WEBP", quality=quality, method=4)
+
+
+def _save(image: Image.Image, kind: str, **options: int) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()

@@ -1,0 +1,241 @@
+"""Variants of an ad from the models: pictures and lines are drawn, ranked and combined."""
+
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
+from typing import Any
+
+import numpy as np
+
+from adloom.ads.composition import AdContent, Design
+from adloom.ads.placements import Placement
+from adloom.ads.variants import choose_design, choose_varied, describe_pixels, drop_similar_lines, find_distinct
+from adloom.arrays import Float64Array, UInt8Array
+from adloom.config.brand import BrandKit
+from adloom.copywriting.line_constraint import match_words
+from adloom.creatives.pictures import encode_pngs, enlarge, to_floats
+from adloom.credentials.origin import Origin
+from adloom.data.pictures import decode_within, read_header
+from adloom.library.records import identify_draw
+from adloom.policy.cold_start import average_neighbours
+from adloom.policy.scorer import Scorer, ScoringRequest
+from adloom.serving.api.decide_schemas import ModelOrigin
+from adloom.serving.api.problems import Problem
+from adloom.serving.api.schemas import MAX_ITEMS, MAX_PICTURE_PIXELS, CopyRequest, CopyRules, GenerateRequest
+from adloom.serving.creatives import generate
+from adloom.serving.creatives.generate import NOTHING_REJECTED
+from adloom.serving.creatives.issuer import describe_origin
+from adloom.serving.models.loader import LoadedModel, Models, PictureReader
+
+SPARE = 2  # pictures and lines drawn for each variant
+MAX_EDGE = 1920  # pixels of the longest edge of an advertiser's picture; larger ones are reduced
+NEW = "a creative without history"
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """A picture, with its file, and its origin if a model drew it."""
+
+    pixels: UInt8Array  # (height, width, 3)
+    file: bytes
+    origin: Origin | None = None
+    draw: str | None = None  # id of the draw that it belongs to; None: it was not drawn here
+
+
+@dataclass(frozen=True)
+class AdsOrder:
+    """Which ads to make."""
+
+    n: int
+    placements: Sequence[Placement]
+    seed: int
+    category: str | None = None
+    picture: PictureSource | None = None  # None: drawn by the model
+    headline: str | None = None  # None: written by the model
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The content and design of an ad, before it has a size."""
+
+    content: AdContent
+    design: Design
+    picture: PictureSource
+    line: str | None  # of the model
+    reward: float | None
+    embedding: Float64Array
+
+
+@dataclass
+class VariantPlan:
+    """Variants, the best first, and what their order rests on."""
+
+    variants: list[Variant] = field(default_factory=list)
+    models: dict[str, ModelOrigin] = field(default_factory=dict)
+    basis: list[str] = field(default_factory=list)
+
+    def note_model(self, model: LoadedModel[Any]) -> None:
+        """Note that a model took part."""
+        self.models[model.origin.name] = model.origin
+
+
+def plan_variants(
+    order: AdsOrder, models: Models, kit: BrandKit, rejected: Mapping[str, Set[int]] = NOTHING_REJECTED
+) -> VariantPlan:
+    """
+    Return up to n variants, without the rejected numbers of a draw.
+
+    Raises Problem when a model is absent or a category unknown.
+    """
+    plan = VariantPlan()
+    pictures = _find_pictures(order, models, plan, rejected)
+    embeddings = _embed(pictures, models, plan)
+    kept = find_distinct(embeddings)
+    pictures, embeddings = [pictures[i] for i in kept], embeddings[kept]
+    lines = _find_lines(order, models, kit, plan)
+    rewards = _expect_rewards(order.category, embeddings, models, plan)
+    count = max(len(pictures), len(lines))
+    picture_of = np.arange(count) % len(pictures)
+    rows = embeddings[picture_of]
+    same_line = np.equal.outer(np.arange(count) % len(lines), np.arange(count) % len(lines))
+    chosen = choose_varied(rewards[picture_of], (rows @ rows.T + same_line) / 2, order.n)
+    for number, row in enumerate(chosen):
+        picture, line = pictures[picture_of[row]], lines[row % len(lines)]
+        content = AdContent(picture.pixels, _begin_upper(line), _choose(kit.calls_to_action, number), order.category)
+        reward = float(rewards[picture_of[row]]) if "policy" in plan.models else None
+        written = None if order.headline else line
+        plan.variants.append(
+            Variant(content, choose_design(number, picture.pixels), picture, written, reward, rows[row])
+        )
+    return plan
+
+
+def read_picture(file: bytes, origin: Origin | None = None) -> PictureSource:
+    """Return a picture that was not drawn here. Raises PictureError."""
+    header = read_header(file, MAX_PICTURE_PIXELS)
+    edge = min(max(header.width, header.height), MAX_EDGE)
+    return PictureSource(decode_within(file, edge, MAX_PICTURE_PIXELS), file, origin)
+
+
+def _find_pictures(
+    order: AdsOrder, models: Models, plan: VariantPlan, rejected: Mapping[str, Set[int]]
+) -> list[PictureSource]:
+    """Return the given picture, or twice as many as variants, drawn by the model."""
+    if order.picture is not None:
+        return [order.picture]
+    plan.note_model(models.gan)
+    found: list[PictureSource] = []
+    for seed, count in _split(order.n * SPARE, order.seed):
+        request = GenerateRequest(category=order.category, n=count, seed=seed)
+        job = generate.prepare_pictures(request, models, rejected)
+        (pixels,) = generate.draw_pictures([job])
+        origin = describe_origin(job.gan, seed, {"category": order.category or ""})
+        draw = identify_draw(job.gan.origin.digest, seed, {"mix": job.weights, "attributes": {}})
+        for number, picture, file in zip(job.numbers, pixels, encode_pngs(pixels), strict=True):
+            colours = picture if len(picture) == 3 else picture[:1].repeat(3, 0)
+            source = PictureSource(colours.transpose(1, 2, 0), file, replace(origin, number=number), draw)
+            found.append(source)
+    return found
+
+
+def _find_lines(order: AdsOrder, models: Models, kit: BrandKit, plan: VariantPlan) -> list[str]:
+    """Return the given headline, or distinct lines of the model: those with a word of the brand's tone come first."""
+    if order.headline is not None:
+        return [" ".join(order.headline.split())]
+    lstm = models.lstm
+    plan.note_model(lstm)
+    category = order.category if order.category in lstm.card.categories else None
+    if order.category != category:
+        plan.basis.append(f"lines are of no category, because lstm does not know {order.category!r}")
+    rules = CopyRules(
+        max_characters=min(placement.max_characters for placement in order.placements),
+        banned_words=kit.banned_words,
+        no_claims=True,
+    )
+    ranked = lstm.model.clicks is not None
+    if ranked:
+        plan.basis.append("lines by the click model of copy")
+    lines: list[str] = []
+    for seed, count in _split(order.n * SPARE, order.seed):
+        request = CopyRequest(category=category, n=count, seed=seed, rules=rules, rank_by_clicks=ranked)
+        lines += generate.write(request, models).lines
+    distinct = drop_similar_lines([" ".join(line.split()) for line in lines])
+    if not distinct:
+        detail = "headline: the copywriter wrote no line that keeps the rules; give a headline"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "headline")
+    if kit.tone:
+        tone = match_words(kit.tone)
+        distinct.sort(key=lambda line: not tone.search(line))
+    return distinct
+
+
+def _embed(pictures: Sequence[PictureSource], models: Models, plan: VariantPlan) -> Float64Array:
+    """Return unit vectors of pictures: the reader's embeddings, or small copies without a reader."""
+    if "cnn" not in models.loaded:
+        return describe_pixels([picture.pixels for picture in pictures])
+    cnn = models.cnn
+    plan.note_model(cnn)
+    channels, height, _ = cnn.card.shape
+    squares = _enlarge_each(pictures, height)
+    return cnn.model.read(to_floats(squares[:, :channels])).embedding.astype(np.float64)
+
+
+def _enlarge_each(pictures: Iterable[PictureSource], edge: int) -> UInt8Array:
+    """Return RGB squares of `edge` (pictures, 3, edge, edge)."""
+    return np.concatenate([enlarge(picture.pixels.transpose(2, 0, 1)[None], edge) for picture in pictures])
+
+
+def _expect_rewards(category: str | None, embeddings: Float64Array, models: Models, plan: VariantPlan) -> Float64Array:
+    """Return the policy's scores of new creatives (pictures,), or zeros."""
+    if "policy" not in models.loaded:
+        plan.basis.append("no expected reward, because no policy is served: variety alone")
+        return np.zeros(len(embeddings))
+    policy: LoadedModel[Scorer] = models.loaded["policy"]
+    plan.note_model(policy)
+    prior = _score_new(policy.model, category)
+    if "cnn" not in models.loaded:
+        plan.basis.append("expected reward: the average of the category; without a reader pictures do not count")
+        return np.full(len(embeddings), prior)
+    known, excess = _find_history(policy.model, models.cnn)
+    if not len(known):
+        plan.basis.append("expected reward: the average of the category; no known picture has a history")
+        return np.full(len(embeddings), prior)
+    plan.basis.append(
+        "expected reward: the policy's score of a new creative, which is the average of its category and what the "
+        f"10 most similar of {len(known)} pictures with a history score above theirs"
+    )
+    return prior + average_neighbours(embeddings, known, excess)
+
+
+def _score_new(scorer: Scorer, category: str | None) -> float:
+    categories = {NEW: category} if category else {}
+    return float(scorer.scores([ScoringRequest({}, [NEW], categories)])[0])
+
+
+def _find_history(scorer: Scorer, cnn: LoadedModel[PictureReader]) -> tuple[Float64Array, Float64Array]:
+    """Return embedding (known, dimensions) and score above the category's average (known,) of shown pictures."""
+    known, names = cnn.model.known, cnn.model.known.creative_id.tolist()
+    categories = np.unique(known.category).tolist()
+    shown = {name for category in categories for name in scorer.creatives_in(category)}
+    rows = [row for row, name in enumerate(names) if name in shown]
+    if not rows:
+        return np.zeros((0, known.embedding.shape[1])), np.zeros(0)
+    scores = scorer.scores([ScoringRequest({}, [names[row] for row in rows])])
+    averages = {category: _score_new(scorer, category) for category in categories}
+    expected = np.array([averages[str(known.category[row])] for row in rows])
+    return known.embedding[rows].astype(np.float64), scores - expected
+
+
+def _split(count: int, seed: int) -> Iterable[tuple[int, int]]:
+    """Yield seed and number of each request to a model."""
+    return (
+        ((seed + part) % 2**32, min(MAX_ITEMS, count - start)) for part, start in enumerate(range(0, count, MAX_ITEMS))
+    )
+
+
+def _begin_upper(line: str) -> str:
+    return line[:1].upper() + line[1:]
+
+
+def _choose(texts: Sequence[str], number: int) -> str:
+    return texts[number % len(texts)]

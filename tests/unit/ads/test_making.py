@@ -1,0 +1,43 @@
+import hashlib
+import io
+
+import pytest
+from PIL import Image
+from tests.support.brands import BRAND, HEADLINE, draw_bag, draw_photo
+
+from adloom.ads.artwork import Treatment
+from adloom.ads.composition import AdContent, Design
+from adloom.ads.making import CREDENTIALS_BYTES, Ad, AdRequest, make_ad, make_ads
+from adloom.ads.placements import PLACEMENTS
+
+
+def request(size: str = "300x250", treatment: Treatment = "print", template: int = 0) -> AdRequest:
+    picture = draw_photo() if treatment == "photo" else draw_bag()
+    return AdRequest(
+        AdContent(picture, HEADLINE, "Shop now", "Bag"), PLACEMENTS[size], Design(template, "dark", treatment)
+    )
+
+
+def digest(ad: Ad) -> str:
+    return hashlib.sha256(ad.png + ad.svg.encode()).hexdigest()
+
+
+@pytest.mark.slow
+def test_other_processes_give_the_same_bytes_in_order() -> None:
+    requests = [request(size, treatment) for size in ("300x250", "728x90") for treatment in ("print", "dots", "photo")]
+    here = [digest(make_ad(each, BRAND)) for each in requests]
+    assert [digest(ad) for ad in make_ads(requests, BRAND, processes=2)] == here
+    assert len(set(here)) == 6
+
+
+@pytest.mark.parametrize("size", ["300x250", "970x250"])
+def test_a_noisy_photo_stays_below_the_limit_with_its_credentials(size: str) -> None:
+    ad = make_ad(request(size, "photo"), BRAND)
+    assert ad.findings == ()
+    assert len(ad.png) + CREDENTIALS_BYTES <= 150_000
+    assert Image.open(io.BytesIO(ad.png)).size == (PLACEMENTS[size].width, PLACEMENTS[size].height)
+
+
+def test_an_ad_that_breaks_a_rule_has_its_reasons() -> None:
+    broken = AdRequest(AdContent(draw_bag(), "The best bag", "Shop now"), PLACEMENTS["300x250"], Design())
+    assert [finding.rule for finding in make_ad(broken, BRAND).findings] == ["banned words"]

@@ -1,0 +1,69 @@
+"""`adloom ads`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from tests.support.brands import HEADLINE, draw_bag
+from tests.support.http_client import png
+from tests.support.tiny_models import write_models
+
+from adloom.cli.main import cli
+from adloom.config.settings import Settings
+from adloom.errors import AdloomError, ConfigError, DataError
+from adloom.library.location import open_library
+from adloom.library.records import CreativeQuery
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "brand.yaml").write_text("name: Northfold")
+    (tmp_path / "bag.png").write_bytes(png(draw_bag()))
+    return tmp_path
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(cli, ["ads", *arguments, "--processes", "1"])
+    if isinstance(result.exception, AdloomError):
+        raise result.exception
+    return result.output
+
+
+@pytest.mark.slow
+def test_it_makes_ads_of_the_models_and_puts_them_into_the_library(project: Path) -> None:
+    write_models(project / "models")
+    said = run("make", "--category", "Bag", "--n", "2", "--sizes", "320x50,728x90", "--save")
+    described = json.loads((project / "ads/ads.json").read_text())["ads"]
+    assert said.splitlines()[-1].startswith(f"ads: {len(described)} of {len(described)} ads keep all rules; order: ")
+    files = sorted(ad["file"] for ad in described)
+    assert sorted(path.name for path in (project / "ads").glob("*.png")) == files
+    with Image.open(project / "ads/000-728x90.png") as image:
+        assert image.size == (728, 90)
+    assert {ad.id for ad in open_library(Settings()).find(CreativeQuery(kind="ad"))} == {ad["id"] for ad in described}
+
+
+@pytest.mark.slow
+def test_it_composes_an_own_picture_and_text_and_exports_no_ad_that_breaks_a_rule(project: Path) -> None:
+    assert "1 of 1 ads keep all rules" in run("compose", "bag.png", HEADLINE, "--sizes", "300x250", "--n", "1")
+    said = run("compose", "bag.png", "The best bag", "--sizes", "300x250", "--n", "1", "--out", "refused")
+    assert "000-300x250: banned words: headline: 'best' is a banned word" in said
+    assert sorted(path.name for path in (project / "refused").iterdir()) == ["ads.json", "index.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "reason"),
+    [
+        (("compose", "gone.png", HEADLINE), DataError, "gone.png: expected a picture of at most"),
+        (("compose", "brand.yaml", HEADLINE), DataError, "brand.yaml: not a picture"),
+        (("compose", "bag.png", HEADLINE, "--sizes", "1x1"), ConfigError, "'1x1' is no ad size"),
+        (("compose", "bag.png", "a\nb"), ConfigError, "headline: expected a line of text"),
+        (("compose", "bag.png", HEADLINE, "--brand", "own.yaml"), ConfigError, "own.yaml: no such file"),
+        (("make", "--category", "Bag"), DataError, "model gan is not served: models/gan does not exist"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: tuple[str, ...], error: type[AdloomError], reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        run(*arguments)

@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.support.brands import BRAND, HEADLINE, draw_bag, draw_photo, with_kit
+from tests.support.http_client import png
+from tests.support.tiny_models import LINES
+
+from adloom.ads.placements import IAB
+from adloom.data.picture_files import PictureError
+from adloom.policy.scorer import ScoringRequest
+from adloom.serving.api.problems import Problem
+from adloom.serving.creatives.ad_variants import AdsOrder, plan_variants, read_picture
+from adloom.serving.models.loader import Models, ReferenceEmbeddings
+
+WORDS = {word for line in LINES for word in line.lower().split()}
+ORDER = AdsOrder(n=3, placements=IAB[:1], seed=1, category="Bag")
+
+
+def without(models: Models, *names: str) -> Models:
+    return replace(models, loaded={name: model for name, model in models.loaded.items() if name not in names})
+
+
+def test_pictures_and_lines_of_the_models_are_combined(models: Models) -> None:
+    plan = plan_variants(ORDER, models, BRAND.kit)
+    assert 1 <= len(plan.variants) <= 3
+    assert {word for variant in plan.variants for word in variant.content.headline.lower().split()} <= WORDS
+    assert {*plan.models} == {"gan", "cnn", "lstm", "policy"}
+    assert all(
+        variant.picture.origin and variant.picture.origin.seed == 1 and variant.content.category == "Bag"
+        for variant in plan.variants
+    )
+
+
+def test_equal_seeds_give_equal_variants(models: Models) -> None:
+    first, second = (plan_variants(ORDER, models, BRAND.kit).variants for _ in range(2))
+    assert [(v.content.headline, v.picture.file, v.design) for v in first] == [
+        (v.content.headline, v.picture.file, v.design) for v in second
+    ]
+
+
+def test_each_call_to_action_is_used_in_turn(models: Models) -> None:
+    kit = with_kit(calls_to_action=["Shop now", "See more"]).kit
+    order = replace(ORDER, headline=HEADLINE)
+    actions = [variant.content.action for variant in plan_variants(order, models, kit).variants]
+    assert actions == ["Shop now", "See more", "Shop now"][: len(actions)]
+
+
+def test_a_given_picture_and_headline_need_no_model() -> None:
+    order = replace(ORDER, picture=read_picture(png(draw_bag())), headline=f" {HEADLINE} ")
+    plan = plan_variants(order, Models({}, {}), BRAND.kit)
+    assert [variant.content.headline for variant in plan.variants] == [HEADLINE]
+    assert (plan.variants[0].reward, plan.variants[0].line) == (None, None)
+    assert plan.basis == ["no expected reward, because no policy is served: variety alone"]
+
+
+def test_words_of_the_tone_come_first_and_banned_ones_never(models: Models) -> None:
+    kit = with_kit(tone=["soft"], banned_words=["warm"]).kit
+    lines = [v.line or "" for v in plan_variants(replace(ORDER, n=8), without(models, "policy"), kit).variants]
+    assert not any("warm" in line for line in lines)
+
+
+def test_a_category_that_only_the_generator_knows_is_said(models: Models) -> None:
+    plan = plan_variants(replace(ORDER, category="Boot"), models, BRAND.kit)
+    known = "Boot" in models.lstm.card.categories
+    assert ("lines are of no category, because lstm does not know 'Boot'" in plan.basis) is not known
+
+
+def test_an_unknown_category_is_refused(models: Models) -> None:
+    with pytest.raises(Problem, match="'Hat' is not known to gan"):
+        plan_variants(replace(ORDER, category="Hat"), models, BRAND.kit)
+
+
+def test_without_a_line_that_keeps_the_rules_a_headline_is_asked_for(models: Models) -> None:
+    order = replace(ORDER, placements=[replace(IAB[0], max_characters=1)])
+    with pytest.raises(Problem, match="the copywriter wrote no line that keeps the rules; give a headline"):
+        plan_variants(order, models, BRAND.kit)
+
+
+class TestExpectedReward:
+    def test_it_is_higher_for_a_picture_like_one_that_did_well(self, models: Models) -> None:
+        cnn, policy = models.loaded["cnn"], models.loaded["policy"].model
+        names = np.array(policy.creatives_in("Bag"))
+        good = int(np.argmax([policy.scores([ScoringRequest({}, [name])])[0] for name in names]))
+        embedding = np.zeros((len(names), cnn.model.known.embedding.shape[1]), np.float32)
+        embedding[np.arange(len(names)), np.arange(len(names)) % embedding.shape[1]] = 1
+        known = ReferenceEmbeddings(names, np.full(len(names), "Bag"), embedding)
+        changed = replace(cnn, model=replace(cnn.model, known=known))
+        loaded = replace(models, loaded={**models.loaded, "cnn": changed})
+        plan = plan_variants(ORDER, loaded, BRAND.kit)
+        assert f"10 most similar of {len(names)} pictures with a history" in plan.basis[-1]
+        rewards = [variant.reward or 0.0 for variant in plan.variants]
+        likeness = [variant.embedding[good % embedding.shape[1]] for variant in plan.variants]
+        assert np.argmax(rewards) == np.argmax(likeness)
+
+    def test_without_a_reader_it_is_the_average_of_the_category(self, models: Models) -> None:
+        plan = plan_variants(ORDER, without(models, "cnn"), BRAND.kit)
+        assert plan.basis[-1].startswith("expected reward: the average of the category; without a reader")
+        assert len({variant.reward for variant in plan.variants}) == 1
+
+
+class TestReadPicture:
+    def test_it_keeps_small_pictures_and_reduces_large_ones(self) -> None:
+        assert read_picture(png(draw_bag())).pixels.shape == (28, 28, 3)
+        assert read_picture(png(np.zeros((1000, 2400, 3), np.uint8))).pixels.shape == (800, 1920, 3)
+        assert read_picture(png(np.zeros((1, 1, 3), np.uint8))).pixels.shape == (1, 1, 3)
+
+    def test_it_refuses_what_is_no_picture_or_too_large(self) -> None:
+        with pytest.raises(PictureError, match="not a picture"):
+            read_picture(b"hello")
+        with pytest.raises(PictureError, match="more pixels"):
+            read_picture(png(np.zeros((4200, 4200), np.uint8)))
+        with pytest.raises(PictureError, match="truncated or damaged"):
+            read_picture(png(draw_photo())[:900])

@@ -1,0 +1,97 @@
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from tests.support.brands import BRAND, HEADLINE, draw_photo
+from tests.support.creatives import open_folder
+from tests.support.http_client import encode, png, post_invalid, post_ok
+
+from adloom.library.library import Library
+from adloom.serving import server
+from adloom.serving.api.ads_schemas import MAKE_ADS
+from adloom.serving.app import ServiceDependencies
+from adloom.serving.library.shared_library import SharedLibrary
+from adloom.serving.models.loader import Models
+from adloom.serving.segments import PseudonymKeys
+
+pytestmark = pytest.mark.slow  # each request starts a process
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+    return open_folder(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture(scope="module")
+def studio(models: Models, library: Library) -> Iterator[TestClient]:
+    dependencies = ServiceDependencies(PseudonymKeys(None), library=SharedLibrary(lambda: library), brand=BRAND)
+    with TestClient(server.create_named_app("all", models, dependencies)) as client:
+        yield client
+
+
+def test_ads_have_their_sizes_layers_and_origin(studio: TestClient, models: Models) -> None:
+    asked = {"category": "Bag", "n": 1, "seed": 1, "sizes": ["300x250", "320x50"], "headline": HEADLINE}
+    answer = post_ok(studio, MAKE_ADS, asked)
+    assert [(ad["size"], ad["findings"], ad["id"]) for ad in answer["ads"]] == [
+        ("300x250", [], None),
+        ("320x50", [], None),
+    ]
+    image = Image.open(io.BytesIO(base64.b64decode(answer["ads"][0]["png"])))
+    assert image.size == (300, 250)
+    assert image.info["adloom:model"] == models.gan.origin.digest
+    assert ">Made to<" in answer["ads"][0]["svg"] or HEADLINE in answer["ads"][0]["svg"]
+    assert "compositeWithTrainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+
+
+def test_saved_ads_are_drafts_with_picture_and_line_as_parents(studio: TestClient, library: Library) -> None:
+    (ad,) = post_ok(studio, MAKE_ADS, {"category": "Bag", "seed": 3, "save": True})["ads"]
+    saved = library.get(ad["id"])
+    assert (saved.kind, saved.state, saved.placement, saved.text) == ("ad", "draft", "300x250", ad["headline"])
+    assert [library.get(parent).kind for parent in saved.parents] == ["picture", "line"]
+    assert library.read(ad["id"]) == base64.b64decode(ad["png"])
+    again = {"picture_id": saved.parents[0], "headline": HEADLINE, "save": True}
+    (second,) = post_ok(studio, MAKE_ADS, again)["ads"]
+    assert library.get(second["id"]).parents == saved.parents[:1]
+
+
+def test_an_ad_with_findings_is_a_preview_that_is_not_saved(studio: TestClient) -> None:
+    asked = {"picture": encode(png(draw_photo())), "headline": "The best bag", "save": True}
+    (ad,) = post_ok(studio, MAKE_ADS, asked)["ads"]
+    assert [finding["rule"] for finding in ad["findings"]] == ["banned words"]
+    assert (ad["svg"], ad["id"]) == (None, None)
+    assert not Image.open(io.BytesIO(base64.b64decode(ad["png"]))).info
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"category": "Hat"}, 422, "category"),
+        ({"picture": "?"}, 422, "picture"),
+        ({"picture": encode(b"\x89PNG\r\n\x1a\nhello")}, 422, "picture"),
+        ({"picture": encode(png(np.zeros((1, 300), np.uint8)))}, 422, "picture"),
+        ({"picture_id": f"sha256:{'0' * 64}"}, 404, "id"),
+        ({"category": "Bag", "headline": "\x00"}, 422, "headline"),
+    ],
+)
+def test_requests_that_cannot_be_answered_are_refused(
+    studio: TestClient, body: dict[str, object], status: int, field: str
+) -> None:
+    assert post_invalid(studio, MAKE_ADS, body, status)["field"] == field
+
+
+def test_without_a_brand_it_says_which_setting_names_one(client: TestClient) -> None:
+    assert "ADLOOM_BRAND" in post_invalid(client, MAKE_ADS, {"category": "Bag"}, 503)["detail"]
+
+
+def test_a_broken_brand_stops_the_service_at_its_start(tmp_path: Path) -> None:
+    from adloom.config.settings import Settings
+    from adloom.errors import ConfigError
+
+    (tmp_path / "own.yaml").write_text("nam: A")
+    with pytest.raises(ConfigError, match="nam: unknown key; did you mean name"):
+        server._load_brand(Settings(brand=tmp_path / "own.yaml"), "shop")

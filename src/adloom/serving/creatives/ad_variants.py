@@ -93,20 +93,19 @@ def plan_variants(
     kept = find_distinct(embeddings)
     pictures, embeddings = [pictures[i] for i in kept], embeddings[kept]
     lines = _find_lines(order, models, kit, plan)
-    rewards = _expect_rewards(order.category, embeddings, models, plan)
     count = max(len(pictures), len(lines))
-    picture_of = np.arange(count) % len(pictures)
+    picture_of, line_of = np.arange(count) % len(pictures), np.arange(count) % len(lines)
+    rewards = _expect_rewards(order.category, embeddings, models, plan)[picture_of]
+    rewards += _score_lines(order, lines, models, plan)[line_of]
     rows = embeddings[picture_of]
-    same_line = np.equal.outer(np.arange(count) % len(lines), np.arange(count) % len(lines))
-    chosen = choose_varied(rewards[picture_of], (rows @ rows.T + same_line) / 2, order.n)
+    chosen = choose_varied(rewards, (rows @ rows.T + np.equal.outer(line_of, line_of)) / 2, order.n)
     for number, row in enumerate(chosen):
-        picture, line = pictures[picture_of[row]], lines[row % len(lines)]
+        picture, line = pictures[picture_of[row]], lines[line_of[row]]
         content = AdContent(picture.pixels, _begin_upper(line), _choose(kit.calls_to_action, number), order.category)
-        reward = float(rewards[picture_of[row]]) if "policy" in plan.models else None
+        reward = float(rewards[row]) if "policy" in plan.models else None
         written = None if order.headline else line
-        plan.variants.append(
-            Variant(content, choose_design(number, picture.pixels), picture, written, reward, rows[row])
-        )
+        design = choose_design(number, picture.pixels)
+        plan.variants.append(Variant(content, design, picture, written, reward, rows[row]))
     return plan
 
 
@@ -152,13 +151,11 @@ def _find_lines(order: AdsOrder, models: Models, kit: BrandKit, plan: VariantPla
         banned_words=kit.banned_words,
         no_claims=True,
     )
-    ranked = lstm.model.clicks is not None
-    if ranked:
-        plan.basis.append("lines by the click model of copy")
     lines: list[str] = []
     for seed, count in _split(order.n * SPARE, order.seed):
-        request = CopyRequest(category=category, n=count, seed=seed, rules=rules, rank_by_clicks=ranked)
-        lines += generate.write(request, models).lines
+        request = CopyRequest(category=category, n=count, seed=seed, rules=rules)
+        (written,) = generate.write_lines([generate.prepare_copy(request, models)])
+        lines += written
     distinct = drop_similar_lines([" ".join(line.split()) for line in lines])
     if not distinct:
         detail = "headline: the copywriter wrote no line that keeps the rules; give a headline"
@@ -167,6 +164,16 @@ def _find_lines(order: AdsOrder, models: Models, kit: BrandKit, plan: VariantPla
         tone = match_words(kit.tone)
         distinct.sort(key=lambda line: not tone.search(line))
     return distinct
+
+
+def _score_lines(order: AdsOrder, lines: Sequence[str], models: Models, plan: VariantPlan) -> Float64Array:
+    """Return the click model's scores of lines (lines,), 0 on average; zeros without such a model."""
+    model = models.lstm.model.clicks if order.headline is None else None
+    if model is None:
+        return np.zeros(len(lines))
+    plan.basis.append("lines by the click model of copy")
+    scores = model.score(lines)
+    return scores - scores.mean()
 
 
 def _embed(pictures: Sequence[PictureSource], models: Models, plan: VariantPlan) -> Float64Array:

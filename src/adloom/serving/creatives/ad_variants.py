@@ -127,10 +127,12 @@ def _find_pictures(
     for seed, count in _split(order.n * SPARE, order.seed):
         request = GenerateRequest(category=order.category, n=count, seed=seed)
         job = generate.prepare_pictures(request, models, rejected)
-        (pixels,) = generate.draw_pictures([job])
+        (drawn,) = generate.draw_pictures([job])
+        if isinstance(drawn, Exception):
+            raise drawn
         origin = describe_origin(job.gan, seed, {"category": order.category or ""})
         draw = identify_draw(job.gan.origin.digest, seed, {"mix": job.weights, "attributes": {}})
-        for number, picture, file in zip(job.numbers, pixels, encode_pngs(pixels), strict=True):
+        for number, picture, file in zip(drawn.numbers, drawn.pixels, encode_pngs(drawn.pixels), strict=True):
             colours = picture if len(picture) == 3 else picture[:1].repeat(3, 0)
             source = PictureSource(colours.transpose(1, 2, 0), file, replace(origin, number=number), draw)
             found.append(source)
@@ -173,7 +175,8 @@ def _score_lines(order: AdsOrder, lines: Sequence[str], models: Models, plan: Va
         return np.zeros(len(lines))
     plan.basis.append("lines by the click model of copy")
     scores = model.score(lines)
-    return scores - scores.mean()
+    centred: Float64Array = scores - scores.mean()
+    return centred
 
 
 def _embed(pictures: Sequence[PictureSource], models: Models, plan: VariantPlan) -> Float64Array:

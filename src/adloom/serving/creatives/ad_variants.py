@@ -17,7 +17,7 @@ from adloom.creatives.pictures import encode_pngs, enlarge, to_floats
 from adloom.credentials.origin import Origin
 from adloom.data.pictures import decode_within, read_header
 from adloom.library.records import identify_draw
-from adloom.policy.cold_start import average_neighbours
+from adloom.policy.content_model import Contents, join_features
 from adloom.policy.scorer import Scorer, ScoringRequest
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import Problem
@@ -25,11 +25,10 @@ from adloom.serving.api.schemas import MAX_ITEMS, MAX_PICTURE_PIXELS, CopyReques
 from adloom.serving.creatives import generate
 from adloom.serving.creatives.generate import NOTHING_REJECTED
 from adloom.serving.creatives.issuer import describe_origin
-from adloom.serving.models.loader import LoadedModel, Models, PictureReader
+from adloom.serving.models.loader import LoadedModel, Models
 
 SPARE = 2  # pictures and lines drawn for each variant
 MAX_EDGE = 1920  # pixels of the longest edge of an advertiser's picture; larger ones are reduced
-NEW = "a creative without history"
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,9 @@ def plan_variants(
     lines = _find_lines(order, models, kit, plan)
     count = max(len(pictures), len(lines))
     picture_of, line_of = np.arange(count) % len(pictures), np.arange(count) % len(lines)
-    rewards = _expect_rewards(order.category, embeddings, models, plan)[picture_of]
+    rows, texts = embeddings[picture_of], [lines[i] for i in line_of]
+    rewards = _expect_rewards(order.category, rows, texts, models, plan)
     rewards += _score_lines(order, lines, models, plan)[line_of]
-    rows = embeddings[picture_of]
     chosen = choose_varied(rewards, (rows @ rows.T + np.equal.outer(line_of, line_of)) / 2, order.n)
     for number, row in enumerate(chosen):
         picture, line = pictures[picture_of[row]], lines[line_of[row]]
@@ -195,45 +194,28 @@ def _enlarge_each(pictures: Iterable[PictureSource], edge: int) -> UInt8Array:
     return np.concatenate([enlarge(picture.pixels.transpose(2, 0, 1)[None], edge) for picture in pictures])
 
 
-def _expect_rewards(category: str | None, embeddings: Float64Array, models: Models, plan: VariantPlan) -> Float64Array:
-    """Return the policy's scores of new creatives (pictures,), or zeros."""
+def _expect_rewards(
+    category: str | None, embeddings: Float64Array, lines: Sequence[str], models: Models, plan: VariantPlan
+) -> Float64Array:
+    """Return the policy's scores of new creatives with these pictures and lines (creatives,), or zeros."""
     if "policy" not in models.loaded:
         plan.basis.append("no expected reward, because no policy is served: variety alone")
-        return np.zeros(len(embeddings))
+        return np.zeros(len(lines))
     policy: LoadedModel[Scorer] = models.loaded["policy"]
     plan.note_model(policy)
-    prior = _score_new(policy.model, category)
-    if "cnn" not in models.loaded:
-        plan.basis.append("expected reward: the average of the category; without a reader pictures do not count")
-        return np.full(len(embeddings), prior)
-    known, excess = _find_history(policy.model, models.cnn)
-    if not len(known):
-        plan.basis.append("expected reward: the average of the category; no known picture has a history")
-        return np.full(len(embeddings), prior)
+    names = [f"new {number}" for number in range(len(lines))]
+    request = ScoringRequest({}, names, dict.fromkeys(names, category) if category else {})
+    cnn = models.loaded.get("cnn")
+    if cnn is None or policy.card.reader != cnn.origin.digest:
+        plan.basis.append("expected reward: the average of the category; the policy was not trained with this reader")
+        return policy.model.scores([request])
+    features = join_features(embeddings, lines)
+    contents = Contents(np.array(names), np.full(len(names), category or ""), features)
     plan.basis.append(
-        "expected reward: the policy's score of a new creative, which is the average of its category and what the "
-        f"10 most similar of {len(known)} pictures with a history score above theirs"
+        "expected reward: the policy's score of a creative without history, which is the average of its category and "
+        "what its picture and text add"
     )
-    return prior + average_neighbours(embeddings, known, excess)
-
-
-def _score_new(scorer: Scorer, category: str | None) -> float:
-    categories = {NEW: category} if category else {}
-    return float(scorer.scores([ScoringRequest({}, [NEW], categories)])[0])
-
-
-def _find_history(scorer: Scorer, cnn: LoadedModel[PictureReader]) -> tuple[Float64Array, Float64Array]:
-    """Return embedding (known, dimensions) and score above the category's average (known,) of shown pictures."""
-    known, names = cnn.model.known, cnn.model.known.creative_id.tolist()
-    categories = np.unique(known.category).tolist()
-    shown = {name for category in categories for name in scorer.creatives_in(category)}
-    rows = [row for row, name in enumerate(names) if name in shown]
-    if not rows:
-        return np.zeros((0, known.embedding.shape[1])), np.zeros(0)
-    scores = scorer.scores([ScoringRequest({}, [names[row] for row in rows])])
-    averages = {category: _score_new(scorer, category) for category in categories}
-    expected = np.array([averages[str(known.category[row])] for row in rows])
-    return known.embedding[rows].astype(np.float64), scores - expected
+    return policy.model.extend(contents).scores([request])
 
 
 def _split(count: int, seed: int) -> Iterable[tuple[int, int]]:

@@ -1,20 +1,27 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.support.brands import BRAND, HEADLINE, draw_bag, draw_photo, with_kit
 from tests.support.http_client import png
-from tests.support.tiny_models import LINES
+from tests.support.tiny_models import LINES, write_policy
 
 from adloom.ads.placements import IAB
 from adloom.data.picture_files import PictureError
-from adloom.policy.scorer import ScoringRequest
+from adloom.policy.content_model import ContentModel
+from adloom.policy.scorer import Policy
 from adloom.serving.api.problems import Problem
 from adloom.serving.creatives.ad_variants import AdsOrder, plan_variants, read_picture
-from adloom.serving.models.loader import Models, ReferenceEmbeddings
+from adloom.serving.models.loader import Models
 
 WORDS = {word for line in LINES for word in line.lower().split()}
 ORDER = AdsOrder(n=3, placements=IAB[:1], seed=1, category="Bag")
+
+
+def write(folder: Path) -> Path:
+    write_policy(folder / "policy", None)
+    return folder / "policy" / "policy.npz"
 
 
 def without(models: Models, *names: str) -> Models:
@@ -78,24 +85,27 @@ def test_without_a_line_that_keeps_the_rules_a_headline_is_asked_for(models: Mod
 
 
 class TestExpectedReward:
-    def test_it_is_higher_for_a_picture_like_one_that_did_well(self, models: Models) -> None:
-        cnn, policy = models.loaded["cnn"], models.loaded["policy"].model
-        names = np.array(policy.creatives_in("Bag"))
-        good = int(np.argmax([policy.scores([ScoringRequest({}, [name])])[0] for name in names]))
-        embedding = np.zeros((len(names), cnn.model.known.embedding.shape[1]), np.float32)
-        embedding[np.arange(len(names)), np.arange(len(names)) % embedding.shape[1]] = 1
-        known = ReferenceEmbeddings(names, np.full(len(names), "Bag"), embedding)
-        changed = replace(cnn, model=replace(cnn.model, known=known))
-        loaded = replace(models, loaded={**models.loaded, "cnn": changed})
-        plan = plan_variants(ORDER, loaded, BRAND.kit)
-        assert f"10 most similar of {len(names)} pictures with a history" in plan.basis[-1]
-        rewards = [variant.reward or 0.0 for variant in plan.variants]
-        likeness = [variant.embedding[good % embedding.shape[1]] for variant in plan.variants]
-        assert np.argmax(rewards) == np.argmax(likeness)
+    def test_it_counts_pictures_and_texts_by_the_reader_that_the_policy_was_trained_with(
+        self, models: Models, tmp_path: Path
+    ) -> None:
+        policy, cnn = Policy.load(write(tmp_path)), models.loaded["cnn"]
+        dimensions = cnn.model.known.embedding.shape[1] + 65  # of a picture and of a text
+        weights = np.zeros(dimensions)
+        weights[-1] = 2.0  # of the length of a text, in units of 50 characters
+        content = ContentModel(np.zeros((len(policy.categories) + 1, dimensions)), weights)
+        scorer = replace(policy, content=content).scorer
+        card = models.loaded["policy"].card.model_copy(update={"reader": cnn.origin.digest})
+        trained = replace(models.loaded["policy"], model=scorer, card=card)
+        plan = plan_variants(ORDER, replace(models, loaded={**models.loaded, "policy": trained}), BRAND.kit)
+        assert plan.basis[-1].endswith("the average of its category and what its picture and text add")
+        prior = float(policy.prior[policy.categories.index("Bag")])
+        rewards = [variant.reward for variant in plan.variants]
+        assert rewards == pytest.approx([prior + 2 * len(v.content.headline) / 50 for v in plan.variants], rel=1e-5)
+        assert rewards[0] == max(r for r in rewards if r is not None)
 
     def test_without_a_reader_it_is_the_average_of_the_category(self, models: Models) -> None:
         plan = plan_variants(ORDER, without(models, "cnn"), BRAND.kit)
-        assert plan.basis[-1].startswith("expected reward: the average of the category; without a reader")
+        assert plan.basis[-1].startswith("expected reward: the average of the category; the policy was not trained")
         assert len({variant.reward for variant in plan.variants}) == 1
 
 

@@ -29,7 +29,6 @@ from adloom.serving.creatives.neighbours import Neighbours, find_nearest
 from adloom.serving.models.loader import LoadedModel, Models, PictureReader, ReferenceEmbeddings
 
 DATA_URL = re.compile(r"\Adata:([^,;]*);base64,")
-MAX_ENCODED = -(-MAX_PICTURE_BYTES // 3) * 4  # characters of base64
 
 Item = dict[str, Any]  # of an answer, as schemas.ReadAnswer documents it: pydantic's models take several times as long
 
@@ -89,13 +88,13 @@ def decode_base64(text: str) -> bytes:
 
 def decode_file(text: str) -> bytes:
     """Return the bytes of a file in base64 or a data URL. Raises PictureError."""
-    encoded = DATA_URL.sub("", text, count=1)
-    if len(encoded) > MAX_ENCODED:
-        raise PictureError(f"image: over {MAX_PICTURE_BYTES} bytes")
     try:
-        return base64.b64decode(encoded, validate=True)
+        image = base64.b64decode(DATA_URL.sub("", text, count=1), validate=True)
     except (binascii.Error, ValueError):
         raise PictureError("image: not base64") from None
+    if len(image) > MAX_PICTURE_BYTES:
+        raise PictureError(f"image: {len(image)} bytes, expected at most {MAX_PICTURE_BYTES}")
+    return image
 
 
 def _readings(batch: UInt8Array, counts: Sequence[int], cnn: LoadedModel[PictureReader]) -> list[Item]:

@@ -95,7 +95,7 @@ class TestReadOverHttp:
             (encode(BOMB), "more pixels than 16777216"),
             (encode(b"GIF89a" + bytes(50)), "neither PNG, JPEG nor WebP"),
             (encode(b"\xff\xd8\xff" + bytes(50)), "image: "),
-            (encode(DARK[:8] + bytes(MAX_PICTURE_BYTES)), "over 4194304 bytes"),
+            (encode(DARK[:8] + bytes(MAX_PICTURE_BYTES)), "expected at most 4194304"),
             ("é", "not base64"),
         ],
     )

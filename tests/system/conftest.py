@@ -107,3 +107,12 @@ def table(make_table: MakeTable) -> Path:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_models.write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Run Chromium."""
+    from tests.support.browser import open_browser
+
+    with open_browser() as browser:
+        yield browser

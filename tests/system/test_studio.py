@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.browser import open_browser, read_accessibility_tree
+from tests.support.browser import read_accessibility_tree
 from tests.support.creatives import open_folder
 from tests.support.http_client import LIGHT, png
 from tests.support.studio import done, draw, open_page, options, serve, sheet
@@ -33,12 +33,6 @@ PAIRS = [  # text colour, background
     ("accent", "paper"), ("accent", "surface"), ("accent", "soft"), ("on-accent", "accent"),
     ("bad", "surface"),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +155,7 @@ class TestMake:
         assert re.fullmatch(r"\d lines?, seed 7. Choose one as the headline\.", done(page, "copy"))
         lines = page.locator("#lines label > span:nth-of-type(1)").all_inner_texts()
         assert lines
+        assert page.locator("#lines").get_by_role("link", name="Credentials").count() == len(lines)
         assert [
             line for line in lines if "warm" not in line.lower() or re.search(r"\b(very|dress)\b", line, re.I)
         ] == []

@@ -8,23 +8,15 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tests.support.browser import open_browser
 from tests.support.creatives import open_folder
 from tests.support.http_client import LIGHT
 from tests.support.studio import done, draw, open_page, options, serve
-from tests.support.tiny_models import write_models
 
 from adloom.library.library import Library
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +27,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 
 
 @pytest.fixture(scope="module")
-def url(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    models = loader.load(sources.find_in_folder(write_models(tmp_path_factory.mktemp("models"))), threads=1)
-    with serve(models, library=SharedLibrary(lambda: library)) as port:
+def url(library: Library, models: Path) -> Iterator[str]:
+    with serve(loader.load(sources.find_in_folder(models), threads=1), library=SharedLibrary(lambda: library)) as port:
         yield f"http://127.0.0.1:{port}/"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.browser import open_browser, read_accessibility_tree
+from tests.support.browser import read_accessibility_tree
 from tests.support.creatives import make_creative, open_folder
 from tests.support.decision_logs import click, decision, frame_segment, write_segment
 from tests.support.http_client import DARK, LIGHT
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.slow
 TOKEN = "a-token-of-the-studio"
 HOSTILE = "<img src=x onerror=alert(1)>"
 AD = content_id(DARK + b"\0")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

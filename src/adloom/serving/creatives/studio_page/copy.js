@@ -1,7 +1,7 @@
 /** Write lines of copy and choose one as the headline. */
 
 import { post, run } from "./api.js";
-import { byId, count, element, fillSelect, optionalNumber } from "./dom.js";
+import { byId, count, downloadLink, element, fillSelect, optionalNumber } from "./dom.js";
 
 const section = byId("copy");
 const form = section.querySelector("form");
@@ -30,14 +30,16 @@ async function write(signal) {
     },
   }, signal);
   byId("lines").hidden = answer.lines.length === 0;
-  byId("lines").replaceChildren(byId("lines").firstElementChild, ...answer.lines.map(lineLabel));
+  byId("lines").replaceChildren(byId("lines").firstElementChild, ...answer.lines.map((line, i) => lineRow(line, answer.sidecars[i])));
   if (answer.lines.length === 0) return "No line keeps these rules. Loosen them and write again.";
   return `${count(answer.lines, "line")}, seed ${answer.seed}. Choose one as the headline.`;
 }
 
-function lineLabel(line) {
+function lineRow(line, sidecar) {
   const radio = element("input", { type: "radio", name: "line", value: line, onchange: () => useLine(line) });
-  return element("label", {}, radio, element("span", {}, line), element("span", { className: "number" }, `${line.length}`));
+  const label = element("label", {}, radio, element("span", {}, line), element("span", { className: "number" }, `${line.length}`));
+  const href = `data:application/json,${encodeURIComponent(JSON.stringify({ line, sidecar }))}`;
+  return element("div", {}, label, downloadLink("Credentials", href, "line.json"));
 }
 
 function useLine(line) {

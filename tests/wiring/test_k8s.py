@@ -105,10 +105,11 @@ def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) 
 
 
 def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
-    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu", "bundle-cache"]
+    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu"]
+    names += ["credentials", "bundle-cache"]
     assert names == rendered_manifests.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
-    assert {name: len(renderings) for name, renderings in of.items()} == {"base": 49, "dev": 14, "prod": 4}
+    assert {name: len(renderings) for name, renderings in of.items()} == {"base": 50, "dev": 15, "prod": 5}
 
 
 @pytest.mark.parametrize("components", [["gpu"], ["gpu", "trainer"]])

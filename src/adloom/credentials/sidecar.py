@@ -14,7 +14,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
+from cryptography.x509 import BasicConstraints, KeyUsage
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adloom.credentials.keys import SigningKey, describe_name, is_authority
@@ -94,16 +102,25 @@ def _is_trusted(certificates: Sequence[x509.Certificate], trusted: Sequence[x509
     """Return whether a chain leads to a trusted authority now."""
     if not trusted or is_authority(certificates[0]):
         return False
-    policy = (
-        PolicyBuilder()
-        .store(Store(list(trusted)))
-        .extension_policies(ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=ExtensionPolicy.permit_all())
-    )
+    authority = ExtensionPolicy.permit_all().require_present(BasicConstraints, Criticality.AGNOSTIC, _require_authority)
+    authority = authority.may_be_present(KeyUsage, Criticality.AGNOSTIC, _require_issuing)
+    policy = PolicyBuilder().store(Store(list(trusted)))
+    policy = policy.extension_policies(ca_policy=authority, ee_policy=ExtensionPolicy.permit_all())
     try:
         policy.build_client_verifier().verify(certificates[0], list(certificates[1:]))
     except VerificationError:
         return False
     return True
+
+
+def _require_authority(_: Policy, __: x509.Certificate, constraints: BasicConstraints) -> None:
+    if not constraints.ca:
+        raise ValueError("not an authority")
+
+
+def _require_issuing(_: Policy, __: x509.Certificate, usage: KeyUsage | None) -> None:
+    if usage and not usage.key_cert_sign:
+        raise ValueError("issues no certificates")
 
 
 def _digest(line: str) -> str:

@@ -89,7 +89,15 @@ class Readiness(Body):
     sources: dict[str, str] = Field(description="Model: folder, registry or cache, or none when it is not served.")
 
 
-class GenerateRequest(SavingRequest):
+class PictureRequest(SavingRequest):
+    """A request for pictures, which can be labelled."""
+
+    label: bool = Field(
+        False, description="Whether each picture says in a corner that it was made with AI: visibly, in its pixels."
+    )
+
+
+class GenerateRequest(PictureRequest):
     """A request for pictures."""
 
     category: Name | None = Field(None, description="One of the categories of /v1/models.", examples=["Bag"])
@@ -134,7 +142,7 @@ class ReadRequest(Body):
     nearest: int = Field(3, ge=0, le=20, description="How many known creatives to name for each.")
 
 
-class StylizeRequest(SavingRequest):
+class StylizeRequest(PictureRequest):
     """A picture, and another in which style to paint it."""
 
     content: str = Field(description="PNG, JPEG or WebP file, base64 or data URL.")
@@ -143,7 +151,7 @@ class StylizeRequest(SavingRequest):
     size: int = Field(256, ge=32, le=MAX_PAINTED, description="Longest edge of the result in pixels.")
 
 
-class DreamRequest(SavingRequest):
+class DreamRequest(PictureRequest):
     """A picture to dream into."""
 
     picture: str = Field(description="PNG, JPEG or WebP file, base64 or data URL.")

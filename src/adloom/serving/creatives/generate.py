@@ -16,6 +16,7 @@ from adloom.copywriting.click_model import ClickModel, rank_lines
 from adloom.copywriting.lines import LineRequest, LineRules, write_together
 from adloom.creatives import pictures
 from adloom.creatives.copy_check import CopyCheck
+from adloom.credentials.label import draw_label
 from adloom.credentials.origin import SOURCE_TYPE
 from adloom.errors import ArtifactError
 from adloom.library.records import identify_draw
@@ -144,7 +145,8 @@ def answer_pictures(job: PictureJob, drawn: DrawnPictures, issuer: Issuer) -> Ge
     category = request.category or max(sorted(job.weights), key=job.weights.__getitem__)
     origin = describe_origin(job.gan, job.seed, {"category": category, **_describe_condition(request)})
     origins = [replace(origin, number=number) for number in drawn.numbers]
-    issued = issuer.issue_pictures(pictures.encode_pngs(drawn.pixels), origins)
+    pixels = draw_label(drawn.pixels) if request.label else drawn.pixels
+    issued = issuer.issue_pictures(pictures.encode_pngs(pixels), origins)
     return GenerateAnswer(
         model=job.gan.origin,
         category=category,

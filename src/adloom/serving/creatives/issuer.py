@@ -109,7 +109,8 @@ def open_issuer(settings: Settings) -> Issuer:
 
     key = open_signing_key(settings)
     if fault := find_key_fault(key):
-        raise ConfigError(f"{CERTIFICATE}={settings.credentials_certificate}: C2PA does not accept it: {fault}")
+        advice = "expected one with key usage digitalSignature and extended key usage emailProtection"
+        raise ConfigError(f"{CERTIFICATE}={settings.credentials_certificate}: C2PA refuses it: {fault}; {advice}")
     return Issuer(lambda: key, read_trusted(settings), settings.home / FOLDER / INDEX)
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import time
-from collections.abc import Mapping
 from http import HTTPStatus
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from adloom.arrays import Float32Array
 from adloom.creatives import dream as dreams
 from adloom.creatives.pictures import encode_pngs, to_floats, to_pixels
+from adloom.credentials.label import draw_label
 from adloom.credentials.origin import COMPOSITE, Origin
 from adloom.credentials.signer import Ingredient
 from adloom.data.picture_files import PictureError
@@ -24,6 +24,7 @@ from adloom.serving.models.stylizer import StyleModel
 
 MULTIPLE, NARROWEST = 8, 16  # pixels: edges that the stylizer takes
 MAX_WORK = 8_000_000  # pixels times steps of one dream: about 10 s on one slow core
+INPUTS = ("content", "style", "picture")  # fields with pictures
 MAX_SECONDS = 20.0  # of one dream
 
 
@@ -36,8 +37,7 @@ def stylize(request: StylizeRequest, models: Models, issuer: Issuer) -> PaintedP
     painted = model.model.stylize(_pad(content)[None], _pad(style)[None], strength)[0]
     height, width = content.shape[1:]
     origin = describe_origin(model, None, {"strength": str(request.strength)}, source_type=COMPOSITE)
-    files = {"content": request.content, "style": request.style}
-    return _answer(model, painted[:, :height, :width], origin, files, issuer)
+    return _answer(model, painted[:, :height, :width], origin, request, issuer)
 
 
 def dream(request: DreamRequest, models: Models, issuer: Issuer) -> PaintedPicture:
@@ -57,7 +57,7 @@ def dream(request: DreamRequest, models: Models, issuer: Issuer) -> PaintedPictu
     dreamt = dreams.dream(picture, gradient, octaves=request.octaves, steps=request.steps, seed=request.seed)
     facts = {name: str(getattr(request, name)) for name in ("layer", "octaves", "steps")}
     origin = describe_origin(model, request.seed, facts, source_type=COMPOSITE)
-    return _answer(model, dreamt, origin, {"picture": request.picture}, issuer)
+    return _answer(model, dreamt, origin, request, issuer)
 
 
 def _read(text: str, field: str, size: int) -> Float32Array:
@@ -87,9 +87,16 @@ def _require_work(request: DreamRequest, size: tuple[int, ...]) -> None:
 
 
 def _answer(
-    model: LoadedModel[StyleModel], picture: Float32Array, origin: Origin, files: Mapping[str, str], issuer: Issuer
+    model: LoadedModel[StyleModel],
+    picture: Float32Array,
+    origin: Origin,
+    request: StylizeRequest | DreamRequest,
+    issuer: Issuer,
 ) -> PaintedPicture:
-    """Return the answer with a picture signed as made from files (base64)."""
+    """Return the answer with a signed picture that names those of the request."""
+    files = {name: getattr(request, name) for name in INPUTS if name in type(request).model_fields}
     ingredients = [Ingredient(name, decode_base64(text)) for name, text in files.items()]
-    (issued,) = issuer.issue_pictures(encode_pngs(to_pixels(picture)[None]), [origin], ingredients)
+    pixels = to_pixels(picture)[None]
+    drawn = draw_label(pixels) if request.label else pixels
+    (issued,) = issuer.issue_pictures(encode_pngs(drawn), [origin], ingredients)
     return PaintedPicture(model=model.origin, source_type=origin.source_type, picture=base64.b64encode(issued).decode())

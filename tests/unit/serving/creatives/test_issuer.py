@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from tests.support.http_client import encode, post_ok
-from tests.support.signed_pictures import KEY, OTHER_KEY, draw_pixels, encode_picture
+from tests.support.signed_pictures import KEY, OTHER_KEY, decode_picture, draw_pixels, encode_picture
 
 from adloom.config.settings import Settings
 from adloom.credentials.keys import to_pem
@@ -55,5 +55,17 @@ def test_a_certificate_that_c2pa_does_not_accept_is_refused_at_the_start(
     key.chmod(0o600)
     monkeypatch.setenv("ADLOOM_CREDENTIALS_CERTIFICATE", str(certificate))
     monkeypatch.setenv("ADLOOM_CREDENTIALS_KEY", str(key))
-    with pytest.raises(ConfigError, match=r"certificate.pem: C2PA does not accept it: signingCredential.untrusted"):
+    with pytest.raises(ConfigError, match=r"C2PA refuses it: signingCredential.untrusted; expected one with"):
         open_issuer(Settings())
+
+
+@pytest.mark.parametrize("path", REQUESTS)
+def test_a_label_is_drawn_on_request(client: TestClient, path: str) -> None:
+    plain, labelled = (post_ok(client, path, {**REQUESTS[path], "label": label}) for label in (False, True))
+    first, second = (
+        decode_picture(base64.b64decode(answer["pictures"][0] if path == GENERATE else answer["picture"]))
+        for answer in (plain, labelled)
+    )
+    changed = first.reshape(*first.shape[:2], -1) != second.reshape(*second.shape[:2], -1)
+    assert changed.any((0, 2))[-1]
+    assert not changed[: len(first) // 2].any()

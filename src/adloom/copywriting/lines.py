@@ -20,7 +20,7 @@ from adloom.copywriting.verbatim_filter import is_known
 from adloom.sequences.decoding import Draw, S, SequenceModel, Task, run_tasks
 
 MAX_ROUNDS = 10  # of at most n lines each: bounds the cost of a request
-TEMPERATURE, TOP_P, GUIDANCE = 0.7, 0.9, 3.0  # serving's defaults
+TEMPERATURE, TOP_P, GUIDANCE = 0.7, 0.9, 4.0  # serving's defaults
 CANDIDATES = 3  # lines drawn for each that must contain words; the likeliest are returned
 FIRST_WORDS = 4  # a required word comes after at most so many others
 UNREADABLE = re.compile("[\0\ufffd]")  # no database stores a zero byte; U+FFFD stands for bytes that are no UTF-8

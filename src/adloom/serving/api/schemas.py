@@ -217,7 +217,7 @@ class CopyRules(Body):
     top_p: float = Field(
         0.9, ge=0.1, le=1, description="Only the likeliest tokens that together have this probability are drawn."
     )
-    guidance: float = Field(3.0, ge=0, le=4, description="Above 0 lines are more typical of their category.")
+    guidance: float = Field(4.0, ge=0, le=8, description="Above 0 lines are more typical of their category.")
 
 
 class CopyRequest(SavingRequest):

@@ -30,8 +30,9 @@ def collect_runs(tunes: Sequence[Sequence[Note]]) -> UInt64Array:
 
 
 def has_known_run(notes: Sequence[Note], known: UInt64Array) -> bool:
-    """Return whether a run of the notes is known."""
-    return bool(np.isin(fingerprint_runs(notes), known).any())
+    """Return whether a run of the notes is among the known ones, which are sorted."""
+    runs = fingerprint_runs(notes)
+    return bool((np.searchsorted(known, runs, "left") < np.searchsorted(known, runs, "right")).any())
 
 
 def find_family(notes: Sequence[Note]) -> int:

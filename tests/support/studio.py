@@ -19,7 +19,7 @@ def open_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     """Yield the page; afterwards fail if it logged an error other than a refused request."""
     context = browser.new_context(**options)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     page.logged = []
     page.on("console", lambda message: page.logged.append(message.text))
     page.on("pageerror", lambda error: page.logged.append(str(error)))

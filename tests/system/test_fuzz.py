@@ -5,6 +5,7 @@ failure, and each is what the document says. Seeded: the same requests each time
 
 import base64
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,26 +17,33 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import positive_data_acceptance
 from starlette.types import ASGIApp
+from tests.support.creatives import make_creative, open_folder
 from tests.support.tiny_models import CATEGORIES, write_models
 
 from adloom.config.models import MODELS
 from adloom.creatives import pictures
+from adloom.decision_log.creative_outcomes import OutcomeCounter
 from adloom.decision_log.record import Decision, decode, encode
 from adloom.decision_log.verify import check_decision
+from adloom.library.records import content_id
 from adloom.serving import server
 from adloom.serving.api import auth
 from adloom.serving.api.admission import PAGES
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.decide.service import MemoryLog
+from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
+from adloom.storage.local import FolderStore
 
 EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app
 APPS = ("decide", "all")
 ASKED = [(app, path) for app in APPS for path in server.APPS[app].endpoints]
 SHOWN = sorted(PAGES - {"/openapi.json"})  # which is the document, and is not asked as an operation
 PICTURE = base64.b64encode(pictures.encode_pngs(np.zeros((1, 3, 8, 8), np.uint8))[0]).decode()
+AD = content_id(b"ad")
+KNOWN = dict.fromkeys(("content", "style", "picture"), PICTURE) | dict.fromkeys(("id", "after", "parent"), AD)
 # What a schema allows may still make no sense: one of two fields must be given, a category must be known to the model.
 EXCLUDED = [positive_data_acceptance]
 
@@ -77,8 +85,7 @@ def _make_sense(body: object) -> None:
     for name, value in body.items():
         if name == "category":
             body[name] = CATEGORIES[len(str(value)) % 3]
-        if name in ("content", "style", "picture"):
-            body[name] = PICTURE
+        body[name] = KNOWN.get(name, body[name])
         if isinstance(value, float) and name != "value":
             body[name] = int(value)  # 2.0 is an integer to a schema, and none here
     for one, other in (("candidates", "category"), ("user_id", "segment"), ("users", "rows")):
@@ -93,15 +100,32 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
 
 
 @pytest.fixture(scope="module")
-def apps(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fuzzed]:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedLibrary]:
+    """Provide a library with an approved ad."""
+    opened = open_folder(tmp_path_factory.mktemp("library"))
+    opened.add(make_creative(b"ad", "ad", category=CATEGORIES[0], placement="300x250"), b"ad")
+    opened.review(AD, "approved", "kim")
+    shared = SharedLibrary(lambda: opened)
+    shared.refresh()
+    yield shared
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def apps(models: Models, library: SharedLibrary, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fuzzed]:
     tokens: Path = tmp_path_factory.mktemp("tokens") / "tokens"
     token = auth.add_token(tokens, "fuzzer", auth.SCOPES)
     made = {}
     for name in APPS:
         log = MemoryLog()
-        app = server.create_named_app(
-            name, models, ServiceDependencies(PseudonymKeys(None), auth=auth.TokenAuth(tokens), log=log)
+        dependencies = ServiceDependencies(
+            PseudonymKeys(None),
+            auth=auth.TokenAuth(tokens),
+            log=log,
+            library=library,
+            outcomes=OutcomeCounter(str(tokens.parent), FolderStore()),
         )
+        app = server.create_named_app(name, models, dependencies)
         made[name] = Fuzzed(app, schemathesis.openapi.from_asgi("/openapi.json", app), log, token)
     return made
 
@@ -122,7 +146,15 @@ def test_what_the_document_allows(apps: dict[str, Fuzzed], app: str, path: str) 
 @pytest.mark.parametrize(("app", "path"), ASKED)
 def test_what_it_does_not_allow(apps: dict[str, Fuzzed], app: str, path: str) -> None:
     found = apps[app].ask(path, "POST", GenerationMode.NEGATIVE, EXAMPLES)
-    assert found.keys() <= {200, 400, 401, 413, 415, 422}  # 200 where what is wrong is beside the point, as a query
+    assert found.keys() <= {
+        200,
+        400,
+        401,
+        404,
+        413,
+        415,
+        422,
+    }  # 200 where what is wrong is beside the point, as a query
     assert found.total() > found[200]
 
 

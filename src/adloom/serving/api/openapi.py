@@ -18,6 +18,7 @@ PROBLEMS = {
     400: "The body is not JSON.",
     401: "No token, or an unknown one.",
     403: "The token lacks the scope.",
+    404: "The creative library has no creative of this id.",
     408: "The body took too long to arrive.",
     413: "The body is over the limit.",
     415: "The body is not application/json.",

@@ -12,9 +12,13 @@ import torch
 from tests.support.tiny_models import CATEGORIES, DIMENSIONS, EDGE, write_copywriter, write_generator, write_reader
 from torch import nn
 
+from adloom.creatives.gan_net import Generator as GeneratorNet
+from adloom.creatives.gan_net import Upsample
 from adloom.errors import ArtifactError
 from adloom.onnx_models import export as onnx_export
-from adloom.onnx_models.runtime import Copywriter, Generator, Reader
+from adloom.onnx_models.runtime import Copywriter, Generator, LstmState, Reader
+from adloom.sequences.net import SequenceLstm
+from adloom.stages import sequence_export
 
 
 @pytest.mark.parametrize("seconds", [None, 10.0])
@@ -72,3 +76,54 @@ def test_a_model_that_is_run_leaves_no_device_id_behind(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in own} | {"HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, env=environment, check=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["m.onnx"]
+
+
+@pytest.fixture(scope="module")
+def random_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export nets of the default params with random weights."""
+    folder = tmp_path_factory.mktemp("random")
+    torch.manual_seed(0)
+    export_generator(GeneratorNet(1, EDGE, len(CATEGORIES), 32, 64), folder / "generator.onnx")
+    sequence_export.export_onnx(SequenceLstm(850, 256, 1, 0.0).eval(), folder / "copywriter.onnx")
+    return folder
+
+
+def export_generator(net: GeneratorNet, path: Path) -> None:
+    for layer in list(net.modules()):
+        if isinstance(layer, Upsample):
+            layer.fold()
+    batch = {0: "batch"}
+    onnx_export.export(
+        net.eval(),
+        lambda count: {"z": torch.linspace(-1, 1, count * 64).view(count, 64), "condition": torch.eye(count, 3)},
+        path,
+        outputs=["picture"],
+        dynamic={"z": batch, "condition": batch, "picture": batch},
+        shapes=onnx_export.BATCHES,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_picture_does_not_depend_on_its_batch(random_models: Path, threads: int) -> None:
+    generator = Generator(random_models, threads)
+    z = np.random.default_rng(0).standard_normal((37, generator.latent), np.float32)
+    condition = np.eye(3, dtype=np.float32)[np.arange(37) % 3]
+    together = generator(z, condition)
+    for size in (1, 2, 5, 16):
+        alone = [generator(z[at : at + size], condition[at : at + size]) for at in range(0, 37, size)]
+        assert (np.concatenate(alone) == together).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_logits_of_a_line_do_not_depend_on_its_batch(random_models: Path, threads: int) -> None:
+    writer, random = Copywriter(random_models, threads), np.random.default_rng(0)
+    token = random.integers(0, 850, (37, 1))
+    state = LstmState(*random.standard_normal((2, 1, 37, 256)).astype(np.float32))
+    logits, after = writer(token, state)
+    for size in (1, 2, 5, 16):
+        rows = [slice(at, at + size) for at in range(0, 37, size)]
+        parts = [writer(token[row], LstmState(state.h[:, row], state.c[:, row])) for row in rows]
+        assert (np.concatenate([part for part, _ in parts]) == logits).all()
+        assert (np.concatenate([part.h for _, part in parts], axis=1) == after.h).all()

@@ -216,9 +216,8 @@ def compare_throughput(folder: Path, scratch: Path, models: Models) -> None:
     requests, items = bodies(models), {READ: 1, GENERATE: PICTURES, WRITE: LINES}
     nearest = [{**body, "nearest": 3} for body in requests[READ]]
     rows = [*requests.items(), (READ, nearest)]
-    print(
-        f"{CLIENTS} clients                      batch     items/s: HTTP   loop  ratio   processor ms: HTTP   loop  ratio"
-    )
+    columns = "batch     items/s: HTTP   loop  ratio   processor ms: HTTP   loop  ratio"
+    print(f"{CLIENTS} clients{'':26}{columns}")
     with start_server("--app", "creatives", "--models", str(folder)) as server:
         for path, sent in rows:
             rounds = []

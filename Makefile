@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
 RUNNERS ?= dvc process container
+# Slow files have few tests: at the end, where xdist puts them by default, a worker would wait for them.
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process would compile its imports, which takes a minute
 .PHONY: help install fmt check docs test test-unit parity demo serve bench seeds image image-test clean
 
@@ -31,10 +33,10 @@ docs: install ## build the documentation into site/; broken links are errors
 	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
 test: install ## all tests except those of images; tests of one file share a worker and its fixtures
-	pytest -n auto --dist loadfile
+	pytest $(PARALLEL)
 
 test-unit: install ## the quick unit tests, in about a minute; no servers, trainings or simulations
-	pytest -n auto --dist loadfile -m "not slow" tests/unit
+	pytest $(PARALLEL) -m "not slow" tests/unit
 
 parity: install $(if $(filter container,$(RUNNERS)),image) ## compare the artifacts of DVC, processes and containers byte by byte
 	python tests/parity.py $(RUNNERS)

@@ -24,7 +24,7 @@ def evaluate(reader: PictureReader, creatives: CreativeTable, categories: list[s
                    for rows, most in ((train, TRAINING), (test, TEST)))  # fmt: skip
     truth, pixels = creatives.number_categories(test, categories), creatives.decode(test)
     labels = creatives.number_categories(train, categories)
-    predicted = predict_baselines(creatives.decode(train), labels, pixels, params.seed)
+    predicted = predict_baselines(creatives.decode(train), labels, pixels, params.seed, params.threads)
     samples = {
         f"{name}_accuracy": Sample((classes == truth,), statistics.mean, "share") for name, classes in predicted.items()
     }

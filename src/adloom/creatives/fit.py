@@ -13,11 +13,13 @@ EPOCHS = 5  # of the logistic regression
 MAX_EDGE = 32  # pixels; larger pictures are averaged down
 
 
-def predict_baselines(pixels: UInt8Array, category: AnyArray, test: UInt8Array, seed: int) -> Mapping[str, AnyArray]:
-    """Return the categories that a random forest and a logistic regression see in test pictures."""
+def predict_baselines(
+    pixels: UInt8Array, category: AnyArray, test: UInt8Array, seed: int, threads: int
+) -> Mapping[str, AnyArray]:
+    """Return the categories that a random forest and a logistic regression see in test pictures, for any threads."""
     train, queries = _to_rows(pixels), _to_rows(test)
     classifiers = {
-        "random_forest": RandomForestClassifier(TREES, random_state=seed),
+        "random_forest": RandomForestClassifier(TREES, random_state=seed, n_jobs=threads),
         "logistic_regression": SGDClassifier("log_loss", average=True, max_iter=EPOCHS, tol=None, random_state=seed),
     }
     mean = train.mean(0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ibis
@@ -124,17 +125,17 @@ def _draw_figures(
         Figure(
             "Segments at a glance",
             "Customers in each segment, and the median customer of each at the end of the calibration period.",
-            figures.draw_overview(profiles),
+            partial(figures.draw_overview, profiles),
         ),
         Figure(
             "Who bought again",
             "Share of each segment that bought in the holdout period, with 95 % intervals; the line is that of all.",
-            figures.draw_rates(profiles, rate, float(users.bought.mean())),
+            partial(figures.draw_rates, profiles, rate, float(users.bought.mean())),
         ),
         Figure(
             "Customers by recency and frequency",
             f"A sample of {len(shown):,} customers, spread a little around their number of purchases.",
-            figures.draw_users(recency, frequency, index, profiles),
+            partial(figures.draw_users, recency, frequency, index, profiles),
         ),
     ]
 

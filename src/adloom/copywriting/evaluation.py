@@ -6,6 +6,7 @@ possible lines, so their numbers compare.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def evaluate(
     sections: list[Section] = [
         _tabulate_comparison(metrics, best, scored, train),
         _tabulate_orders(candidates, best, scored),
-        Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
+        Figure("Learning curves", CURVES, partial(figures.draw_learning_curves, history)),
         *(
             _list_sample_lines(model, tokenizer, name, params.seed + i, LineRules(known=known))
             for i, name in enumerate([*categories, None])

@@ -1,6 +1,7 @@
 """Evaluate the picture reader: accuracy, calibration and typical mistakes."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -91,12 +92,12 @@ def _build_sections(
     np.add.at(counts, (truth, predicted), 1)
     return [
         Figure("Confusion matrix", "Percent of each category's test pictures by what the reader takes them for.",
-               figures.draw_confusion(counts, categories)),
+               partial(figures.draw_confusion, counts, categories)),
         _tabulate_confusion(counts, categories),
         _tabulate_categories(counts, categories, metrics),
         _draw_reliability(probabilities, truth),
         Figure("Learning curves", "Training pictures are shifted and their labels smoothed, validation ones are not.",
-               style.draw_learning_curves(history)),
+               partial(style.draw_learning_curves, history)),
     ]  # fmt: skip
 
 
@@ -129,7 +130,7 @@ def _draw_reliability(probabilities: Float32Array, truth: AnyArray) -> Figure:
     counts = np.bincount(bins)
     stated, accuracy = (np.bincount(bins, values) / counts for values in (confidence, correct))
     caption = "How often the reader is right, by how sure it says it is; each circle stands for as many pictures."
-    return Figure("Reliability", caption, figures.draw_reliability(stated, accuracy, counts / counts.sum()))
+    return Figure("Reliability", caption, partial(figures.draw_reliability, stated, accuracy, counts / counts.sum()))
 
 
 def _draw_worst_cases(probabilities: Float32Array, wrong: Creatives, categories: list[str]) -> Figure:

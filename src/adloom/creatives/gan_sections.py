@@ -1,6 +1,7 @@
 """Sections of the picture generator's report."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -128,4 +129,4 @@ def draw_pairs(
 
 def draw_curves(history: History) -> Figure:
     """Draw the learning curves."""
-    return Figure("Learning curves", CURVES, style.draw_learning_curves(history))
+    return Figure("Learning curves", CURVES, partial(style.draw_learning_curves, history))

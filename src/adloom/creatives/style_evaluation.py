@@ -1,6 +1,7 @@
 """Evaluate the stylizer on styles it has not seen, against optimised and untouched pictures."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -86,7 +87,7 @@ def evaluate(
         _draw_examples([to_pixels(part) for part in shown]),
         _draw_dream(to_pixels(np.stack([contents[0], dreamt]))),
         _tabulate(metrics),
-        Figure("Learning curves", "Losses on training pictures.", curves.draw_learning_curves(history)),
+        Figure("Learning curves", "Losses on training pictures.", partial(curves.draw_learning_curves, history)),
     ]
     return Evaluation(metrics, samples, sections)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -69,11 +70,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture in the report."""
+    """A picture in the report; a function draws it when it is first shown, so that measuring alone draws nothing."""
 
     title: str
     caption: str
-    png: bytes = field(repr=False)
+    content: bytes | Callable[[], bytes] = field(repr=False)
+
+    @cached_property
+    def png(self) -> bytes:
+        """The picture."""
+        return self.content if isinstance(self.content, bytes) else self.content()
 
 
 @dataclass(frozen=True)

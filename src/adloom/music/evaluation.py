@@ -7,6 +7,7 @@ notes, so their numbers compare.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def evaluate(
     sections: list[Section] = [
         _tabulate_comparison(metrics),
         *_draw_example(model, notes, known),
-        Figure("Learning curves", CURVES, figures.draw_learning_curves(history)),
+        Figure("Learning curves", CURVES, partial(figures.draw_learning_curves, history)),
     ]
     return Evaluation(metrics, samples, sections)
 

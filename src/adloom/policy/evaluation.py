@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -132,14 +133,14 @@ def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str
             "Click rates",
             "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; unreliable intervals are "
             "grey. The line is the log's own rate.",
-            figures.draw_rates(compared, value.logged.value),
+            partial(figures.draw_rates, compared, value.logged.value),
         ),
         _policies_table(compared),
         _estimators_table(value),
         Figure(
             "Impressions per creative",
             "Each creative's share of impressions under the policy, against its share in the log.",
-            figures.draw_shares(_logged_shares(data), value.terms.share),
+            partial(figures.draw_shares, _logged_shares(data), value.terms.share),
         ),
         _shift_table(data, value.terms.share),
     ]

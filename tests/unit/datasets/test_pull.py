@@ -21,6 +21,14 @@ from adloom.datasets.dvc_remote import Remote
 from adloom.errors import AdloomError, ConfigError, DataError
 from adloom.storage import manifest, parquet
 
+CHANGES: tuple[dict[str, object], ...] = (
+    {"columns": {"text": "another"}},
+    {"constants": {"category": "hats"}},
+    {"format": "parquet"},
+    {"separator": ";"},
+    {"timestamp_format": "epoch_s"},
+)
+
 
 def project(folder: Path) -> Path:
     """Create a folder with the files of `adloom init`."""
@@ -60,26 +68,15 @@ def test_a_pull_replaces_all_tables_and_keeps_other_files(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"columns": {"text": "another"}},
-        {"constants": {"category": "hats"}},
-        {"format": "parquet"},
-        {"separator": ";"},
-        {"timestamp_format": "epoch_s"},
-    ],
-)
-def test_a_source_with_other_options_is_read_again(
-    make: Make, remote: Remote, loaded: Params, laptop: Path, change: dict[str, object]
-) -> None:
+def test_a_source_with_other_options_is_read_again(make: Make, remote: Remote, loaded: Params, laptop: Path) -> None:
     stored = dataset.find_dataset(dataset.push("shop", make("data"), remote).digest, "shop", remote)
     pull.pull_dataset(stored, None, remote, laptop, force=False)  # with the params of the folder
     assert pull.is_pulled(loaded, laptop)
     source = loaded.ingest.source("copy")
     assert source
-    ingest = loaded.ingest.model_copy(update={"copy_": source.model_copy(update=change)})
-    assert not pull.is_pulled(loaded.model_copy(update={"ingest": ingest}), laptop)
+    for change in CHANGES:
+        ingest = loaded.ingest.model_copy(update={"copy_": source.model_copy(update=change)})
+        assert not pull.is_pulled(loaded.model_copy(update={"ingest": ingest}), laptop), change
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adloom.evaluation.metric import Metric, Sample, metrics_to_json, parse_metrics
+from adloom.evaluation.metric import Figure, Metric, Sample, metrics_to_json, parse_metrics
 from adloom.evaluation.statistics import auc, mean
 
 
@@ -29,3 +29,16 @@ def test_columns_have_one_length() -> None:
     assert Sample((np.zeros(2), np.ones(2)), auc, "auc").rows == 2
     with pytest.raises(ValueError, match=r"\[2, 3\]"):
         _ = Sample((np.zeros(2), np.ones(3)), auc, "auc").rows
+
+
+def test_a_figure_is_drawn_once_when_it_is_first_shown() -> None:
+    drawn: list[str] = []
+
+    def draw() -> bytes:
+        drawn.append("once")
+        return b"png"
+
+    figure = Figure("title", "caption", draw)
+    assert drawn == []
+    assert (figure.png, figure.png, Figure("title", "caption", b"png").png) == (b"png",) * 3
+    assert drawn == ["once"]

@@ -36,7 +36,7 @@ def main() -> None:
     ads = list(finish_ads(order, plan, brand, create_memory_issuer(), options.processes))
     seconds = time.perf_counter() - start
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    weights = [len(ad.png) for ad in ads]
+    weights = [len(ad.file) for ad in ads]
     print(f"{len(ads)} ads of {len(plan.variants)} variants: {seconds:.1f} s, of which {planned - start:.1f} s choose")
     print(f"CPU seconds: {sum(each.ru_utime + each.ru_stime for each in usage):.1f}")
     print(f"without findings: {sum(not ad.ad.findings for ad in ads)}; heaviest file: {max(weights) / 1000:.0f} kB")

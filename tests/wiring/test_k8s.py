@@ -333,6 +333,8 @@ def test_params_load_and_name_the_running_image(everything: Mapping[str, Rendere
         values = yaml.safe_load(text)
         values["pipeline"].pop("image", None)
         assert values == shipped, f"{name}: differs from params.yaml"
+        brand = everything[name].one("ConfigMap", "adloom-brand")["data"]["brand.yaml"]
+        assert brand == (ROOT / "src/adloom/starter/brand.yaml").read_text(encoding="utf-8")
         assert image.endswith(f"adloom-train:{VERSION[1]}")
 
 

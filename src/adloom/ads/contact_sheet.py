@@ -17,14 +17,14 @@ class SheetItem:
     variant: int
     name: str  # of its files
     ad: Ad
-    png: bytes
+    file: bytes  # with credentials
     reward: float | None
     creative_id: str | None  # in the library
 
     @property
     def uri(self) -> str:
         """The picture as a data URI."""
-        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+        return f"data:image/{self.ad.request.format};base64,{base64.b64encode(self.file).decode()}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return its entry in ads.json."""
@@ -32,14 +32,14 @@ class SheetItem:
         return {
             "variant": self.variant,
             "size": request.placement.name,
-            "file": None if self.ad.findings else f"{self.name}.png",
+            "file": None if self.ad.findings else f"{self.name}.{request.format}",
             "headline": request.content.headline,
             "call_to_action": request.content.action,
             "category": request.content.category,
             "template": request.design.template,
             "scheme": request.design.scheme,
             "treatment": request.design.treatment,
-            "bytes": len(self.png),
+            "bytes": len(self.file),
             "expected_reward": self.reward,
             "id": self.creative_id,
             "findings": [{"rule": finding.rule, "reason": finding.reason} for finding in self.ad.findings],

@@ -10,10 +10,10 @@ from adloom.ads.brand import Brand
 from adloom.ads.composition import AdContent, Design, compose
 from adloom.ads.lint import Drawing, Finding, check_ad
 from adloom.ads.placements import Placement
-from adloom.ads.rendering import encode_png, render_svg
+from adloom.ads.rendering import ENCODERS, ImageFormat, render_svg
 from adloom.ads.svg import write_svg
 
-CREDENTIALS_BYTES = 14_000  # of a PNG, kept free for its origin
+CREDENTIALS_BYTES = 14_000  # of a file, kept free for its origin
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class AdRequest:
     content: AdContent
     placement: Placement
     design: Design
+    format: ImageFormat = "png"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Ad:
 
     request: AdRequest
     svg: str
-    png: bytes
+    file: bytes  # PNG or WebP
     findings: tuple[Finding, ...]
 
 
@@ -40,9 +41,9 @@ def make_ad(request: AdRequest, brand: Brand) -> Ad:
     composition = compose(request.content, request.placement, brand, request.design)
     svg, graphics, texts = (write_svg(composition, brand, part) for part in ("all", "graphics", "texts"))
     render = partial(render_svg, fonts=brand.typefaces.paths)
-    png = encode_png(render(svg), request.placement.max_bytes - CREDENTIALS_BYTES)
-    drawing = Drawing(render(graphics), render(texts), len(png) + CREDENTIALS_BYTES)
-    return Ad(request, svg, png, tuple(check_ad(composition, brand, drawing)))
+    file = ENCODERS[request.format](render(svg), request.placement.max_bytes - CREDENTIALS_BYTES)
+    drawing = Drawing(render(graphics), render(texts), len(file) + CREDENTIALS_BYTES)
+    return Ad(request, svg, file, tuple(check_ad(composition, brand, drawing)))
 
 
 def make_ads(requests: Iterable[AdRequest], brand: Brand, processes: int) -> Iterator[Ad]:

@@ -1,13 +1,16 @@
 """Render SVG by resvg, with the brand's fonts alone; equal SVG gives equal bytes."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from adloom.arrays import UInt8Array
 
+ImageFormat = Literal["png", "webp"]
+QUALITIES = (90, 80, 70, 60)  # of a WebP
 PALETTE = 256  # colours of a PNG that would be too heavy in all its colours
 
 
@@ -28,9 +31,17 @@ def encode_png(pixels: UInt8Array, max_bytes: int) -> bytes:
     return _save(image.quantize(PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE), "PNG", compress_level=9)
 
 
-def encode_webp(pixels: UInt8Array, quality: int = 90) -> bytes:
-    """Return a WebP of opaque pixels (height, width, 3 or 4)."""
-    return _save(Image.fromarray(pixels[:, :, :3]), "WEBP", quality=quality, method=4)
+def encode_webp(pixels: UInt8Array, max_bytes: int) -> bytes:
+    """Return a WebP of opaque pixels (height, width, 3 or 4), of the best of QUALITIES that is light enough."""
+    image = Image.fromarray(pixels[:, :, :3])
+    for quality in QUALITIES:
+        webp = _save(image, "WEBP", quality=quality, method=4)
+        if len(webp) <= max_bytes:
+            break
+    return webp
+
+
+ENCODERS: Mapping[ImageFormat, Callable[[UInt8Array, int], bytes]] = {"png": encode_png, "webp": encode_webp}
 
 
 def _save(image: Image.Image, kind: str, **options: int) -> bytes:

@@ -1,5 +1,6 @@
 """`adloom ads`: ads made of the models' pictures and lines, or of an own picture and text."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from adloom.config.brand import BRAND
 
 if TYPE_CHECKING:
     from adloom.ads.brand import Brand
+    from adloom.ads.rendering import ImageFormat
     from adloom.serving.creatives.ad_variants import AdsOrder, PictureSource
     from adloom.serving.models.loader import Models
 
@@ -22,6 +24,14 @@ OUT = click.option(
 )  # fmt: skip
 KIT = click.option("--brand", type=Path, help="Brand kit; default: ADLOOM_BRAND, or brand.yaml.")
 SAVE = click.option("--save", is_flag=True, help="Also put the ads into the library, as drafts.")
+FORMAT = click.option(
+    "--format",
+    "image_format",
+    type=click.Choice(["png", "webp"]),
+    default="png",
+    show_default=True,
+    help="Format of the ads.",
+)
 PROCESSES = click.option(
     "--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="Processes that render."
 )
@@ -47,6 +57,7 @@ def ads() -> None:
 @click.option("--models", type=Path, default=Path("models"), show_default=True, help="Folder of models.")
 @KIT
 @OUT
+@FORMAT
 @SAVE
 @PROCESSES
 def make(
@@ -58,6 +69,7 @@ def make(
     models: Path,
     brand: Path | None,
     out: Path,
+    image_format: "ImageFormat",
     save: bool,
     processes: int,
 ) -> None:
@@ -74,7 +86,7 @@ def make(
         n, parse_sizes(sizes), seed, category, None, _require_line(headline) if headline is not None else None
     )
     loaded = loader.load(sources.find_in_folder(models, MODELS), processes)
-    _export(order, loaded, _load_brand(brand), out, save, processes)
+    _export(replace(order, format=image_format), loaded, _load_brand(brand), out, save, processes)
 
 
 @ads.command("compose")
@@ -85,6 +97,7 @@ def make(
 @click.option("--n", type=click.IntRange(1, 9), default=3, show_default=True, help="How many designs.")
 @KIT
 @OUT
+@FORMAT
 @SAVE
 @PROCESSES
 def compose(
@@ -95,6 +108,7 @@ def compose(
     n: int,
     brand: Path | None,
     out: Path,
+    image_format: "ImageFormat",
     save: bool,
     processes: int,
 ) -> None:
@@ -108,7 +122,7 @@ def compose(
     from adloom.serving.models.loader import Models
 
     order = AdsOrder(n, parse_sizes(sizes), 0, category, _read(picture), _require_line(headline))
-    _export(order, Models({}, {}), _load_brand(brand), out, save, processes)
+    _export(replace(order, format=image_format), Models({}, {}), _load_brand(brand), out, save, processes)
 
 
 def _read(picture: Path) -> "PictureSource":
@@ -168,10 +182,10 @@ def _export(order: "AdsOrder", models: "Models", brand: "Brand", out: Path, save
         name = f"{finished.number:03}-{finished.ad.request.placement.name}"
         identity = saved.id if saved else None
         sheet.items.append(
-            SheetItem(finished.number, name, finished.ad, finished.png, finished.variant.reward, identity)
+            SheetItem(finished.number, name, finished.ad, finished.file, finished.variant.reward, identity)
         )
         if not finished.ad.findings:
-            (out / f"{name}.png").write_bytes(finished.png)
+            (out / f"{name}.{order.format}").write_bytes(finished.file)
             (out / f"{name}.svg").write_text(finished.ad.svg, encoding="utf-8")
     (out / "index.html").write_text(sheet.to_html(), encoding="utf-8")
     (out / "ads.json").write_text(sheet.to_json(), encoding="utf-8")

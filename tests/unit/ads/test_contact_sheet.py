@@ -17,15 +17,15 @@ SHEET = ContactSheet(
     "Northfold",
     "variety alone",
     [
-        SheetItem(0, "000-320x50", AD, AD.png, 0.25, "sha256:1"),
-        SheetItem(1, "001-320x50", REFUSED, AD.png, None, None),
+        SheetItem(0, "000-320x50", AD, AD.file, 0.25, "sha256:1"),
+        SheetItem(1, "001-320x50", REFUSED, AD.file, None, None),
     ],
 )
 
 
 def test_the_json_names_files_and_reasons() -> None:
     first, second = json.loads(SHEET.to_json())["ads"]
-    assert (first["file"], first["bytes"], first["expected_reward"]) == ("000-320x50.png", len(AD.png), 0.25)
+    assert (first["file"], first["bytes"], first["expected_reward"]) == ("000-320x50.png", len(AD.file), 0.25)
     assert (second["file"], second["findings"]) == (None, [{"rule": "contrast", "reason": "headline: contrast 1.20:1"}])
 
 

@@ -19,7 +19,7 @@ def request(size: str = "300x250", treatment: Treatment = "print", template: int
 
 
 def digest(ad: Ad) -> str:
-    return hashlib.sha256(ad.png + ad.svg.encode()).hexdigest()
+    return hashlib.sha256(ad.file + ad.svg.encode()).hexdigest()
 
 
 @pytest.mark.slow
@@ -34,8 +34,8 @@ def test_other_processes_give_the_same_bytes_in_order() -> None:
 def test_a_noisy_photo_stays_below_the_limit_with_its_credentials(size: str) -> None:
     ad = make_ad(request(size, "photo"), BRAND)
     assert ad.findings == ()
-    assert len(ad.png) + CREDENTIALS_BYTES <= 150_000
-    assert Image.open(io.BytesIO(ad.png)).size == (PLACEMENTS[size].width, PLACEMENTS[size].height)
+    assert len(ad.file) + CREDENTIALS_BYTES <= 150_000
+    assert Image.open(io.BytesIO(ad.file)).size == (PLACEMENTS[size].width, PLACEMENTS[size].height)
 
 
 def test_an_ad_that_breaks_a_rule_has_its_reasons() -> None:

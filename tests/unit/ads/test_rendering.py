@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from tests.support.brands import BRAND, compose_ad, draw_photo
 
-from adloom.ads.rendering import encode_png, render_svg
+from adloom.ads.rendering import encode_png, encode_webp, render_svg
 from adloom.ads.svg import write_svg
 
 FONTS = BRAND.typefaces.paths
@@ -39,3 +39,11 @@ def test_a_heavy_png_gets_a_palette() -> None:
     png = encode_png(pixels, 100_000)
     assert len(encode_png(pixels, 200_000)) > 100_000 > len(png)
     assert Image.open(io.BytesIO(png)).mode == "P"
+
+
+def test_a_webp_takes_the_best_quality_that_is_light_enough() -> None:
+    pixels = draw_photo(200, 200)
+    sizes = [len(encode_webp(pixels, most)) for most in (100_000, 29_000, 0)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[1] <= 29_000 < sizes[0]
+    assert Image.open(io.BytesIO(encode_webp(pixels, 100_000))).format == "WEBP"

@@ -1,20 +1,26 @@
 """`adloom ads`."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from tests.support.brands import HEADLINE, draw_bag
+from tests.support.brands import HEADLINE, draw_bag, draw_photo
 from tests.support.http_client import png
 from tests.support.tiny_models import write_models
 
 from adloom.cli.main import cli
 from adloom.config.settings import Settings
+from adloom.credentials.verification import PictureVerifier
 from adloom.errors import AdloomError, ConfigError, DataError
 from adloom.library.location import open_library
 from adloom.library.records import CreativeQuery
+from adloom.serving.creatives.signing_keys import open_signing_key
+
+PAGE = Path(__file__).parents[3] / "docs/how-to/ads.md"
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +57,30 @@ def test_it_composes_an_own_picture_and_text_and_exports_no_ad_that_breaks_a_rul
     said = run("compose", "bag.png", "The best bag", "--sizes", "300x250", "--n", "1", "--out", "refused")
     assert "000-300x250: banned words: headline: 'best' is a banned word" in said
     assert sorted(path.name for path in (project / "refused").iterdir()) == ["ads.json", "index.html"]
+
+
+@pytest.mark.slow
+def test_it_writes_webp(project: Path) -> None:
+    run("compose", "bag.png", HEADLINE, "--sizes", "320x50", "--n", "1", "--format", "webp")
+    with Image.open(project / "ads/000-320x50.webp") as image:
+        assert (image.format, image.size) == ("WEBP", (320, 50))
+    verified = PictureVerifier(open_signing_key(Settings())).verify((project / "ads/000-320x50.webp").read_bytes())
+    assert (verified.state, verified.ours) == ("whole", True)
+    assert verified.origin is not None
+    assert (verified.origin.source_type, verified.origin.facts["headline"]) == ("composite", HEADLINE)
+    assert len(verified.ingredients) == 1
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_work(project: Path) -> None:
+    write_models(project / "models")
+    (project / "bag.jpg").write_bytes(png(draw_photo(), "JPEG"))
+    commands = re.findall("^adloom ads (.+?)(?:  +#.*)?$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        small = re.sub(r"--sizes \w+", "--sizes 320x50", command.replace('"Ankle boot"', "Boot"))
+        words = shlex.split(re.sub(r"--n \d+", "--n 1", small))
+        assert "ads keep all rules" in run(*words)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 
 from adloom.ads.composition import AdContent, Design
 from adloom.ads.placements import Placement
+from adloom.ads.rendering import ImageFormat
 from adloom.ads.variants import choose_design, choose_varied, describe_pixels, drop_similar_lines, find_distinct
 from adloom.arrays import Float64Array, UInt8Array
 from adloom.config.brand import BrandKit
@@ -51,6 +52,7 @@ class AdsOrder:
     category: str | None = None
     picture: PictureSource | None = None  # None: drawn by the model
     headline: str | None = None  # None: written by the model
+    format: ImageFormat = "png"
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class FinishedAd:
     number: int  # of its variant
     variant: Variant
     ad: Ad
-    png: bytes
+    file: bytes
     picture: bytes
 
 
@@ -76,11 +76,11 @@ def finish_ads(
 ) -> Iterator[FinishedAd]:
     """Yield the ads of each variant in each size; those without findings are signed, with their picture as a layer."""
     pairs = [(number, variant, size) for number, variant in enumerate(plan.variants) for size in order.placements]
-    requests = [AdRequest(variant.content, size, variant.design) for _, variant, size in pairs]
+    requests = [AdRequest(variant.content, size, variant.design, order.format) for _, variant, size in pairs]
     pictures = [_sign_picture(variant.picture, issuer) for variant in plan.variants]
     for (number, variant, _), ad in zip(pairs, make_ads(requests, brand, processes), strict=True):
-        png = ad.png if ad.findings else _sign_ad(ad, variant, pictures[number], plan, issuer)
-        yield FinishedAd(number, variant, ad, png, pictures[number])
+        file = ad.file if ad.findings else _sign_ad(ad, variant, pictures[number], plan, issuer)
+        yield FinishedAd(number, variant, ad, file, pictures[number])
 
 
 def _sign_picture(source: PictureSource, issuer: Issuer) -> bytes:
@@ -100,7 +100,7 @@ def _sign_ad(ad: Ad, variant: Variant, picture: bytes, plan: VariantPlan, issuer
     facts |= {"headline": ad.request.content.headline, "size": ad.request.placement.name}
     kind = WITHOUT_MODEL if source is None and variant.line is None else COMPOSITE
     origin = replace(source or Origin(COMPOSER), facts=facts, source_type=kind)
-    return issuer.issue_pictures([ad.png], [origin], [Ingredient("picture", picture, "componentOf")])[0]
+    return issuer.issue_pictures([ad.file], [origin], [Ingredient("picture", picture, "componentOf")])[0]
 
 
 def save_ad(finished: FinishedAd, plan: VariantPlan, library: "Library") -> Creative | None:
@@ -113,7 +113,7 @@ def save_ad(finished: FinishedAd, plan: VariantPlan, library: "Library") -> Crea
         line = describe_line(variant.line, category=content.category, model=_to_model(plan.models["lstm"]))
         parents.append(library.add(line, variant.line.encode()).id)
     ad = describe_picture(
-        finished.png,
+        finished.file,
         "ad",
         category=content.category,
         text=content.headline,
@@ -128,7 +128,7 @@ def save_ad(finished: FinishedAd, plan: VariantPlan, library: "Library") -> Crea
             "treatment": request.design.treatment,
         },
     )
-    return library.add(ad, finished.png)
+    return library.add(ad, finished.file)
 
 
 def _describe_picture(finished: FinishedAd, plan: VariantPlan) -> Creative:
@@ -193,7 +193,7 @@ def _describe(finished: FinishedAd, saved: Creative | None) -> MadeAd:
         variant=finished.number,
         size=ad.request.placement.name,
         headline=ad.request.content.headline,
-        png=base64.b64encode(finished.png).decode(),
+        png=base64.b64encode(finished.file).decode(),
         svg=None if ad.findings else ad.svg,
         findings=[AdFinding(rule=finding.rule, message=finding.reason) for finding in ad.findings],
         id=saved.id if saved else None,

@@ -15,7 +15,6 @@ Part = Literal["all", "graphics", "texts"]
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape"'
 ANCHORS = {"left": "start", "center": "middle", "right": "end"}
 EMBED_RIGHT_TO_LEFT = "\u202b{}\u202c"  # so that a full stop ends a line at its left
-OPAQUE = 0.94  # of the scrim below texts
 
 
 def write_svg(ad: Composition, brand: Brand, part: Part = "all") -> str:
@@ -50,7 +49,7 @@ def _layer(name: str, content: str) -> str:
 def _picture(ad: Composition) -> str:
     """Draw the picture on its panel, with round corners if the template frames it."""
     template, panel, shades = ad.template, ad.template.panel, ad.scheme.shades
-    free = _free_part(ad) if template.covers and ad.design.treatment != "photo" else panel
+    free = _free_part(ad) if template.covers else panel
     drawn = _rectangle(panel, shades.ground) + draw_artwork(ad.content.picture, ad.design.treatment, free, shades)
     clip = f'<clipPath id="frame">{_rectangle(panel, "#000000", template.radius)}</clipPath>'
     return f'<defs>{clip}</defs><g clip-path="url(#frame)">{drawn}</g>'
@@ -65,7 +64,7 @@ def _free_part(ad: Composition) -> Box:
 
 
 def _scrim(ad: Composition, colour: str) -> str:
-    """Draw a gradient that is nearly opaque below the texts and ends in the middle of what they leave free."""
+    """Draw a gradient that is opaque below the texts and ends in the middle of what they leave free."""
     canvas, column = ad.placement.canvas, ad.template.column
     if canvas.width >= canvas.height:
         solid = column.right / canvas.width
@@ -75,7 +74,7 @@ def _scrim(ad: Composition, colour: str) -> str:
         direction, end = 'x1="0" y1="1" x2="0" y2="0"', solid + 0.35 * (1 - solid)
     stops = "".join(
         f'<stop offset="{offset:.4f}" stop-color="{colour}" stop-opacity="{opacity}"/>'
-        for offset, opacity in ((solid, OPAQUE), (end, 0))
+        for offset, opacity in ((solid, 1), (end, 0))
     )
     gradient = f'<defs><linearGradient id="fade" {direction}>{stops}</linearGradient></defs>'
     return gradient + _rectangle(canvas, "url(#fade)")

@@ -71,7 +71,7 @@ async function verify(picture, signal) {
   const ingredients = found.ingredients.map(({ title, signed }) => `${title}${signed ? "" : " (unsigned)"}`).join(", ");
   byId("credentials").replaceChildren(element("h3", {}, "Credentials"), element("p", {}, judge(found)), facts([
     ["Made", found.made_at && new Date(found.made_at).toLocaleString()], ["Signed by", found.signed_by], ["Trusted by", found.trusted_by],
-    ["Model", origin && [origin.model, origin.version].filter(Boolean).join(" ")], ["Data", origin?.dataset], ["Made from", ingredients],
+    ["Model", origin && [origin.model, origin.version].filter(Boolean).join(" ")], ["Data", origin?.dataset?.slice(0, 12)], ["Made from", ingredients],
     ["Shows", match && `${match.id} (${match.kind}, certainty ${percent(match.certainty)})`],
   ]));
   return "";

@@ -9,6 +9,7 @@ import pytest
 from tests.support.uvicorn_server import Wire, running
 
 from adloom.serving import app as decide_app
+from adloom.serving.api.connection import Timeouts
 from adloom.serving.api.decide_schemas import DECIDE, MAX_BYTES
 from adloom.serving.decide.endpoint import DecisionEndpoint
 from adloom.serving.decide.fast_http_protocol import FastHttpProtocol
@@ -239,10 +240,16 @@ def test_a_client_that_goes_away_in_the_middle(port: int, wire: Wire) -> None:
     good(wire)
 
 
+class Quick(FastHttpProtocol):
+    """A protocol that looks at a connection after a second."""
+
+    timeouts = Timeouts(head=1.0)
+
+
 @pytest.mark.slow
 def test_quiet_connections_are_closed_and_others_are_not(models: Models) -> None:
     app = decide_app.create_decide_app(models, decide_app.ServiceDependencies(PseudonymKeys(None), log=MemoryLog()))
-    with running(app, timeout_keep_alive=1) as port:
+    with running(app, timeout_keep_alive=1, http=Quick) as port:
         quiet, lively = Wire(port), Wire(port)
         for wire in (quiet, lively):
             wire.send(head() + BODY)

@@ -15,6 +15,7 @@ from adloom.config.brand import Palette
 WORDS = st.lists(st.text("abehilmnorstuw", min_size=1, max_size=9), min_size=1, max_size=9).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(PLACEMENTS)), st.integers(0, 2), WORDS, st.booleans(), st.booleans())
 def test_parts_never_overlap_and_stay_in_the_safe_area(

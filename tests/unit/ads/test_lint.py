@@ -19,6 +19,7 @@ def move(ad: Composition, role: str, **place: float) -> Composition:
     return replace(ad, texts=tuple(texts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", PLACEMENTS)
 @pytest.mark.parametrize("template", [0, 1, 2])
 def test_an_ad_as_it_is_composed_keeps_all_rules(size: str, template: int) -> None:
@@ -71,6 +72,7 @@ def test_logo_and_button_keep_the_margin(part: str, box: Box) -> None:
     assert find_findings(replace(ad, solids={part: box}))["safe area"].startswith(f"{part}: closer than 16 pixels")
 
 
+@pytest.mark.slow
 def test_a_text_below_the_controls_of_an_app_is_found() -> None:
     assert "below an app's controls" in find_findings(move(compose_ad("1080x1920"), "headline", y=120))["safe area"]
 

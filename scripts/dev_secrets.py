@@ -25,7 +25,10 @@ def create_secrets() -> dict[str, str]:
     database = f"postgresql+psycopg://mlflow:{password}@adloom-postgres:5432/mlflow?connect_timeout=5"
     return {
         "adloom.env": _lines(
-            AWS_ACCESS_KEY_ID="adloom", AWS_SECRET_ACCESS_KEY=own, ADLOOM_PSEUDONYM_KEY=secrets.token_hex(32)
+            AWS_ACCESS_KEY_ID="adloom",
+            AWS_SECRET_ACCESS_KEY=own,
+            ADLOOM_PSEUDONYM_KEY=secrets.token_hex(32),
+            ADLOOM_LIBRARY_URL=database,  # its tables begin with library_
         ),
         "adloom-mlflow.env": _lines(
             MLFLOW_BACKEND_STORE_URI=database, AWS_ACCESS_KEY_ID="mlflow", AWS_SECRET_ACCESS_KEY=mlflow

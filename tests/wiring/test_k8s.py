@@ -266,7 +266,7 @@ def test_references_of_pods_exist(overlay: Rendered) -> None:
             assert item["metadata"]["name"] == name
 
 
-OPTIONAL = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}  # where MLflow needs them
+OPTIONAL = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "ADLOOM_LIBRARY_URL"}  # where they are needed
 
 
 def references(pod: Pods) -> Iterator[tuple[str, str, str | None]]:

@@ -51,16 +51,22 @@ ALWAYS: Table = {
 WITHIN: dict[str, Table] = {
     "base+network-policies": {},
     "dev": {
-        ("mlflow", "postgres"): {5432},
-        **{(client, "s3"): {8333} for client in ("stage", "training", "trigger", "poll", "mlflow", "decide")},
+        **{(client, "postgres"): {5432} for client in ("mlflow", "decide", "creatives", "stage")},
+        **{
+            (client, "s3"): {8333}
+            for client in ("stage", "training", "trigger", "poll", "mlflow", "decide", "creatives")
+        },
     },
     "prod": {
         **{
-            ("mlflow", server): {443, 5432} for server in ("internet", "internet, version 6", "cloud's metadata")
+            (client, server): {443, 5432}
+            for client in ("mlflow", "decide", "creatives")
+            for server in ("internet", "internet, version 6", "cloud's metadata")
         },
+        **{("stage", server): {443, 5432, 6443} for server in ("internet", "internet, version 6", "cloud's metadata")},
         **{
             (client, server): {443}
-            for client in ("training", "decide")
+            for client in ("training",)
             for server in ("internet", "internet, version 6", "cloud's metadata")
         },
     },

@@ -1,15 +1,20 @@
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
 from tests.support.creatives import make_creative, open_folder
 
 from adloom.errors import ArtifactError, DataError
+from adloom.library.database import MIGRATIONS, upgrade
 from adloom.library.library import Library
 from adloom.library.records import Creative, CreativeModel, CreativeQuery, ReviewError, UnknownCreativeError, content_id
+from adloom.library.tables import HEAD
 
 UNKNOWN = content_id(b"unknown")
 PNG = b"\x89PNG"
@@ -178,3 +183,18 @@ def test_digits_of_several_creatives_are_one_line(library: Library) -> None:
     add(library, "line 125")
     with pytest.raises(UnknownCreativeError, match="several creatives begin so; give more digits"):
         library.resolve("52c8")
+
+
+@pytest.mark.parametrize("revision", [script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions()])
+def test_a_database_of_each_older_schema_is_upgraded_with_its_rows(tmp_path: Path, revision: str) -> None:
+    row = {"id": UNKNOWN, "kind": "line", "media_type": "text/plain", "features": "{}", "state": "draft"}
+    values = row | {"created_at": "2026-01-02 03:04:05.000000"}
+    with create_engine(f"sqlite:///{tmp_path / 'library.db'}").begin() as connection:
+        upgrade(connection, revision)
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        connection.execute(text(f"insert into library_creatives ({names}) values ({marks})"), values)
+    with closing(open_folder(tmp_path)) as library:
+        assert library.database.version() == HEAD
+        assert library.get(UNKNOWN).created_at.isoformat() == "2026-01-02T03:04:05+00:00"
+        library.review(UNKNOWN, "approved", "kim")

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from tests.support.creatives import make_creative, open_folder
-from tests.support.decision_logs import click, decision, frame_segment, write_segment
+from tests.support.decision_logs import LIMITS, click, decision, frame_segment, write_segment
 from tests.support.http_client import DARK, post_invalid, post_ok
 
 from adloom.decision_log.creative_outcomes import OutcomeCounter
+from adloom.decision_log.log import DecisionLog
 from adloom.decision_log.record import Line
 from adloom.errors import UnavailableError
 from adloom.library.library import Library
 from adloom.library.records import content_id
 from adloom.serving import server
 from adloom.serving.api import auth
+from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.library_schemas import LIST, OUTCOMES, REVIEW, SHOW
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.library.shared_library import SharedLibrary
@@ -129,3 +131,26 @@ def test_outcomes_count_the_decision_log(models: Models, tmp_path: Path) -> None
 
 def test_a_service_without_a_decision_log(models: Models) -> None:
     assert "no decision log here" in post_invalid(connect(models, None), OUTCOMES, {"ids": [LINE]}, 503)["detail"]
+
+
+def test_an_approved_ad_is_decided_at_once_and_its_clicks_are_counted(
+    models: Models, library: Library, tmp_path: Path
+) -> None:
+    log = DecisionLog(tmp_path / "decisions", "shop", LIMITS)
+    counter = OutcomeCounter(str(tmp_path / "decisions"), FolderStore())
+    shared = SharedLibrary(lambda: library)
+    dependencies = ServiceDependencies(PseudonymKeys(None), library=shared, outcomes=counter, log=log)
+    ad, body = (
+        content_id(b"ad"),
+        {"placement": "top", "candidates": {"library": {"size": "300x250"}}, "tmax_ms": 60_000},
+    )
+    with TestClient(server.create_named_app("all", models, dependencies)) as client:
+        post_invalid(client, DECIDE, body, 503)  # the library was not read yet
+        post_ok(client, REVIEW, {"id": ad, "state": "approved"})
+        decided = post_ok(client, DECIDE, body)
+        assert [chosen["creative_id"] for chosen in decided["creatives"]] == [ad]
+        post_ok(client, FEEDBACK, {"decision_id": decided["decision_id"], "creative_id": ad, "kind": "click"})
+        post_ok(client, REVIEW, {"id": ad, "state": "rejected", "reason": "the client changed the price"})
+        assert post_invalid(client, DECIDE, body, 422)["field"] == "candidates.library"
+    counter.update(10)
+    assert counter.count(ad) == (1, 1)

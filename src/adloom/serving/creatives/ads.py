@@ -8,8 +8,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from adloom.ads.brand import Brand
+from adloom.ads.lint import Finding
 from adloom.ads.making import Ad, AdRequest, make_ads
-from adloom.ads.placements import PLACEMENTS
+from adloom.ads.placements import KB, PLACEMENTS, Placement
 from adloom.credentials.origin import COMPOSITE, WITHOUT_MODEL, Origin
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import describe_error
@@ -78,9 +79,20 @@ def finish_ads(
     pairs = [(number, variant, size) for number, variant in enumerate(plan.variants) for size in order.placements]
     requests = [AdRequest(variant.content, size, variant.design, order.format) for _, variant, size in pairs]
     pictures = [_sign_picture(variant.picture, issuer) for variant in plan.variants]
-    for (number, variant, _), ad in zip(pairs, make_ads(requests, brand, processes), strict=True):
-        file = ad.file if ad.findings else _sign_ad(ad, variant, pictures[number], plan, issuer)
+    for (number, variant, size), made in zip(pairs, make_ads(requests, brand, processes), strict=True):
+        ad, file = made, made.file
+        if not ad.findings:
+            file = _sign_ad(ad, variant, pictures[number], plan, issuer)
+            if len(file) > size.max_bytes:
+                ad, file = replace(ad, findings=(_describe_weight(len(file), size),)), ad.file
         yield FinishedAd(number, variant, ad, file, pictures[number])
+
+
+def _describe_weight(weight: int, placement: Placement) -> Finding:
+    reason = (
+        f"{weight / KB:.0f} kB with the credentials of its picture, expected at most {placement.max_bytes // KB} kB"
+    )
+    return Finding("file weight", f"{reason}; remove the picture's metadata")
 
 
 def _sign_picture(source: PictureSource, issuer: Issuer) -> bytes:

@@ -11,10 +11,12 @@ from tests.support.brands import BRAND, HEADLINE, draw_photo
 from tests.support.creatives import open_folder
 from tests.support.http_client import encode, png, post_invalid, post_ok
 
+from adloom.credentials.origin import Origin
 from adloom.library.library import Library
 from adloom.serving import server
 from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.app import ServiceDependencies
+from adloom.serving.creatives.issuer import create_memory_issuer
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -65,6 +67,14 @@ def test_an_ad_with_findings_is_a_preview_that_is_not_saved(studio: TestClient) 
     assert [finding["rule"] for finding in ad["findings"]] == ["banned words"]
     assert (ad["svg"], ad["id"]) == (None, None)
     assert not Image.open(io.BytesIO(base64.b64decode(ad["png"]))).info
+
+
+def test_a_picture_with_heavy_credentials_makes_the_ad_too_heavy(studio: TestClient) -> None:
+    origin = Origin("another", facts={"prompt": "soft " * 40_000})
+    (signed,) = create_memory_issuer().issue_pictures([png(draw_photo())], [origin])
+    (ad,) = post_ok(studio, MAKE_ADS, {"picture": encode(signed), "headline": HEADLINE})["ads"]
+    assert [finding["rule"] for finding in ad["findings"]] == ["file weight"]
+    assert "with the credentials of its picture, expected at most 150 kB" in ad["findings"][0]["message"]
 
 
 @pytest.mark.parametrize(

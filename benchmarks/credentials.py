@@ -32,7 +32,7 @@ from adloom.credentials.signer import Ingredient, PictureSigner
 from adloom.credentials.verification import PictureVerifier
 from adloom.serving.creatives.issued_pictures import IssuedPictures
 
-ISSUED, QUERIES, STRANGERS = 20_000, 400, 1000
+ISSUED, QUERIES, STRANGERS = 20_000, 300, 1000
 REPEATS, ROUNDS = 100, 5
 ORIGIN = Origin("gan", 3, "a" * 64, "b" * 64, seed=7, number=1, facts={"category": "Bag"})
 rng = np.random.default_rng(0)
@@ -142,7 +142,7 @@ def measure_recovery(pictures: np.ndarray, strangers: np.ndarray) -> Iterator[tu
 def print_fit(pictures: np.ndarray, strangers: np.ndarray) -> None:
     """Fit the share of pairs within a distance by a power of it, from one in a million to one in ten thousand."""
     issued = np.stack([compute_fingerprints(to_rgb(one)) for one in pictures]).astype(np.float32)
-    whole, crops = [(0.0, 0.0, 1.0, 1.0)], perceptual_index._list_crops()
+    whole, crops = [(0.0, 0.0, 1.0, 1.0)], perceptual_index.list_crops(perceptual_index.FINE)
     for kind, column, boxes, number in (("whole", 0, whole, 2000), ("cropped", 1, crops, 200)):
         distances = []
         for pixels in strangers[:number]:

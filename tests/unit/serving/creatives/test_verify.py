@@ -89,7 +89,7 @@ def test_a_line_without_sidecar_is_stripped(client: TestClient) -> None:
         ({"picture": "no base64!"}, "picture: not base64"),
         ({"picture": encode(b"GIF89a" + bytes(99))}, "picture: neither PNG, JPEG nor WebP"),
         ({"picture": encode(encode_picture(draw_pixels())[:90])}, "picture: truncated or damaged"),
-        ({"picture": encode(bytes(4 * 2**20 + 100))}, "picture: over 4194304 bytes"),
+        ({"picture": encode(bytes(4 * 2**20 + 1000))}, "bytes, expected at most 4194304"),
     ],
 )
 def test_a_bad_request_is_told_what_is_expected(client: TestClient, body: object, reason: str) -> None:

@@ -37,7 +37,7 @@ async function compose(signal) {
   const sorted = answer.ads.toSorted((a, b) => rank.indexOf(a.variant) - rank.indexOf(b.variant) || height(a) - height(b));
   byId("ad-list").replaceChildren(...sorted.map((ad) => adFigure(ad, rank.indexOf(ad.variant) + 1)));
   const broken = answer.ads.filter((ad) => ad.findings.length).length;
-  return `${count(answer.ads, "ad")}, seed ${answer.seed}${broken ? `; ${broken} must not be shown, for the reasons below` : ""}. ${answer.basis}`;
+  return `${count(answer.ads, "ad")}, seed ${answer.seed}${broken ? `; ${broken} must not be shown, for the reasons below` : ""}; ${answer.basis}.`;
 }
 
 function adFigure(ad, rank) {

@@ -2,12 +2,14 @@
 
 import os
 import sys
+import threading
 
 from threadpoolctl import threadpool_limits
 
 BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 OTHERS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")  # torch and Arrow; tokenizers
 WAIT_POLICY = "OMP_WAIT_POLICY"  # read by each OpenMP library when it is loaded
+NICENESS = 10  # of threads that must not delay others
 
 
 def limit_threads(count: int, blas: int | None = None) -> None:
@@ -25,3 +27,8 @@ def limit_threads(count: int, blas: int | None = None) -> None:
         arrow.set_cpu_count(count)
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(count)
+
+
+def lower_priority() -> None:
+    """Let this thread and those it starts run when others need no processor."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -5,6 +5,8 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -51,3 +53,19 @@ def test_waiting_threads_sleep_unless_the_environment_says_otherwise(variables: 
     command, environment = [sys.executable, "-c", script], inherited | {"OMP_DISPLAY_ENV": "VERBOSE"} | variables
     said = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, check=True, timeout=120)
     assert len(re.findall(rf"GOMP_SPINCOUNT = '{spins}'", said.stderr)) == 2  # of scikit-learn and of torch
+
+
+def test_a_thread_of_lower_priority_leaves_others_as_they_are() -> None:
+    def read_priorities() -> list[int]:
+        threads.lower_priority()
+        with ThreadPoolExecutor(1) as pool:
+            started = pool.submit(read_priority).result()
+        return [read_priority(), started]
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(read_priorities).result() == [threads.NICENESS] * 2
+    assert read_priority() < threads.NICENESS
+
+
+def read_priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

@@ -35,7 +35,7 @@ DOMAINS = {
 }
 INFRASTRUCTURE = {
     "storage": "arrays config connection_errors errors retry",
-    "onnx_models": "arrays errors",
+    "onnx_models": "arrays errors threads",
     "tracking": "config connection_errors deadline errors retry storage",
     "registry": "config errors onnx_models storage tracking",
     "catalogue": "arrays config connection_errors errors retry storage",

@@ -1,7 +1,9 @@
 """Inference of ONNX models, without torch."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,6 +12,7 @@ import numpy as np
 from adloom.arrays import Float32Array, Int64Array
 from adloom.errors import ArtifactError
 from adloom.onnx_models.bounded_session import BoundedSession
+from adloom.threads import lower_priority
 
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"  # without it, ONNX Runtime reports every session to Microsoft with a device id
 
@@ -27,8 +30,11 @@ def open_session(path: Path, threads: int, seconds: float | None = None) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would occupy a core
-    opened = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return opened if seconds is None else BoundedSession(opened, onnxruntime.RunOptions, seconds)
+    create = partial(onnxruntime.InferenceSession, str(path), options, providers=["CPUExecutionProvider"])
+    if seconds is None:
+        return create()
+    with ThreadPoolExecutor(1, initializer=lower_priority) as pool:  # the session's threads inherit its priority
+        return BoundedSession(pool.submit(create).result(), onnxruntime.RunOptions, seconds)
 
 
 @dataclass(frozen=True)

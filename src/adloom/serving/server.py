@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 CACHE_AFTER = 3.0  # seconds without an answer of the registry, after which the cached champions serve
 FIRST_REFRESH_TIMEOUT = 60.0  # seconds after which a service that follows starts without its models, not ready
+SWITCH_SECONDS = 0.0005  # for which a thread that runs Python may delay a decision
 MODELS_PAGE = "/v1/models"
 
 logger = logging.getLogger(__name__)
@@ -236,6 +238,7 @@ def _call_each(functions: Iterable[Callable[[], None]]) -> None:
 
 def prepare_libraries() -> None:
     """Limit the libraries' threads and output, before their import."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     threads.limit_threads(Settings().serve_threads, blas=1)  # BLAS threads spin, and one request's products are small
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "1")  # read when bentoml is imported
     if Settings().otlp_endpoint is None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from adloom.serving.metrics import BatchMetrics
+from adloom.threads import lower_priority
 
 THREADS = 2  # one runs the model while the other decodes or encodes
 
@@ -31,7 +32,7 @@ class RequestBatcher(Generic[Request]):
     ) -> None:
         """Answer batches with `answer`; the sizes of their requests, as `measure` says, sum to at most `limit`."""
         self._answer, self._measure, self._limit, self._metrics = answer, measure, limit, metrics
-        self._threads = ThreadPoolExecutor(THREADS, "batch")
+        self._threads = ThreadPoolExecutor(THREADS, "batch", lower_priority)
         self._free = THREADS
         self._waiting: dict[Reply, tuple[Request, float]] = {}  # with the time of arrival, the oldest first
         self._lock = threading.Lock()

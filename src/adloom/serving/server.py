@@ -29,6 +29,7 @@ from adloom.serving.api import auth
 from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
+from adloom.serving.api.library_schemas import OUTCOMES
 from adloom.serving.api.schemas import REFRESH
 from adloom.serving.creatives.issuer import Issuer, create_memory_issuer, open_issuer
 from adloom.serving.decide.service import MemoryLog
@@ -147,7 +148,7 @@ def create_service(options: ServeOptions, metrics_folder: Path | None = None) ->
         project=project,
         refresher=refresher,
         library=_follow_library(settings),
-        outcomes=OutcomeCounter(settings.log_uri or str(settings.home / log.FOLDER), open_store(settings)),
+        outcomes=_open_outcomes(settings) if OUTCOMES in APPS[options.app].endpoints else None,
         brand=_load_brand(settings, project) if MAKE_ADS in APPS[options.app].endpoints else None,
         metrics_folder=metrics_folder,
         tracing=telemetry.Tracing(telemetry.create_provider()) if settings.otlp_endpoint else None,
@@ -166,6 +167,10 @@ def _load_brand(settings: Settings, project: str) -> "Brand":
     if settings.brand is None and not path.is_file():
         return Brand(BrandKit(name=project), find_default_typefaces())
     return load_brand(path)
+
+
+def _open_outcomes(settings: Settings) -> OutcomeCounter:
+    return OutcomeCounter(settings.log_uri or str(settings.home / log.FOLDER), open_store(settings))
 
 
 def _follow_library(settings: Settings) -> SharedLibrary:

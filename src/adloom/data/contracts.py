@@ -101,6 +101,7 @@ CONTRACTS: Mapping[str, Contract] = {
             "category": Column(SHORT_TEXT, "What it shows, such as Bag."),
             "image": Column(PICTURE, "The picture; PNG bytes once it is prepared."),
             "text": Column(FREE_TEXT, "What it says, such as the headline of an ad.", required=False),
+            "kind": Column(SHORT_TEXT, "`ad` for a composed ad, which no picture model learns from.", required=False),
         },
         key="creative_id",
         prefix=attributes.PREFIX,

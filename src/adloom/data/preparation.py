@@ -27,6 +27,7 @@ from adloom.data.values import map_distinct
 from adloom.errors import ConfigError, DataError
 
 REASON = "reason"
+AD = "ad"  # kind and split of composed ads
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,8 @@ def _finish_creatives(task: Preparation, rows: pd.DataFrame, reasons: pd.Series)
         licence=task.source.licence,
         split=splits.split_by_hash(contents),
     )
+    if "kind" in rows:
+        rows["split"] = rows["split"].mask(rows["kind"] == AD, AD)  # the policy alone reads every split
     return rows, reasons, contents
 
 
@@ -320,6 +323,11 @@ FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], FinishedRows]
     "impressions": _finish_timed,
     "tunes": _finish_tunes,
 }
+
+
+def drop_ads(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of creatives that are no composed ads."""
+    return rows[rows["kind"] != AD] if "kind" in rows else rows
 
 
 def read_headers(images: Iterable[object], max_pixels: int) -> Iterator[PictureHeader]:

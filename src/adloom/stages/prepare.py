@@ -180,9 +180,10 @@ def _read_erasure_list(erasure_list: str, key: bytes, lock: SourcesLock, context
 
 
 def _choose_format(raw: Path, params: Prepare) -> "PictureFormat":
-    """Return the common format of all pictures, from their headers."""
+    """Return the common format of all pictures, from their headers. Composed ads do not count."""
     from adloom.data import pictures, preparation
 
-    images = (image for rows in parquet.read_chunks(raw, RAW_TABLE, ["image"]) for image in rows["image"])
+    chunks = parquet.read_chunks(raw, RAW_TABLE)
+    images = (image for rows in chunks for image in preparation.drop_ads(rows)["image"])
     headers = preparation.read_headers(images, params.max_pixels)
     return pictures.choose_format(headers, params.picture_size, transparency=params.transparency == "keep")

@@ -162,7 +162,7 @@ def test_attributes_of_creatives_are_bounded_in_number_and_length() -> None:
     contract = CONTRACTS["creatives"]
     contract.reject_unknown(["attr_colour", f"attr_{'a' * 64}"], "ingest.creatives")
     for name in ("attr_", f"attr_{'a' * 65}", "ctx_device", "colour"):
-        with pytest.raises(ConfigError, match="expected creative_id, category, image, attr_…"):
+        with pytest.raises(ConfigError, match="expected creative_id, category, image, text, kind, attr_…"):
             contract.reject_unknown([name], "ingest.creatives")
     columns = [*contract.columns, *(f"attr_{number}" for number in range(257))]
     with pytest.raises(DataError, match="257 columns attr_…, expected at most 256"):

@@ -302,6 +302,17 @@ def test_attributes_of_creatives_are_kept_as_text() -> None:
     assert "colour" not in rows
 
 
+def test_composed_ads_are_of_a_split_that_no_picture_model_reads() -> None:
+    task = Preparation("creatives", PARAMS, PRIVATE, KEY, picture_format=PictureFormat(28, 1))
+    raw = creatives(png(1), png(2), png(3)).assign(
+        kind=pd.Series(["ad", "picture", None]), text=pd.Series(["Soft wool", None, ""])
+    )
+    rows = task(raw).rows
+    assert (rows["split"] == "ad").tolist() == [True, False, False]
+    assert rows["text"].iloc[0] == "Soft wool"
+    assert preparation.drop_ads(raw).index.tolist() == [1, 2]
+
+
 def test_pictures_that_cannot_be_used_have_a_reason_and_are_not_kept_twice() -> None:
     task = Preparation("creatives", PARAMS, PRIVATE, KEY, picture_format=PictureFormat(28, 1))
     checked = task(creatives(png(1), None, b"text", png(2)[:50]))

@@ -133,7 +133,7 @@ RAW = {
     "tunes": tune_rows().drop(columns="split"),
 }
 COLUMNS = {
-    "creatives": "creative_id category image width height channels source licence split",
+    "creatives": "creative_id category image text kind width height channels source licence split",
     "copy": "copy_id text category group impressions clicks split",
     "events": "user_id timestamp event item_id quantity value currency split half",
     "impressions": "impression_id timestamp user_id placement position creative_id candidates clicked propensity "

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adloom.cli.options import PARAMS, load_context
 from adloom.config.brand import BRAND
 
 if TYPE_CHECKING:
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from adloom.ads.rendering import ImageFormat
     from adloom.serving.creatives.ad_variants import AdsOrder, PictureSource
     from adloom.serving.models.loader import Models
+    from adloom.serving.models.sources import Sources
 
+FOLDER = Path("models")
 MODELS = ("gan", "cnn", "lstm", "policy", "audience")  # the policy is opened as a pair with its audience
 SIZES = click.option(
     "--sizes", default="iab", show_default=True, help="Ad sizes: iab, social, all, or a list such as 300x250,728x90."
@@ -54,7 +57,8 @@ def ads() -> None:
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True, help="Equal seeds give equal ads."
 )
-@click.option("--models", type=Path, default=Path("models"), show_default=True, help="Folder of models.")
+@click.option("--models", type=Path, help="Folder of models; default: models, else the registry's champions.")
+@PARAMS
 @KIT
 @OUT
 @FORMAT
@@ -66,7 +70,8 @@ def make(
     sizes: str,
     headline: str | None,
     seed: int,
-    models: Path,
+    models: Path | None,
+    params_path: Path,
     brand: Path | None,
     out: Path,
     image_format: "ImageFormat",
@@ -80,12 +85,12 @@ def make(
     """
     from adloom.ads.placements import parse_sizes
     from adloom.serving.creatives.ad_variants import AdsOrder
-    from adloom.serving.models import loader, sources
+    from adloom.serving.models import loader
 
     order = AdsOrder(
         n, parse_sizes(sizes), seed, category, None, _require_line(headline) if headline is not None else None
     )
-    loaded = loader.load(sources.find_in_folder(models, MODELS), processes)
+    loaded = loader.load(_find_models(models, params_path), processes)
     _export(replace(order, format=image_format), loaded, _load_brand(brand), out, save, processes)
 
 
@@ -123,6 +128,17 @@ def compose(
 
     order = AdsOrder(n, parse_sizes(sizes), 0, category, _read(picture), _require_line(headline))
     _export(replace(order, format=image_format), Models({}, {}), _load_brand(brand), out, save, processes)
+
+
+def _find_models(folder: Path | None, params_path: Path) -> "Sources":
+    """Find the models of a folder, else the registry's champions."""
+    from adloom.config.settings import Settings
+    from adloom.serving.models import bundle_cache, sources
+
+    if folder or FOLDER.is_dir():
+        return sources.find_in_folder(folder or FOLDER, MODELS)
+    _, context = load_context(params_path)
+    return sources.find_champions(context.registry, bundle_cache.open_cache(Settings()), MODELS)
 
 
 def _read(picture: Path) -> "PictureSource":

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_it_composes_an_own_picture_and_text_and_exports_no_ad_that_breaks_a_rul
 
 
 @pytest.mark.slow
+def test_without_a_folder_of_models_it_asks_the_registry(project: Path) -> None:
+    (project / "params.yaml").write_text((files("adloom") / "starter" / "params.yaml").read_text(encoding="utf-8"))
+    with pytest.raises(DataError, match="model gan is not served: it has no champion; `adloom run` makes one"):
+        run("make", "--category", "Bag")
+
+
+@pytest.mark.slow
 def test_it_writes_webp(project: Path) -> None:
     run("compose", "bag.png", HEADLINE, "--sizes", "320x50", "--n", "1", "--format", "webp")
     with Image.open(project / "ads/000-320x50.webp") as image:
@@ -91,7 +99,12 @@ def test_the_commands_of_the_page_work(project: Path) -> None:
         (("compose", "bag.png", HEADLINE, "--sizes", "1x1"), ConfigError, "'1x1' is no ad size"),
         (("compose", "bag.png", "a\nb"), ConfigError, "headline: expected a line of text"),
         (("compose", "bag.png", HEADLINE, "--brand", "own.yaml"), ConfigError, "own.yaml: no such file"),
-        (("make", "--category", "Bag"), DataError, "model gan is not served: models/gan does not exist"),
+        (("make", "--category", "Bag"), ConfigError, "params.yaml: no such file"),
+        (
+            ("make", "--category", "Bag", "--models", "own"),
+            DataError,
+            "model gan is not served: own/gan does not exist",
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], error: type[AdloomError], reason: str) -> None:

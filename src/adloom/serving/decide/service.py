@@ -24,12 +24,11 @@ from adloom.serving.api.decide_schemas import (
     DecideAnswer,
     DecideRequest,
     LibraryCandidates,
-    LibrarySelection,
     ModelOrigin,
 )
 from adloom.serving.api.problems import Problem
 from adloom.serving.decide.micro_batcher import MAX_BATCH
-from adloom.serving.library.shared_library import NO_ADS, ApprovedAds, SharedLibrary
+from adloom.serving.library.shared_library import SharedLibrary, find_ads
 from adloom.serving.models.loader import LoadedModel, Models
 from adloom.serving.request_context import new_id
 from adloom.serving.segments import PseudonymKeys
@@ -274,7 +273,7 @@ class Decider:
         if (candidates is None) == (request.category is None):
             raise _invalid("give exactly one of candidates and category")
         if isinstance(candidates, LibraryCandidates):
-            ads = self._of_library(candidates.library)
+            ads = find_ads(self._library, candidates.library)
             ids, categories = ads.ids, {**ads.categories, **categories} if categories else ads.categories
         else:
             ids = candidates if candidates is not None else self._of_category(request.category or "")
@@ -283,18 +282,6 @@ class Decider:
         if request.caps:
             ids = [c for c in ids if request.caps.get(c) != 0]
         return ids, categories
-
-    def _of_library(self, selection: LibrarySelection) -> ApprovedAds:
-        library = self._library
-        if library is None or (snapshot := library.snapshot) is None:
-            reason = library.problem if library else "none is opened here"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"no creative library: {reason}", "candidates.library")
-        ads = snapshot.ads.get((selection.category, selection.size), NO_ADS)
-        if not 0 < len(ads.ids) <= MAX_CANDIDATES:
-            chosen = f"category {selection.category or 'any'} and size {selection.size or 'any'}"
-            advice = f"{len(ads.ids)} approved ads of {chosen[:99]}, expected 1 to {MAX_CANDIDATES}"
-            raise _invalid(f"candidates.library: {advice}", "candidates.library")
-        return ads
 
     def _of_category(self, category: str) -> list[str]:
         if (policy := self._serving.policy) is None:

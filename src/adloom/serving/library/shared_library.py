@@ -5,12 +5,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adloom.errors import AdloomError
 from adloom.policy.content_model import Contents, join_features
+from adloom.serving.api.decide_schemas import MAX_CANDIDATES, LibrarySelection
+from adloom.serving.api.problems import Problem
 
 if TYPE_CHECKING:
     from adloom.library.library import ApprovedAd, Library
@@ -83,7 +86,7 @@ class SharedLibrary:
         self._version: tuple[int, int] | None = None
         self.snapshot: LibrarySnapshot | None = None  # None: it was not read yet
         self.on_change: Callable[[], object] = lambda: None  # called by the thread that read another snapshot
-        self.problem = "no creative was added to it yet"  # why there is no snapshot, or an old one
+        self.problem = "nothing was read of it yet"  # why there is no snapshot, or an old one
 
     def get(self) -> "Library":
         """Return the library. Raises AdloomError when it cannot be opened."""
@@ -130,3 +133,16 @@ class SharedLibrary:
         except Exception as error:
             logger.exception("the library was not read")
             self.problem = f"{type(error).__name__}"
+
+
+def find_ads(library: SharedLibrary | None, selection: LibrarySelection) -> ApprovedAds:
+    """Return the approved ads of a selection. Raises Problem if there are none or too many, or no snapshot."""
+    if library is None or (snapshot := library.snapshot) is None:
+        detail = f"no creative library: {library.problem if library else 'none is opened here'}"
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, "candidates.library")
+    ads = snapshot.ads.get((selection.category, selection.size), NO_ADS)
+    if not 0 < len(ads.ids) <= MAX_CANDIDATES:
+        chosen = f"category {selection.category or 'any'} and size {selection.size or 'any'}"
+        detail = f"{len(ads.ids)} approved ads of {chosen[:99]}, expected 1 to {MAX_CANDIDATES}"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"candidates.library: {detail}", "candidates.library")
+    return ads

@@ -52,7 +52,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "params.yaml", folder)
     (folder / "wheels").mkdir()
     zipfile.ZipFile(folder / "wheels" / WHEEL, "w").close()
-    [bentofile] = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    [bentofile] = re.findall(r"```text\n(service:.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert yaml.safe_load(bentofile)["service"] == TARGET
     (folder / "bentofile.yaml").write_text(bentofile, encoding="utf-8")
     return folder

@@ -27,7 +27,9 @@ from adloom.copywriting.mixing import mix
 from adloom.copywriting.scoring import line_bits
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.copywriting.written_lines import MAX_LENGTH, copied_sample
+from adloom.onnx_models.runtime import LstmState
 from adloom.sequences.batches import TokenDataset
+from adloom.sequences.decoding import SequenceModel
 from adloom.sequences.mixture import Mixture
 from adloom.sequences.module import SequenceModule
 from adloom.sequences.net import SequenceLstm
@@ -56,16 +58,16 @@ class TorchModel:
     def __init__(self, net: SequenceLstm) -> None:
         self._net = net
 
-    def start(self, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def start(self, batch: int) -> LstmState:
         """Return the state before the first token."""
-        shape = (self._net.lstm.num_layers, batch, self._net.lstm.hidden_size)
-        return torch.zeros(shape), torch.zeros(shape)
+        shape = (2, self._net.lstm.num_layers, batch, self._net.lstm.hidden_size)
+        return LstmState(*np.zeros(shape, np.float32))
 
-    def __call__(self, token: Int64Array, state: Any) -> tuple[Float32Array, Any]:
+    def __call__(self, token: Int64Array, state: LstmState) -> tuple[Float32Array, LstmState]:
         """Return logits and the next state."""
         with torch.no_grad():
-            logits, h, c = self._net(torch.from_numpy(token), *state)
-        return logits.numpy(), (h, c)
+            logits, h, c = self._net(*map(torch.from_numpy, (token, state.h, state.c)))
+        return logits.numpy(), LstmState(h.numpy(), c.numpy())
 
 
 def main() -> None:
@@ -95,7 +97,8 @@ def main() -> None:
     for name in arguments.only:
         for seed in range(arguments.seeds):
             network, mixture, words = train(splits, params, seed, **CHANGES[name])
-            alone, mixed = (float(line_bits(model, words, *test).sum()) / characters for model in (network, mixture))
+            models: tuple[SequenceModel[Any], ...] = network, mixture
+            alone, mixed = (float(line_bits(model, words, *test).sum()) / characters for model in models)
             copied = _measure_copied(write_lines(mixture, words, LineRequest(DRAWN, seed)), training)
             print(f"{name:<26}{seed:>5}{alone:>9.4f}{mixed:>9.4f}{mixed / rival:>8.4f}{copied:>8.3f}", flush=True)
 

@@ -145,7 +145,7 @@ class TrainGan(Training):
         "auto", description="Whether real and generated pictures are moved at random; auto does so in small sets."
     )
     category_weight: float = Field(
-        0.5,
+        0.3,
         ge=0,
         description="Weight of the auxiliary classifier's loss in the generator's; 0 uses projection only.",
     )

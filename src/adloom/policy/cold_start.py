@@ -6,7 +6,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from adloom.arrays import Int64Array
-from adloom.policy.content_model import Contents, fit_content
+from adloom.policy.content_model import Contents
+from adloom.policy.fit import fit_content
 from adloom.policy.scorer import Policy
 
 

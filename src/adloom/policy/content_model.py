@@ -9,8 +9,6 @@ import numpy as np
 
 from adloom.arrays import AnyArray, Float64Array, Int64Array
 
-MIN_CREATIVES = 5  # with history; fewer teach nothing about content
-PENALTIES = np.logspace(-3, 6, 19)  # of ridge regression; the largest leaves the category's score
 TEXT_BUCKETS = 64  # of hashed words
 LONG_TEXT = 50.0  # characters; the length of a text is stated in this unit
 _WORD = re.compile(r"\w+")
@@ -43,23 +41,6 @@ class ContentModel:
 def join_features(embedding: Float64Array, texts: Sequence[str]) -> Float64Array:
     """Return features from unit-length embeddings of pictures (creatives, n) and from texts, "" for none."""
     return np.concatenate([embedding, np.array([_describe_text(text) for text in texts])], axis=1)
-
-
-def fit_content(category: Int64Array, features: Float64Array, excess: Float64Array, categories: int) -> ContentModel:
-    """
-    Fit what scores have in excess of their categories' scores (creatives,) by ridge regression.
-
-    Generalised cross-validation over the creatives chooses the penalty (Golub, Heath and Wahba 1979).
-    """
-    from sklearn.linear_model import RidgeCV
-
-    counts = np.bincount(category, minlength=categories + 1)
-    overall = features.mean(0)
-    means = np.array([features[category == i].mean(0) if count else overall for i, count in enumerate(counts)])
-    if len(excess) < MIN_CREATIVES:
-        return ContentModel(means, np.zeros(len(overall)))
-    regression = RidgeCV(PENALTIES, fit_intercept=False).fit(features - means[category], excess)
-    return ContentModel(means, regression.coef_)
 
 
 def _describe_text(text: str) -> Float64Array:

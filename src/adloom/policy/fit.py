@@ -1,14 +1,15 @@
-"""A logistic regression of clicks on creatives, categories and their context interactions."""
+"""Regressions: of clicks on creatives, categories and their context interactions; of scores on contents."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import threadpool_limits
 
 from adloom.arrays import Float64Array, Int64Array
 from adloom.evaluation.statistics import mean
+from adloom.policy.content_model import ContentModel
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
 from adloom.policy.models import Categories, build_policy
@@ -16,6 +17,8 @@ from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strength: a smaller value shrinks creatives more
+MIN_CREATIVES = 5  # with history; fewer teach nothing about content
+CONTENT_PENALTIES = np.logspace(-3, 6, 19)  # of ridge regression; the largest leaves the category's score
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,18 @@ def fit_linear(data: Impressions, categories: Categories, penalty: float) -> Lin
     coefficients = np.zeros(matrix.shape[1])
     coefficients[used] = regression.coef_[0]
     return LinearModel(design, coefficients, float(regression.intercept_[0]))
+
+
+def fit_content(category: Int64Array, features: Float64Array, excess: Float64Array, categories: int) -> ContentModel:
+    """
+    Fit what scores have in excess of their categories' scores (creatives,) by ridge regression.
+
+    Generalised cross-validation over the creatives chooses the penalty (Golub, Heath and Wahba 1979).
+    """
+    counts = np.bincount(category, minlength=categories + 1)
+    overall = features.mean(0)
+    means = np.array([features[category == i].mean(0) if count else overall for i, count in enumerate(counts)])
+    if len(excess) < MIN_CREATIVES:
+        return ContentModel(means, np.zeros(len(overall)))
+    regression = RidgeCV(CONTENT_PENALTIES, fit_intercept=False).fit(features - means[category], excess)
+    return ContentModel(means, regression.coef_)

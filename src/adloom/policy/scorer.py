@@ -197,9 +197,9 @@ class Scorer:
         """Return a category's creatives with history."""
         return self._by_category.get(category, [])
 
-    def extend(self, contents: Contents) -> "Scorer":
+    def extend(self, contents: Contents | None) -> "Scorer":
         """Return a scorer that also scores creatives without history by their contents, in every context alike."""
-        if self._content is None or not len(contents):
+        if self._content is None or not contents:
             return self
         categories = np.array(
             [self._priors.get(name, self._unknown_row) for name in contents.category.tolist()], np.int64

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from adloom.policy.content_model import TEXT_BUCKETS, fit_content, join_features
+from adloom.policy.content_model import TEXT_BUCKETS, join_features
+from adloom.policy.fit import fit_content
 
 RANDOM = np.random.default_rng(5)
 

@@ -29,7 +29,7 @@ from adloom.serving.api.decide_schemas import (
 from adloom.serving.api.problems import Problem
 from adloom.serving.decide.micro_batcher import MAX_BATCH
 from adloom.serving.library.shared_library import SharedLibrary, find_ads
-from adloom.serving.models.loader import LoadedModel, Models
+from adloom.serving.models.loader import Models
 from adloom.serving.request_context import new_id
 from adloom.serving.segments import PseudonymKeys
 
@@ -151,16 +151,11 @@ class ServingSnapshot:
         return cls(
             make_pseudonymiser(known[used]),
             used,
-            _add_ads(policy, ads) if policy else None,
+            policy.model.extend(ads.get(policy.card.reader or "")) if policy else None,
             policy.origin if policy else None,
             audience.model.members if audience and required == used else None,
             audience.origin if audience else None,
         )
-
-
-def _add_ads(policy: LoadedModel[Scorer], ads: Mapping[str, Contents]) -> Scorer:
-    known = ads.get(policy.card.reader or "")
-    return policy.model.extend(known) if known else policy.model
 
 
 class _Case(NamedTuple):

@@ -25,7 +25,7 @@ from adloom.policy.scorer import Policy
 from adloom.policy.simulator import Config, World, creative_id
 
 WORLDS, NEW, RIVALS, IMPRESSIONS = 8, 50, 7, 1000
-SIZES = ((30, 60_000), (100, 60_000), (200, 200_000))  # known creatives, impressions of the log
+SIZES = ((30, 60_000), (100, 60_000))  # known creatives, impressions of the log
 CONTENT = (0.0, 0.5, 0.8)
 TEMPERATURE, FLOOR = 0.2, 0.01
 NEIGHBOURS = 10

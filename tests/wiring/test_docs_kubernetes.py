@@ -21,7 +21,7 @@ TUTORIAL = ROOT / "docs" / "tutorials" / "kind.md"
 TEXT = PAGE.read_text(encoding="utf-8") + TUTORIAL.read_text(encoding="utf-8")
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "cronjob": "CronJob", "service": "Service"}
 KUBEFLOWS = {"ml-pipeline", "ml-pipeline-ui"}
-MANUAL_SECRETS = {"adloom-tls"}  # a secret that none of our pods reads
+MANUAL_SECRETS = {"adloom-tls", "adloom-credentials"}  # which no pod of the overlays reads
 
 
 @pytest.fixture(scope="module")

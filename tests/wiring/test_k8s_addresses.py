@@ -28,6 +28,7 @@ USERS = {  # {variable: components that connect to its address}
     "ADLOOM_CHECKPOINT_URI": ("stage", "training"),
     "ADLOOM_ARTIFACTS_ENDPOINT": ("stage",),
     "ADLOOM_DVC_REMOTE": ("stage",),
+    "ADLOOM_LIBRARY_URL": ("decide", "creatives"),
     "ADLOOM_LOG_URI": ("decide",),
     "ADLOOM_KFP_ENDPOINT": ("trigger", "poll"),
     "ADLOOM_KFP_UI": (),  # for people
@@ -40,7 +41,7 @@ WITHOUT = {  # set by no overlay
     "MLFLOW_S3_ENDPOINT_URL",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
 }
-ELSEWHERE = {"ADLOOM_WEBHOOK_URL", "KUBERNETES_SERVICE_HOST"}  # set by a Secret or by Kubernetes
+ELSEWHERE = {"ADLOOM_LIBRARY_URL", "ADLOOM_WEBHOOK_URL", "KUBERNETES_SERVICE_HOST"}  # set by a Secret or by Kubernetes
 
 
 @pytest.fixture(scope="module", params=["dev", "prod"])

@@ -46,7 +46,7 @@ DARK = png(np.zeros((EDGE, EDGE), np.uint8))
 LIGHT = png(np.full((EDGE, EDGE), 255, np.uint8))
 
 
-def show_pixels(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return an answer with the pixels of its pictures, without what is written into their files."""
+def drop_signatures(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer with the pixels of its pictures and without sidecars; signatures differ each time."""
     images = [Image.open(io.BytesIO(base64.b64decode(picture))) for picture in answer.get("pictures", ())]
-    return {**answer, "pictures": [np.asarray(image).tolist() for image in images]}
+    return {**answer, "pictures": [np.asarray(image).tolist() for image in images], "sidecars": None}

@@ -1,13 +1,14 @@
-"""Parts of PNG, JPEG and WebP files: the media type, the compressed pixels, and a place for XMP."""
+"""Parts of PNG, JPEG and WebP files: the compressed pixels, and a place for XMP."""
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from adloom.data.picture_files import DAMAGED, PictureError, reduce_picture
+from adloom.data.single_picture import PNG, WEBP, find_media_type
 
-PNG, JPEG, WEBP = "image/png", "image/jpeg", "image/webp"
 PNG_HEADER_END = 33  # signature, then IHDR: 4 length + 4 name + 13 data + 4 checksum
 XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
 MAX_SEGMENT = 65_533  # bytes of a JPEG's segment
@@ -15,22 +16,16 @@ HAS_XMP, HAS_ALPHA = 0x04, 0x10  # flags of a WebP's VP8X chunk
 WEBP_PIXELS = frozenset({b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 
 
-def find_media_type(picture: bytes) -> str:
-    """Return the media type that a file's signature names. Raises PictureError for another format."""
-    if picture.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PNG
-    if picture.startswith(b"\xff\xd8\xff"):
-        return JPEG
-    if picture[:4] == b"RIFF" and picture[8:12] == b"WEBP":
-        return WEBP
-    raise PictureError("image: neither PNG, JPEG nor WebP")
-
-
 def extract_pixel_data(picture: bytes) -> bytes:
     """Return the bytes that decode to pixels; metadata does not change them. Raises PictureError."""
     if find_media_type(picture) != WEBP:
         return reduce_picture(picture).data
     return b"".join(chunk.data for chunk in _iterate_chunks(picture) if chunk.name in WEBP_PIXELS)
+
+
+def digest_pixels(picture: bytes) -> str:
+    """Return the digest of a file's pixel data. Raises PictureError."""
+    return hashlib.sha256(extract_pixel_data(picture)).hexdigest()
 
 
 def insert_png_text(picture: bytes, keyword: str, text: str) -> bytes:

@@ -6,8 +6,9 @@ Tools recognise AI pictures by IPTC's digital source type (IPTC Photo Metadata S
 
 from xml.sax.saxutils import escape
 
-from adloom.credentials.containers import PNG, find_media_type, insert_png_text, insert_xmp
+from adloom.credentials.containers import insert_png_text, insert_xmp
 from adloom.credentials.origin import SOURCE_TYPES, Origin
+from adloom.data.single_picture import PNG, find_media_type
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">

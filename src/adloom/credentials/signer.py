@@ -11,11 +11,12 @@ from typing import Any, Literal
 import c2pa
 
 from adloom import __version__
-from adloom.credentials.containers import extract_pixel_data, find_media_type
+from adloom.credentials.containers import digest_pixels
 from adloom.credentials.keys import SigningKey, to_pem
 from adloom.credentials.metadata import add_metadata
 from adloom.credentials.origin import SOURCE_TYPES, Origin
 from adloom.data.picture_files import PictureError
+from adloom.data.single_picture import find_media_type
 from adloom.errors import UnavailableError
 
 GENERATION = "org.adloom.generation"  # label of the assertion with the origin
@@ -93,7 +94,7 @@ def _describe(picture: bytes, origin: Origin) -> dict[str, Any]:
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "softwareAgent": model,
     }
-    generation = {**asdict(origin), "pixels": hashlib.sha256(extract_pixel_data(picture)).hexdigest()}
+    generation = {**asdict(origin), "pixels": digest_pixels(picture)}
     return {
         "claim_generator_info": [{"name": "adloom", "version": __version__}],
         "assertions": [

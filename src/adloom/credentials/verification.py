@@ -1,6 +1,5 @@
 """Verify pictures: whether the manifest and the pixels are as signed, by whom, and who trusts the signer."""
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -11,12 +10,13 @@ from cryptography import x509
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from adloom.credentials.containers import extract_pixel_data, find_media_type
+from adloom.credentials.containers import digest_pixels
 from adloom.credentials.keys import SigningKey, to_pem
 from adloom.credentials.origin import Origin
 from adloom.credentials.records import Part, UsedIngredient, Verification
 from adloom.credentials.signer import GENERATION, SETTINGS, PictureSigner
 from adloom.data.picture_files import PictureError
+from adloom.data.single_picture import find_media_type
 from adloom.errors import UnavailableError
 
 MISMATCH = "assertion.dataHash.mismatch"  # the file's bytes outside the manifest
@@ -91,7 +91,7 @@ class _Manifest:
         if MISMATCH not in self.failures:
             return []
         try:
-            pixels = hashlib.sha256(extract_pixel_data(picture)).hexdigest()
+            pixels = digest_pixels(picture)
         except PictureError:
             return ["pixels"]
         return ["metadata" if self._generation.get("pixels") == pixels else "pixels"]

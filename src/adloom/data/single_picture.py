@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from adloom.data.picture_files import DAMAGED, END, PictureError, iterate_chunks, iterate_segments
 
+PNG, JPEG, WEBP = "image/png", "image/jpeg", "image/webp"
 ANIMATED = "image: more than one frame; send one picture"
 TRAILING = "image: data after the end of the picture; save it again"
 WEBP_HEAD = 12
@@ -19,6 +20,14 @@ class _Container(NamedTuple):
     find_rest: Callable[[bytes], bytes]  # returns what follows the picture; raises PictureError for several frames
 
 
+def find_media_type(image: bytes) -> str:
+    """Return the media type that a file's signature names. Raises PictureError for another format."""
+    media_type = next((name for name, container in CONTAINERS.items() if container.signature.match(image)), None)
+    if media_type is None:
+        raise PictureError("image: neither PNG, JPEG nor WebP")
+    return media_type
+
+
 def require_single(image: bytes, declared: str | None = None) -> None:
     """
     Raise PictureError unless a file is a single PNG, JPEG or WebP of the declared media type.
@@ -26,9 +35,7 @@ def require_single(image: bytes, declared: str | None = None) -> None:
     A file that is valid in two formats at once hides one behind the other's end, so nothing may follow the picture but
     further JPEGs, as cameras write them.
     """
-    actual = next((kind for kind, known in CONTAINERS.items() if known.signature.match(image)), None)
-    if actual is None:
-        raise PictureError("image: neither PNG, JPEG nor WebP")
+    actual = find_media_type(image)
     if declared not in (None, actual):
         raise PictureError(f"image: declared as {str(declared)[:40]}, but it is a {CONTAINERS[actual].name}")
     try:
@@ -60,7 +67,7 @@ def _find_rest_of_webp(image: bytes) -> bytes:
 
 
 CONTAINERS: Mapping[str, _Container] = {
-    "image/png": _Container("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), _find_rest_of_png),
-    "image/jpeg": _Container("JPEG", re.compile(rb"\xff\xd8\xff"), _find_rest_of_jpeg),
-    "image/webp": _Container("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), _find_rest_of_webp),
+    PNG: _Container("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), _find_rest_of_png),
+    JPEG: _Container("JPEG", re.compile(rb"\xff\xd8\xff"), _find_rest_of_jpeg),
+    WEBP: _Container("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), _find_rest_of_webp),
 }

@@ -1,36 +1,30 @@
 """What the library notes about a content: the size and colours of a picture, the length of a line."""
 
-import io
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from adloom.arrays import UInt8Array
 from adloom.data.picture_files import PictureError
-from adloom.data.pictures import decode_within, read_header
+from adloom.data.pictures import decode_within, describe_error, read_header
+from adloom.data.single_picture import find_media_type
 from adloom.errors import DataError
 from adloom.library.records import Creative, Kind, content_id
 
 MAX_PIXELS = 16_777_216
 EDGE = 64  # pixels of the longest edge of the copy that the colours are taken from
 DECIMALS = 4  # of an embedding
-MEDIA_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
 def describe_picture(content: bytes, kind: Kind = "picture", **fields: Any) -> Creative:
     """Return the record of a picture or an ad, with its size and colours. Raises DataError if it is unusable."""
-    media_type = next((name for start, name in MEDIA_TYPES.items() if content.startswith(start)), None)
-    if media_type is None:
-        raise DataError("the picture is neither PNG, JPEG nor WebP; save it as one of these")
     try:
-        read_header(content, MAX_PIXELS)
+        media_type, header = find_media_type(content), read_header(content, MAX_PIXELS)
         colours = _mean_colours(decode_within(content, EDGE, MAX_PIXELS))
     except PictureError as error:
-        raise DataError(str(error).replace("prepare.max_pixels", str(MAX_PIXELS))) from None
-    width, height = Image.open(io.BytesIO(content)).size
+        raise DataError(describe_error(error, MAX_PIXELS)) from None
     features = {"colours": colours, **fields.pop("features", {})}
-    size = {"width": width, "height": height}
+    size = {"width": header.width, "height": header.height}
     return Creative(id=content_id(content), kind=kind, media_type=media_type, features=features, **{**size, **fields})
 
 

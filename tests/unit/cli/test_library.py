@@ -92,7 +92,7 @@ def test_export_writes_files_and_tables(run: Run, tmp_path: Path) -> None:
     name = f"pictures/{content_id(DARK)[7:]}.png"
     assert (tmp_path / "drafts" / name).read_bytes() == DARK
     assert (tmp_path / "drafts" / "creatives.csv").read_text() == (
-        f"creative_id,category,image,kind,placement\n{content_id(DARK)},Bag,{name},picture,\n"
+        f"creative_id,category,image,kind,placement,text\n{content_id(DARK)},Bag,{name},picture,,\n"
     )
     assert f"{content_id(b'Carry on')},Carry on,Bag\n" in (tmp_path / "drafts" / "copy.csv").read_text()
     with pytest.raises(DataError, match="drafts: exists and is not an empty folder"):
@@ -106,7 +106,7 @@ def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^latin\.txt: 'utf-8' codec"):
         run("add", "latin.txt", "--kind", "line")
     (tmp_path / "long.png").write_bytes(png(np.zeros((1, 100), np.uint8)))
-    with pytest.raises(DataError, match=r"^long\.png: image: one side is more than 20 times the other"):
+    with pytest.raises(DataError, match=r"^long\.png: one side is more than 20 times the other"):
         run("add", "long.png")
 
 

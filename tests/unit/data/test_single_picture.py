@@ -4,7 +4,7 @@ import pytest
 from tests.support.odd_pictures import DECLARED, FORMATS, GOOD, JPEG, PNG, WEBP, animate, save
 
 from adloom.data.picture_files import PictureError
-from adloom.data.single_picture import require_single
+from adloom.data.single_picture import find_media_type, require_single
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -15,6 +15,12 @@ def test_a_single_picture_passes(name: str) -> None:
 @pytest.mark.parametrize(("kind", "image"), [("image/png", PNG), ("image/jpeg", JPEG), ("image/webp", WEBP)])
 def test_the_declared_type_may_be_right(kind: str, image: bytes) -> None:
     require_single(image, kind)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"GIF89a" + bytes(20), b"RIFF\0\0\0\0WAVE", b"\x89PNG"])
+def test_another_format_is_refused(content: bytes) -> None:
+    with pytest.raises(PictureError, match="neither PNG, JPEG nor WebP"):
+        find_media_type(content)
 
 
 @pytest.mark.parametrize("declared", DECLARED)

@@ -1,6 +1,5 @@
 """The pictures that were issued: fingerprints and origins, in a SQLite file that processes share."""
 
-import hashlib
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import TypeAdapter
 
-from adloom.credentials.containers import extract_pixel_data
+from adloom.credentials.containers import digest_pixels
 from adloom.credentials.origin import Origin
 from adloom.credentials.perceptual_index import WIDTH, PerceptualIndex, compute_fingerprints, decode_picture
 from adloom.library.records import content_id
@@ -60,7 +59,7 @@ class IssuedPictures:
         rows = [
             (
                 content_id(picture),
-                _digest_pixels(picture),
+                digest_pixels(picture),
                 compute_fingerprints(decode_picture(picture)).tobytes(),
                 _origin.dump_json(origin).decode(),
             )
@@ -74,7 +73,7 @@ class IssuedPictures:
 
     def search(self, picture: bytes) -> IssuedMatch | None:
         """Return the issued picture that a file shows, or None. Raises PictureError and sqlite3.Error."""
-        pixels, digest = decode_picture(picture), _digest_pixels(picture)
+        pixels, digest = decode_picture(picture), digest_pixels(picture)
         with self._lock:
             same = "SELECT id, origin FROM pictures WHERE pixels = ? ORDER BY number DESC LIMIT 1"
             if row := self._database.execute(same, (digest,)).fetchone():
@@ -99,7 +98,3 @@ class IssuedPictures:
             content = np.frombuffer(b"".join(row[2] for row in rows), np.float16)
             self._index.add([row[1] for row in rows], content.reshape(-1, 2, WIDTH))
             self._last = rows[-1][0]
-
-
-def _digest_pixels(picture: bytes) -> str:
-    return hashlib.sha256(extract_pixel_data(picture)).hexdigest()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from adloom.cli.options import AS_JSON, print_json
-from adloom.library.records import Creative, CreativeQuery, Kind, State
+from adloom.library.records import ID_PREFIX, Creative, CreativeQuery, Kind, State
 
 if TYPE_CHECKING:
     from adloom.library.library import Library
@@ -200,8 +200,12 @@ def _describe_files(
 def _format(creative: Creative) -> str:
     what = creative.text or f"{creative.width}x{creative.height}"
     text = what if len(what) <= WIDEST else f"{what[: WIDEST - 1]}…"
-    digits = creative.id.removeprefix("sha256:")[:SHORT]
-    return f"{digits}  {creative.kind:7}  {creative.state:8}  {creative.category or '-':16}  {text}".rstrip()
+    start = f"{_shorten(creative.id)}  {creative.kind:7}  {creative.state:8}"
+    return f"{start}  {creative.category or '-':16}  {text}".rstrip()
+
+
+def _shorten(creative_id: str) -> str:
+    return creative_id.removeprefix(ID_PREFIX)[:SHORT]
 
 
 def _draw_tree(creative: Creative, ancestors: dict[str, Creative], depth: int = 1) -> list[str]:
@@ -210,9 +214,7 @@ def _draw_tree(creative: Creative, ancestors: dict[str, Creative], depth: int = 
     for parent in creative.parents:
         known = ancestors.get(parent)
         origin = f" ({known.model.name}, seed {known.seed})" if known and known.model else ""
-        lines.append(
-            "  " * depth + (_format(known) + origin if known else f"{parent[7 : 7 + SHORT]}  not in the library")
-        )
+        lines.append("  " * depth + (_format(known) + origin if known else f"{_shorten(parent)}  not in the library"))
         lines += _draw_tree(known, ancestors, depth + 1) if known else []
     return lines
 

@@ -11,10 +11,6 @@ from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
 
 BRAND = Path("brand.yaml")
-PLACEMENT_NAMES = (
-    *("300x250", "728x90", "160x600", "320x50", "970x250", "300x600"),
-    *("1080x1080", "1080x1920", "1200x628"),
-)
 PlacementName = Literal[
     "300x250", "728x90", "160x600", "320x50", "970x250", "300x600", "1080x1080", "1080x1920", "1200x628"
 ]

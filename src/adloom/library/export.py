@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from adloom.config.sources import LIBRARY
 from adloom.errors import ArtifactError, ConfigError, DataError
-from adloom.library.records import Creative, CreativeQuery, content_id, find_content_name
+from adloom.library.records import ID_PREFIX, Creative, CreativeQuery, content_id, find_content_name
 from adloom.storage.base import SourceFile, Store
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def render_copy(creatives: Iterable[Creative]) -> bytes:
 
 def name_file(creative: Creative) -> str:
     """Return the path of an exported picture."""
-    return f"{creative.kind}s/{creative.id.removeprefix('sha256:')}{SUFFIXES[creative.media_type]}"
+    return f"{creative.kind}s/{creative.id.removeprefix(ID_PREFIX)}{SUFFIXES[creative.media_type]}"
 
 
 class LibrarySource(Store):

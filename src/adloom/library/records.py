@@ -24,7 +24,6 @@ Kind = Literal["picture", "line", "ad"]
 State = Literal["draft", "approved", "rejected"]
 ReviewState = Literal["approved", "rejected"]
 ID_PREFIX = "sha256:"
-ID_PATTERN = "^sha256:[0-9a-f]{64}$"
 
 
 def _require_storable(text: str) -> str:
@@ -35,7 +34,7 @@ def _require_storable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_require_storable)]
-CreativeId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+CreativeId = Annotated[str, StringConstraints(pattern=f"^{ID_PREFIX}[0-9a-f]{{64}}$")]
 
 
 class UnknownCreativeError(DataError):

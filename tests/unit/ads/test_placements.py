@@ -1,12 +1,14 @@
+from typing import get_args
+
 import pytest
 
 from adloom.ads.placements import GROUPS, PLACEMENTS, Box, parse_sizes
-from adloom.config.brand import PLACEMENT_NAMES
+from adloom.config.brand import PlacementName
 from adloom.errors import ConfigError
 
 
 def test_the_names_in_brand_yaml_are_those_of_the_placements() -> None:
-    assert tuple(PLACEMENTS) == PLACEMENT_NAMES
+    assert tuple(PLACEMENTS) == get_args(PlacementName)
 
 
 def test_groups_and_sizes_may_be_combined_and_none_comes_twice() -> None:

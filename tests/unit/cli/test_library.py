@@ -100,7 +100,7 @@ def test_export_writes_files_and_tables(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^lines\.txt: the picture is neither PNG, JPEG nor WebP"):
+    with pytest.raises(DataError, match=r"^lines\.txt: neither PNG, JPEG nor WebP"):
         run("add", "lines.txt")
     (tmp_path / "latin.txt").write_bytes("für".encode("latin-1"))
     with pytest.raises(DataError, match=r"^latin\.txt: 'utf-8' codec"):

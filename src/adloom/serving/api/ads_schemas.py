@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from adloom.config.base import require_match
 from adloom.config.brand import LINE, PlacementName
+from adloom.library.records import CreativeId
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.schemas import Body, Name, Seed
 
@@ -29,10 +30,10 @@ class AdsRequest(Body):
         ["300x250"], min_length=1, max_length=9, description="Sizes of each variant.", examples=[["300x250", "728x90"]]
     )
     seed: Seed | None = Field(None, description="Equal seeds give equal ads; drawn and returned when absent.")
-    picture: str | None = Field(None, description="PNG or JPEG file, base64; drawn by the model when absent.")
-    picture_id: str | None = Field(
-        None, pattern="^sha256:[0-9a-f]{64}$", description="A picture of the library, instead."
+    picture: str | None = Field(
+        None, description="PNG, JPEG or WebP file, base64 or data URL; drawn by the model when absent."
     )
+    picture_id: CreativeId | None = Field(None, description="A picture of the library, instead.")
     headline: Headline | None = Field(None, description="Written by the model when absent.")
     save: bool = Field(False, description="Whether to put the ads into the library, as drafts.")
 

@@ -1,10 +1,8 @@
 """Requests and answers of the creative library."""
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import Field, StringConstraints
-
-from adloom.library.records import ID_PATTERN, Creative, Kind, Review, ReviewState, State
+from adloom.library.records import Creative, CreativeId, Kind, Review, ReviewState, State
 from adloom.serving.api.schemas import Body, Name
 
 LIST = "/v1/library/list"
@@ -13,8 +11,6 @@ REVIEW = "/v1/library/review"
 OUTCOMES = "/v1/library/outcomes"
 
 MAX_LISTED = 200  # creatives of one page
-
-CreativeId = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 
 class LibraryListRequest(Body):

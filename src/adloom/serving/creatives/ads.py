@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,8 @@ from adloom.credentials.origin import COMPOSITE, WITHOUT_MODEL, Origin
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import describe_error
 from adloom.library.features import describe_line, describe_picture, round_embedding
-from adloom.library.records import Creative, CreativeModel
+from adloom.library.records import Creative
 from adloom.serving.api.ads_schemas import AdFinding, AdsAnswer, AdsRequest, MadeAd
-from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_PICTURE_PIXELS
 from adloom.serving.app import ServiceDependencies
@@ -30,10 +29,10 @@ from adloom.serving.creatives.ad_variants import (
     read_picture,
 )
 from adloom.serving.creatives.classify import decode_base64
-from adloom.serving.creatives.generate import NOTHING_REJECTED
 from adloom.serving.creatives.issuer import Issuer
 from adloom.serving.library.answers import open_shared
-from adloom.serving.library.shared_library import SharedLibrary
+from adloom.serving.library.drafts import describe_model
+from adloom.serving.library.shared_library import SharedLibrary, find_rejected
 from adloom.serving.models.loader import Models
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def answer(request: AdsRequest, models: Models, dependencies: ServiceDependencie
     placements = [PLACEMENTS[name] for name in dict.fromkeys(request.sizes)]
     picture = _find_picture(request, dependencies.library)
     order = AdsOrder(request.n, placements, seed, request.category, picture, request.headline)
-    plan = plan_variants(order, models, brand.kit, _find_rejected(dependencies.library))
+    plan = plan_variants(order, models, brand.kit, find_rejected(dependencies.library))
     finished = list(finish_ads(order, plan, brand, dependencies.issuer, PROCESSES))
     saved = _save_ads(finished, plan, dependencies.library) if request.save else [None] * len(finished)
     made = list(map(_describe, finished, saved))
@@ -122,7 +121,7 @@ def save_ad(finished: FinishedAd, plan: VariantPlan, library: "Library") -> Crea
     variant, request, content = finished.variant, finished.ad.request, finished.ad.request.content
     parents = [library.add(_describe_picture(finished, plan), finished.picture).id]
     if variant.line is not None:
-        line = describe_line(variant.line, category=content.category, model=_to_model(plan.models["lstm"]))
+        line = describe_line(variant.line, category=content.category, model=describe_model(plan.models["lstm"]))
         parents.append(library.add(line, variant.line.encode()).id)
     ad = describe_picture(
         finished.file,
@@ -151,7 +150,7 @@ def _describe_picture(finished: FinishedAd, plan: VariantPlan) -> Creative:
     return describe_picture(
         finished.picture,
         category=category,
-        model=_to_model(plan.models["gan"]),
+        model=describe_model(plan.models["gan"]),
         seed=source.origin.seed,
         number=source.origin.number,
         features=features | {"draw": source.draw},
@@ -165,18 +164,9 @@ def _describe_embedding(variant: Variant, plan: VariantPlan) -> dict[str, Any]:
     return {"embedding": round_embedding(variant.embedding), "reader": plan.models["cnn"].digest}
 
 
-def _to_model(origin: ModelOrigin) -> CreativeModel:
-    return CreativeModel(name=origin.name, version=origin.version, digest=origin.digest)
-
-
 def _save_ads(finished: Sequence[FinishedAd], plan: VariantPlan, shared: SharedLibrary | None) -> list[Creative | None]:
     with open_shared(shared) as library:
         return [save_ad(each, plan, library) for each in finished]
-
-
-def _find_rejected(shared: SharedLibrary | None) -> Mapping[str, Set[int]]:
-    """Return the rejected numbers of each draw, as far as the library was read."""
-    return shared.snapshot.rejected if shared and shared.snapshot else NOTHING_REJECTED
 
 
 def _find_picture(request: AdsRequest, shared: SharedLibrary | None) -> PictureSource | None:

@@ -1,6 +1,6 @@
 """The answers of the creatives service: in batches by one run of a model, or each by a function of its own."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from adloom.serving.api.ads_schemas import MAKE_ADS
@@ -25,6 +25,7 @@ from adloom.serving.creatives import ads, classify, compose, generate, paint, ve
 from adloom.serving.creatives.batched_answers import BatchedAnswer
 from adloom.serving.library import answers as library
 from adloom.serving.library import drafts
+from adloom.serving.library.shared_library import find_rejected
 
 QUERIES = 4  # of the library at a time
 
@@ -42,12 +43,6 @@ def _batched(save: Callable[[Any, Any, Service], Body], answer: type[Body]) -> C
     return lambda request, body, service: (
         save(request, answer.model_validate_json(body), service).model_dump_json().encode()
     )
-
-
-def _read_rejected(service: Service) -> Mapping[str, Set[int]]:
-    """Return the numbers of the rejected pictures by draw, as far as the library was read."""
-    library = service.dependencies.library
-    return library.snapshot.rejected if library and library.snapshot else {}
 
 
 ANSWERS: Mapping[str, Answer] = {
@@ -71,7 +66,9 @@ ANSWERS: Mapping[str, Answer] = {
 }
 BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
     GENERATE: BatchedAnswer(
-        lambda request, models, service: generate.prepare_pictures(request, models, _read_rejected(service)),
+        lambda request, models, service: generate.prepare_pictures(
+            request, models, find_rejected(service.dependencies.library)
+        ),
         generate.draw_pictures,
         lambda job, pixels, service: (
             generate.answer_pictures(job, pixels, service.dependencies.issuer).model_dump_json().encode()

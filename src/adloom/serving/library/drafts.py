@@ -34,7 +34,7 @@ def save_pictures(request: GenerateRequest, answer: GenerateAnswer, service: Ser
         describe_picture(
             content,
             category=answer.category,
-            model=_to_model(answer.model),
+            model=describe_model(answer.model),
             seed=answer.seed,
             number=number,
             features=features,
@@ -52,7 +52,11 @@ def save_painted(request: StylizeRequest | DreamRequest, answer: PaintedPicture,
     ]
     content = base64.b64decode(answer.picture)
     draft = describe_picture(
-        content, model=_to_model(answer.model), seed=values.pop("seed", None), parents=tuple(parents), features=values
+        content,
+        model=describe_model(answer.model),
+        seed=values.pop("seed", None),
+        parents=tuple(parents),
+        features=values,
     )
     return answer.model_copy(
         update={"ids": _add(add_embeddings([draft], [content], service.models), [content], service)}
@@ -61,7 +65,7 @@ def save_painted(request: StylizeRequest | DreamRequest, answer: PaintedPicture,
 
 def save_lines(request: CopyRequest, answer: CopyAnswer, service: Service) -> CopyAnswer:
     """Keep lines of copy. Raises Problem without a library."""
-    model = _to_model(answer.model)
+    model = describe_model(answer.model)
     drafts = [
         describe_line(line, category=answer.category, model=model, seed=answer.seed, number=number)
         for number, line in enumerate(answer.lines)
@@ -91,5 +95,6 @@ def _add(drafts: Sequence[Creative], contents: Sequence[bytes], service: Service
         return [library.add(draft, content).id for draft, content in zip(drafts, contents, strict=True)]
 
 
-def _to_model(origin: ModelOrigin) -> CreativeModel:
+def describe_model(origin: ModelOrigin) -> CreativeModel:
+    """Return a served model as the library records it."""
     return CreativeModel(name=origin.name, version=origin.version, digest=origin.digest)

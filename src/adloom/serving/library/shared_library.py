@@ -135,6 +135,11 @@ class SharedLibrary:
             self.problem = f"{type(error).__name__}"
 
 
+def find_rejected(library: SharedLibrary | None) -> Mapping[str, Set[int]]:
+    """Return the numbers of the rejected pictures by draw, as far as the library was read."""
+    return library.snapshot.rejected if library and library.snapshot else {}
+
+
 def find_ads(library: SharedLibrary | None, selection: LibrarySelection) -> ApprovedAds:
     """Return the approved ads of a selection. Raises Problem if there are none or too many, or no snapshot."""
     if library is None or (snapshot := library.snapshot) is None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from adloom.config.settings import Settings
 from adloom.credentials.origin import Origin
 from adloom.credentials.records import Sidecar, Verification
+from adloom.data.picture_files import PictureError
 from adloom.errors import ConfigError
 from adloom.serving.models.loader import LoadedModel
 
@@ -51,7 +52,7 @@ class Issuer:
         ]
         try:
             self._index.add(issued, origins)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, PictureError) as error:  # PictureError: too long and narrow for the index
             logger.warning("%s: %s; %d pictures are signed and not in the index", self._file, error, len(issued))
         return issued
 

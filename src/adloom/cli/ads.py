@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adloom.cli.options import PARAMS, load_context
+from adloom.cli.options import PARAMS, load_context, read_input
 from adloom.config.brand import BRAND
 
 if TYPE_CHECKING:
@@ -142,17 +142,14 @@ def _find_models(folder: Path | None, params_path: Path) -> "Sources":
 
 
 def _read(picture: Path) -> "PictureSource":
-    from adloom.cli.style import MAX_BYTES
     from adloom.data.picture_files import PictureError
     from adloom.data.pictures import describe_error
     from adloom.errors import DataError
     from adloom.serving.api.schemas import MAX_PICTURE_PIXELS
     from adloom.serving.creatives.ad_variants import read_picture
 
-    if not picture.is_file() or picture.stat().st_size > MAX_BYTES:
-        raise DataError(f"{picture}: expected a picture of at most {MAX_BYTES} bytes")
     try:
-        return read_picture(picture.read_bytes())
+        return read_picture(read_input(picture))
     except PictureError as error:
         raise DataError(f"{picture}: {describe_error(error, MAX_PICTURE_PIXELS)}") from None
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adloom.cli.options import AS_JSON, print_json
+from adloom.cli.options import AS_JSON, print_json, read_input
 from adloom.config.settings import Settings
 
 if TYPE_CHECKING:
     from adloom.credentials.records import Sidecar
     from adloom.serving.api.credentials_schemas import VerifyAnswer
     from adloom.serving.creatives.issuer import Issuer
-
-MAX_BYTES = 2**29  # of a file
 
 
 @click.command("verify")
@@ -62,26 +60,16 @@ def _verify(path: Path, sidecar: Path | None, issuer: "Issuer") -> "VerifyAnswer
     if sidecar:
         return describe(issuer.verify_line(_read_text(path).rstrip("\r\n"), _read_sidecar(sidecar)), None)
     try:
-        return describe(*issuer.verify_picture(_read(path)))
+        return describe(*issuer.verify_picture(read_input(path)))
     except PictureError as error:
         raise DataError(f"{path}: {describe_error(error, MAX_PIXELS)}") from None
-
-
-def _read(path: Path) -> bytes:
-    from adloom.errors import DataError
-
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: not a file")
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
-    return path.read_bytes()
 
 
 def _read_text(path: Path) -> str:
     from adloom.errors import DataError
 
     try:
-        return _read(path).decode()
+        return read_input(path).decode()
     except UnicodeDecodeError:
         raise DataError(f"{path}: not text (UTF-8); expected a line of copy") from None
 
@@ -93,7 +81,7 @@ def _read_sidecar(path: Path) -> "Sidecar":
     from adloom.errors import DataError
 
     try:
-        return Sidecar.model_validate_json(_read(path))
+        return Sidecar.model_validate_json(read_input(path))
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise DataError(f"{path}: not a sidecar: {reason}; expected one of `sidecars` of /v1/copy/generate") from None

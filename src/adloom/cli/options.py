@@ -26,6 +26,7 @@ HOST = click.option("--host", default="127.0.0.1", show_default=True, help="Addr
 PORT = click.option(
     "--port", type=click.IntRange(0, 65535), default=3000, show_default=True, help="0 takes a free port."
 )
+MAX_BYTES = 2**29  # of a file that a command reads whole
 
 
 class FiniteRange(click.FloatRange):
@@ -52,6 +53,17 @@ def check_outputs(outputs: Iterable[Path | None], inputs: Iterable[Path] = ()) -
         if out.resolve() in known:
             raise ConfigError(f"{out}: named twice; give each result a name of its own")
         known.add(out.resolve())
+
+
+def read_input(path: Path) -> bytes:
+    """Return the content of a file of at most MAX_BYTES. Raises DataError, and OSError with its path."""
+    from adloom.errors import DataError
+
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a file")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
+    return path.read_bytes()
 
 
 def write_output(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adloom.cli.options import FiniteRange, check_outputs, write_output
+from adloom.cli.options import FiniteRange, check_outputs, read_input, write_output
 from adloom.config.params import PRETRAINED
 from adloom.config.settings import Settings
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from adloom.credentials.origin import Origin
 
 MAX_PIXELS = 89_478_485  # of a file's header, as prepare.max_pixels allows at most
-MAX_BYTES = 2**29  # of a file: so many pixels without compression
 SIZE = click.option(
     "--size",
     type=click.IntRange(32, 1024),
@@ -179,12 +178,8 @@ def _read(path: Path, size: int) -> "UInt8Array":
     from adloom.data.pictures import decode_within, describe_error
     from adloom.errors import DataError
 
-    if path.exists() and not path.is_file():
-        raise DataError(f"{path}: not a file; expected a picture")
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: {path.stat().st_size} bytes, expected at most {MAX_BYTES}")
     try:
-        return decode_within(path.read_bytes(), size, MAX_PIXELS)
+        return decode_within(read_input(path), size, MAX_PIXELS)
     except PictureError as error:
         raise DataError(f"{path}: {describe_error(error, MAX_PIXELS)}") from None
 

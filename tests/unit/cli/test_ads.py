@@ -94,7 +94,7 @@ def test_the_commands_of_the_page_work(project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "reason"),
     [
-        (("compose", "gone.png", HEADLINE), DataError, "gone.png: expected a picture of at most"),
+        (("compose", ".", HEADLINE), DataError, ".: not a file"),
         (("compose", "brand.yaml", HEADLINE), DataError, "brand.yaml: not a picture"),
         (("compose", "bag.png", HEADLINE, "--sizes", "1x1"), ConfigError, "'1x1' is no ad size"),
         (("compose", "bag.png", "a\nb"), ConfigError, "headline: expected a line of text"),

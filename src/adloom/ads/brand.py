@@ -11,7 +11,7 @@ from adloom.errors import ConfigError
 
 @dataclass(frozen=True)
 class Brand:
-    """What ads need of a brand."""
+    """The kit, fonts and logo of a brand."""
 
     kit: BrandKit
     typefaces: Typefaces

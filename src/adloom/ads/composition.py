@@ -64,7 +64,7 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class Composition:
-    """An ad whose parts have their places."""
+    """An ad with the places of its parts."""
 
     placement: Placement
     template: Template

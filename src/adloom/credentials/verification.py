@@ -27,7 +27,7 @@ _origin = TypeAdapter(Origin)
 
 
 class PictureVerifier:
-    """Verifies pictures against a key and the authorities that are trusted besides; threads may share it."""
+    """Verifies pictures against a key and further trusted authorities; threads may share it."""
 
     def __init__(self, key: SigningKey, trusted: tuple[x509.Certificate, ...] = ()) -> None:
         self._key, self._own = key, _create_context(key.issuers)

@@ -1,4 +1,4 @@
-"""What the library notes about a content: the size and colours of a picture, the length of a line."""
+"""Features of contents for the library: the size and colours of a picture, the length of a line."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ IDS_PER_QUERY = 10_000  # a database limits the parameters of a query
 
 
 class ApprovedAd(NamedTuple):
-    """What decisions need of an ad."""
+    """The fields of an ad that decisions use."""
 
     id: str
     category: str | None

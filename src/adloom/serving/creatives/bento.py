@@ -32,7 +32,7 @@ UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry
 
 
 class Creatives:
-    """Pictures drawn and read, lines written."""
+    """The class that BentoML hosts; ApiMiddleware answers its requests."""
 
 
 def create_bento_app(service: Service) -> ASGIApp:

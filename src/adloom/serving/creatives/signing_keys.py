@@ -39,7 +39,7 @@ def has_signing_key(settings: Settings) -> bool:
 
 
 def read_trusted(settings: Settings) -> list[Certificate]:
-    """Return the authorities that are trusted besides. Raises ConfigError."""
+    """Return the further trusted authorities. Raises ConfigError."""
     if (path := settings.credentials_trust) is None:
         return []
     try:

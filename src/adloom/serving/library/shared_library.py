@@ -36,7 +36,7 @@ NO_ADS = ApprovedAds()
 
 @dataclass(frozen=True)
 class LibrarySnapshot:
-    """What requests need of the library."""
+    """The part of the library that requests use, at one time."""
 
     ads: Mapping[tuple[str | None, str | None], ApprovedAds] = field(default_factory=dict)  # by category and size
     rejected: Mapping[str, Set[int]] = field(default_factory=dict)  # draw: the numbers of its rejected pictures

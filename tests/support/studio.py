@@ -31,7 +31,7 @@ def open_page(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     assert [text for text in page.logged if not text.startswith("Failed to load resource")] == []
 
 
-def done(page: Any, section: str) -> str:
+def wait_for(page: Any, section: str) -> str:
     """Wait until a section's task has ended; return its status."""
     page.locator(f"#{section}[aria-busy=false]").wait_for()
     return str(page.locator(f"#{section} > [role=status]").inner_text())
@@ -44,7 +44,7 @@ def draw(page: Any, category: str = "Boot", n: int = 4, seed: int = 7, save: boo
     form.get_by_label("Seed").fill(str(seed))
     form.get_by_label("Keep as drafts").set_checked(save)
     form.get_by_role("button", name="Draw").click()
-    return done(page, "pictures")
+    return wait_for(page, "pictures")
 
 
 def options(page: Any) -> Any:

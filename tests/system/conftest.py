@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from tests.conftest import MakeTable
 from tests.support import mlflow_server, postgres, seaweedfs, tiny_models
+from tests.support.creatives import open_folder
 from tests.support.mlflow_server import MlflowServer
 from tests.support.postgres import Postgres
 from tests.support.relay import Relay
@@ -17,6 +18,7 @@ from tests.support.seaweedfs import Server
 
 from adloom.config.settings import Settings
 from adloom.context import StageContext, open_store
+from adloom.library.library import Library
 from adloom.registry.mlflow import MlflowRegistry
 
 
@@ -116,3 +118,10 @@ def browser() -> Iterator[Any]:
 
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    library = open_folder(tmp_path_factory.mktemp("library"))
+    yield library
+    library.close()

@@ -154,7 +154,7 @@ def test_what_it_does_not_allow(apps: dict[str, Fuzzed], app: str, path: str) ->
         413,
         415,
         422,
-    }  # 200 where what is wrong is beside the point, as a query
+    }  # 200: the service ignores the wrong part, such as a query
     assert found.total() > found[200]
 
 

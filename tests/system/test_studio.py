@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support.browser import read_accessibility_tree
-from tests.support.creatives import open_folder
 from tests.support.http_client import LIGHT, png
-from tests.support.studio import done, draw, open_page, options, serve, sheet
+from tests.support.studio import draw, open_page, options, serve, sheet, wait_for
 from tests.support.tiny_models import write_generator, write_models
 from tests.support.tokens import tokens_file
 
@@ -40,13 +39,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = write_models(tmp_path_factory.mktemp("models"))
     write_generator(folder / "gan", tones=["plain", HOSTILE])
     return loader.load(sources.find_in_folder(folder), threads=1)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    library = open_folder(tmp_path_factory.mktemp("library"))
-    yield library
-    library.close()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +74,7 @@ class TestMake:
         assert draw(page) == "4 pictures of Boot, seed 7."
         assert sheet(page) == [f"Boot, seed 7, picture {i}" for i in (1, 2, 3, 4)]
         options(page).nth(2).click()
-        assert done(page, "selected").startswith("Read as ")
+        assert wait_for(page, "selected").startswith("Read as ")
         selected = page.get_by_role("region", name="Selected picture")
         assert selected.get_by_role("img").get_attribute("alt") == "Boot, seed 7, picture 3"
         assert selected.locator("#reading li").count() == 3 + 5  # categories, neighbours
@@ -103,7 +95,7 @@ class TestMake:
     def test_keeps_drafts_and_reviews_one(self, page: Any, library: Library) -> None:
         draw(page, seed=99)
         options(page).nth(1).click()
-        done(page, "selected")
+        wait_for(page, "selected")
         page.get_by_role("button", name="Reject").click()
         page.get_by_label("Reason").fill("blurred")
         page.get_by_role("button", name="Save").click()
@@ -119,7 +111,7 @@ class TestMake:
         (tmp_path / "bag.png").write_bytes(LIGHT)
         page.get_by_label("Or your own picture").set_input_files(tmp_path / "bag.png")
         page.locator("#selected-picture").get_by_role("img", name="bag.png").wait_for()
-        assert done(page, "selected") == "Read as Coat."
+        assert wait_for(page, "selected") == "Read as Coat."
         assert sheet(page) == ["bag.png"]
         page.get_by_label("Style picture").set_input_files(style)
         page.get_by_role("button", name="Stylise").click()
@@ -137,7 +129,7 @@ class TestMake:
         page.get_by_label("Style picture").set_input_files(style)
         page.get_by_role("button", name="Stylise").click()
         page.get_by_role("img", name="Boot, seed 7, picture 4, style grey.png").wait_for()
-        assert done(page, "selected").startswith("Read as ")
+        assert wait_for(page, "selected").startswith("Read as ")
 
     def test_a_style_that_is_no_picture(self, page: Any, tmp_path: Path) -> None:
         (tmp_path / "style.png").write_bytes(b"no picture")
@@ -152,7 +144,7 @@ class TestMake:
         form.get_by_label("Required words").fill("warm")
         form.get_by_label("Banned words").fill("very, dress")
         form.get_by_role("button", name="Write").click()
-        assert re.fullmatch(r"\d lines?, seed 7. Choose one as the headline\.", done(page, "copy"))
+        assert re.fullmatch(r"\d lines?, seed 7. Choose one as the headline\.", wait_for(page, "copy"))
         lines = page.locator("#lines label > span:nth-of-type(1)").all_inner_texts()
         assert lines
         assert page.locator("#lines").get_by_role("link", name="Credentials").count() == len(lines)
@@ -165,14 +157,14 @@ class TestMake:
     def test_rules_that_no_line_keeps(self, page: Any) -> None:
         page.get_by_label("Longest line").fill("1")
         page.get_by_role("button", name="Write").click()
-        assert done(page, "copy") == "No line keeps these rules. Loosen them and write again."
+        assert wait_for(page, "copy") == "No line keeps these rules. Loosen them and write again."
 
     def test_hostile_names_and_lines_are_text(self, page: Any) -> None:
         page.get_by_label("tone").select_option(HOSTILE)
         draw(page)
         page.get_by_label("Begins with").fill(HOSTILE)
         page.get_by_role("button", name="Write").click()
-        done(page, "copy")
+        wait_for(page, "copy")
         assert HOSTILE in page.locator("#lines").inner_text()
         assert page.locator("#content img:not([src^='data:image/png'])").count() == 0
         assert page.logged == []
@@ -182,7 +174,7 @@ class TestRequests:
     def test_errors_of_the_service_are_shown_as_they_are(self, page: Any) -> None:
         page.get_by_label("Begins with").fill("a" * 50)
         page.get_by_role("button", name="Write").click()
-        done(page, "copy")
+        wait_for(page, "copy")
         problem = "rules.max_characters allows fewer"
         assert page.locator("#copy [role=alert]").inner_text() == f"body: prompt has 50 characters, {problem}"
 
@@ -234,7 +226,7 @@ class TestToken:
         self.sign_in(page, "wrong")
         page.get_by_text("The service does not accept this token.").wait_for()
         self.sign_in(page, TOKEN)
-        assert done(page, "pictures").startswith("12 pictures of ")
+        assert wait_for(page, "pictures").startswith("12 pictures of ")
         assert page.evaluate("[Object.values(sessionStorage), Object.values(localStorage)]") == [[TOKEN], []]
         assert TOKEN not in page.url
         page.reload()
@@ -250,7 +242,7 @@ class TestToken:
         page.get_by_role("button", name="Draw").click()
         page.get_by_role("dialog", name="Token").wait_for()
         page.keyboard.press("Escape")
-        done(page, "pictures")
+        wait_for(page, "pictures")
         assert page.locator("#pictures [role=alert]").inner_text() == "No token was given."
         assert page.locator("dialog[open]").count() == 0
 
@@ -288,7 +280,7 @@ class TestAccessibility:
         draw(page)
         options(page).first.click()
         page.get_by_role("button", name="Write").click()
-        done(page, "copy")
+        wait_for(page, "copy")
         page.get_by_role("link", name=view.title()).click()
         nodes = [node for node in read_accessibility_tree(page) if node["focusable"]]
         assert len(nodes) > 8
@@ -300,7 +292,7 @@ class TestAccessibility:
             draw(page)
             options(page).first.click()
             page.get_by_role("button", name="Write").click()
-            done(page, "copy")
+            wait_for(page, "copy")
             page.get_by_role("link", name=view.title()).click()
             assert page.evaluate("document.documentElement.scrollWidth") == 360
 

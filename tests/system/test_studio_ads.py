@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 from tests.support.brands import BRAND
 from tests.support.browser import read_accessibility_tree
-from tests.support.creatives import open_folder
 from tests.support.http_client import LIGHT
-from tests.support.studio import done, draw, open_page, options, serve
+from tests.support.studio import draw, open_page, options, serve, wait_for
 
 from adloom.library.library import Library
 from adloom.library.records import CreativeQuery
@@ -20,13 +19,6 @@ from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
-    library = open_folder(tmp_path_factory.mktemp("library"))
-    yield library
-    library.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +38,7 @@ def choose_first(page: Any) -> bytes:
     """Draw, choose the first picture and return its file."""
     draw(page)
     options(page).first.click()
-    done(page, "selected")
+    wait_for(page, "selected")
     source = page.locator("#selected-picture img").get_attribute("src")
     return base64.b64decode(source.split(",")[1])
 
@@ -56,7 +48,7 @@ def verify(page: Any, path: Path, content: bytes) -> str:
     path.write_bytes(content)
     page.get_by_label("Or your own picture").set_input_files(path)
     page.locator("#selected-picture").get_by_role("img", name=path.name).wait_for()
-    done(page, "selected")
+    wait_for(page, "selected")
     return str(page.locator("#credentials").inner_text())
 
 
@@ -65,7 +57,7 @@ def compose(page: Any, headline: str, *sizes: str) -> str:
     for box in page.locator("[name=size]").all():
         box.set_checked(box.get_attribute("value") in sizes)
     page.get_by_role("button", name="Compose").click()
-    return done(page, "ads")
+    return wait_for(page, "ads")
 
 
 class TestCredentials:

@@ -9,7 +9,7 @@ from tests.support.browser import read_accessibility_tree
 from tests.support.creatives import make_creative, open_folder
 from tests.support.decision_logs import click, decision, frame_segment, write_segment
 from tests.support.http_client import DARK, LIGHT
-from tests.support.studio import done, open_page, serve
+from tests.support.studio import open_page, serve, wait_for
 from tests.support.tiny_models import write_models
 from tests.support.tokens import tokens_file
 
@@ -62,7 +62,7 @@ def page(browser: Any, models: Models, library: Library, tmp_path: Path) -> Iter
             page.get_by_role("link", name="Library").click()
             page.get_by_label("Token with the scope studio").fill(TOKEN)
             page.get_by_role("button", name="Use token").click()
-            done(page, "shelf")
+            wait_for(page, "shelf")
             yield page
 
 
@@ -71,7 +71,7 @@ def find(page: Any, kind: str, state: str = "Drafts") -> list[str]:
     page.locator("#shelf [name=kind]").select_option(kind)
     page.locator("#shelf [name=state]").select_option(state)
     page.get_by_role("button", name="Show", exact=True).click()
-    done(page, "shelf")
+    wait_for(page, "shelf")
     return [str(text) for text in page.locator("#shelf-list .card > span:last-child").all_inner_texts()]
 
 
@@ -84,7 +84,7 @@ def test_browses_by_kind_and_state(page: Any) -> None:
     assert find(page, "Pictures") == ["Picture · Bag"]
     assert find(page, "Lines") == [f"Line · Bag · {HOSTILE}", "Line · Bag · Carry on"]
     assert find(page, "Lines", "Approved") == []
-    assert done(page, "shelf") == "The library has none of these."
+    assert wait_for(page, "shelf") == "The library has none of these."
 
 
 def test_approves_without_and_rejects_with_a_reason(page: Any, library: Library) -> None:
@@ -131,7 +131,7 @@ def test_pages_of_a_long_list(page: Any, library: Library) -> None:
         library.add(make_creative(f"Line {i}".encode(), text=f"Line {i}"), f"Line {i}".encode())
     assert len(find(page, "Lines")) == 24
     page.get_by_role("button", name="Show more").click()
-    assert done(page, "shelf") == "32 shown, the newest first."
+    assert wait_for(page, "shelf") == "32 shown, the newest first."
     assert not page.get_by_role("button", name="Show more").is_visible()
 
 
@@ -150,5 +150,5 @@ def test_a_library_that_is_away_says_why(browser: Any, models: Models) -> None:
     with serve(models, library=SharedLibrary(fail)) as port:
         for page in open_page(browser, f"http://127.0.0.1:{port}/"):
             page.get_by_role("link", name="Library").click()
-            done(page, "shelf")
+            wait_for(page, "shelf")
             assert page.locator("#shelf [role=alert]").inner_text() == "library: the database does not answer"

@@ -12,7 +12,7 @@ from adloom.errors import DataError
 from adloom.storage.base import Store
 
 ID_PREFIX = "sha256:"  # of the ids that are counted
-REREAD_SECONDS = 30.0  # between two looks for new segments
+REREAD_SECONDS = 30.0  # between two searches for new segments
 MAX_CLICKS = 1_000_000  # that are remembered to count each once
 
 
@@ -32,9 +32,9 @@ class OutcomeCounter:
         self._clicked: Counter[str] = Counter()
         self._clicks: set[int] = set()  # hashes of decision and creative
         self._read: set[str] = set()  # segments
-        self._next_look = 0.0
+        self._next_search = 0.0
         self._reading = threading.Lock()
-        self.is_complete = False  # whether all segments were read at the last look
+        self.is_complete = False  # whether all segments were read at the last search
 
     def count(self, creative_id: str) -> CreativeOutcome:
         """Return the counts of a creative in the segments that were read."""
@@ -43,13 +43,13 @@ class OutcomeCounter:
 
     def update(self, seconds: float) -> None:
         """Read new segments, for about so many seconds; the next call continues. Raises AdloomError."""
-        if time.monotonic() < self._next_look or not self._reading.acquire(blocking=False):
+        if time.monotonic() < self._next_search or not self._reading.acquire(blocking=False):
             return
         try:
             end = time.monotonic() + seconds
             self.is_complete = self._read_segments(end)
             if self.is_complete:
-                self._next_look = time.monotonic() + REREAD_SECONDS
+                self._next_search = time.monotonic() + REREAD_SECONDS
         finally:
             self._reading.release()
 

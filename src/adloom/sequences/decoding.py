@@ -55,14 +55,14 @@ class Draw:
     begin: int = 0  # the prefix that tells nothing, from which guidance leads away
 
 
-class Drawn(NamedTuple):
-    """What was drawn."""
+class DrawnSequences(NamedTuple):
+    """The sequences of one draw."""
 
     sequences: list[list[int]]  # those that ended, without prefix and end
     steps: int
 
 
-Task = Generator[Draw, Drawn, T]  # asks for draws one after another, and returns what it makes of them
+Task = Generator[Draw, DrawnSequences, T]  # asks for draws one after another, and returns what it makes of them
 
 
 def run_tasks(model: SequenceModel[S], tasks: Sequence[Task[T]]) -> list[T]:
@@ -73,9 +73,9 @@ def run_tasks(model: SequenceModel[S], tasks: Sequence[Task[T]]) -> list[T]:
     """
     decoder, results = _Decoder(model), dict[int, T]()
 
-    def resume(number: int, drawn: Drawn | None) -> None:
+    def resume(number: int, drawn: DrawnSequences | None) -> None:
         try:
-            decoder.add(number, tasks[number].send(cast("Drawn", drawn)))  # a generator starts with None
+            decoder.add(number, tasks[number].send(cast("DrawnSequences", drawn)))  # a generator starts with None
         except StopIteration as stop:
             results[number] = stop.value
 
@@ -87,7 +87,7 @@ def run_tasks(model: SequenceModel[S], tasks: Sequence[Task[T]]) -> list[T]:
     return [results[number] for number in range(len(tasks))]
 
 
-def draw_one(draw: Draw) -> Task[Drawn]:
+def draw_one(draw: Draw) -> Task[DrawnSequences]:
     """Return the task of a single draw."""
     return (yield draw)
 
@@ -120,8 +120,8 @@ class _Progress:
         self.running = self.running[continues]
         return continues & (not self.is_done)
 
-    def result(self) -> Drawn:
-        return Drawn([self.sequences[row] for row in sorted(self.ended)], self.steps)
+    def result(self) -> DrawnSequences:
+        return DrawnSequences([self.sequences[row] for row in sorted(self.ended)], self.steps)
 
 
 class _Decoder(Generic[S]):
@@ -160,7 +160,7 @@ class _Decoder(Generic[S]):
         order = np.concatenate([np.arange(before), old + new, np.arange(before, old), old + shadows])
         self._state = select_rows(concatenate_rows([self._state, state]), order)
 
-    def step(self) -> list[tuple[int, Drawn]]:
+    def step(self) -> list[tuple[int, DrawnSequences]]:
         """Draw the next token of every running row; return the draws that are done, with the numbers of their tasks."""
         if self._draws:
             self._continue()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.arrays import BoolArray, Float32Array, Int64Array
-from adloom.sequences.decoding import Draw, Drawn, Task, draw_one, run_tasks, sample_tokens
+from adloom.sequences.decoding import Draw, DrawnSequences, Task, draw_one, run_tasks, sample_tokens
 
 LOGITS = np.log(np.array([[0.2, 0.5, 0.3]], np.float32))
 ALL = np.ones((1, 3), np.bool_)
@@ -95,7 +95,7 @@ def test_only_sequences_that_end_are_returned(
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 6), st.sampled_from([0.0, 1.5])), min_size=1, max_size=5))
 def test_draws_together_are_the_draws_alone(sizes: list[tuple[int, int, float]]) -> None:
-    def tasks() -> list[Task[Drawn]]:
+    def tasks() -> list[Task[DrawnSequences]]:
         return [
             draw_one(
                 Draw(

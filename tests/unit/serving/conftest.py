@@ -6,6 +6,7 @@ from starlette.testclient import TestClient
 from tests.support.creatives import open_folder
 from tests.support.tiny_models import write_models
 
+from adloom.library.library import Library
 from adloom.serving import app as decide_app
 from adloom.serving import server
 from adloom.serving.library.shared_library import SharedLibrary
@@ -22,6 +23,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def models(folder: Path) -> Models:
     return loader.load(sources.find_in_folder(folder), threads=1)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    library = open_folder(tmp_path)
+    yield library
+    library.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,11 @@
-"""What `save` keeps in the library, and the pictures that are never drawn again."""
+"""`save` keeps answers in the library, and rejected pictures are never drawn again."""
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.support.creatives import open_folder
 from tests.support.http_client import DARK, LIGHT, encode, post_invalid, post_ok
 from tests.support.tiny_models import DIMENSIONS
 
@@ -23,13 +21,6 @@ from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 
 BAGS = {"category": "Bag", "n": 3, "seed": 5}
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    library = open_folder(tmp_path)
-    yield library
-    library.close()
 
 
 @pytest.fixture

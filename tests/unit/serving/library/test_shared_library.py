@@ -1,6 +1,5 @@
 import logging
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,6 @@ from adloom.library.library import Library
 from adloom.library.records import content_id
 from adloom.policy.content_model import join_features
 from adloom.serving.library.shared_library import SharedLibrary, take_snapshot
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    library = open_folder(tmp_path)
-    yield library
-    library.close()
 
 
 def approve(library: Library, name: str, kind: str = "ad", **fields: object) -> str:

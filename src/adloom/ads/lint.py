@@ -1,5 +1,6 @@
 """Rules that every ad keeps. An ad with a finding is not exported."""
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -120,7 +121,8 @@ def _check_words(ad: Composition, brand: Brand, drawing: Drawing) -> Iterator[st
     """Yield banned words, and words of claims that need evidence."""
     banned = match_words((*brand.kit.banned_words, *CLAIMS))
     for role, text in (("headline", ad.content.headline), ("action", ad.content.action)):
-        if match := banned.search(text):
+        visible = "".join(each for each in unicodedata.normalize("NFKC", text) if unicodedata.category(each) != "Cf")
+        if match := banned.search(visible):
             yield f"{role}: {match[0]!r} is a banned word or a claim that needs evidence"
 
 

@@ -1,10 +1,12 @@
 """Make ads: compose, render and check them."""
 
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 from adloom.ads.brand import Brand
 from adloom.ads.composition import AdContent, Design, compose
@@ -49,5 +51,16 @@ def make_ad(request: AdRequest, brand: Brand) -> Ad:
 def make_ads(requests: Iterable[AdRequest], brand: Brand, processes: int) -> Iterator[Ad]:
     """Yield ads in order. The renderer holds Python's lock, so that other threads wait less for a process."""
     make: Callable[[AdRequest], Ad] = partial(make_ad, brand=brand)
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _watch_parent) as pool:
         yield from pool.map(make, requests, chunksize=4)
+
+
+def _watch_parent() -> None:
+    """Start a thread that ends this process when its parent was killed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        signal.raise_signal(signal.SIGKILL)

@@ -172,26 +172,39 @@ def _require_line(headline: str) -> str:
     return headline
 
 
+def _clear(out: Path) -> None:
+    """Create the folder, or remove the files of an earlier command, which the new contact sheet would not describe."""
+    from adloom.ads.placements import PLACEMENTS
+
+    out.mkdir(parents=True, exist_ok=True)
+    names = [f"[0-9][0-9][0-9]-{size}.{suffix}" for size in PLACEMENTS for suffix in ("png", "webp", "svg")]
+    for path in [path for name in ("index.html", "ads.json", *names) for path in out.glob(name)]:
+        path.unlink()
+
+
 def _export(order: "AdsOrder", models: "Models", brand: "Brand", out: Path, save: bool, processes: int) -> None:
     """Write the ads that keep all rules, and show the reasons of the others."""
     from adloom.ads.contact_sheet import ContactSheet, SheetItem
     from adloom.config.settings import Settings
     from adloom.errors import DataError
-    from adloom.library.location import open_library
+    from adloom.library.location import has_library, open_library
     from adloom.serving.api.problems import Problem
     from adloom.serving.creatives.ad_variants import plan_variants
-    from adloom.serving.creatives.ads import finish_ads, save_ad
+    from adloom.serving.creatives.ads import finish_ads, save_ad, trace_picture
     from adloom.serving.creatives.issuer import open_issuer
 
-    issuer, library = open_issuer(Settings()), open_library(Settings()) if save else None
+    settings = Settings()
+    issuer, library = open_issuer(settings), open_library(settings) if save or has_library(settings) else None
+    if order.picture:
+        order = replace(order, picture=trace_picture(order.picture, issuer))
     try:
-        plan = plan_variants(order, models, brand.kit)
+        plan = plan_variants(order, models, brand.kit, library.rejected_draws() if library else {})
     except Problem as problem:
         raise DataError(problem.detail) from None
-    out.mkdir(parents=True, exist_ok=True)
+    _clear(out)
     sheet = ContactSheet(brand.kit.name, "; ".join(plan.basis))
     for finished in finish_ads(order, plan, brand, issuer, processes):
-        saved = save_ad(finished, plan, library) if library else None
+        saved = save_ad(finished, plan, library) if library and save else None
         name = f"{finished.number:03}-{finished.ad.request.placement.name}"
         identity = saved.id if saved else None
         sheet.items.append(

@@ -180,6 +180,8 @@ def _describe_files(
     files: Sequence[Path], kind: str, category: str | None, placement: str | None
 ) -> Iterator[tuple[Creative, bytes]]:
     """Yield the records and contents of files. Raises DataError, with the path, for an unusable one."""
+    from pydantic import ValidationError
+
     from adloom.errors import DataError
     from adloom.library.features import describe_line, describe_picture
 
@@ -193,8 +195,12 @@ def _describe_files(
                 creative = describe_picture(content, "ad" if kind == "ad" else "picture", category=category)
                 size = placement or f"{creative.width}x{creative.height}"
                 yield creative.model_copy(update={"placement": size} if kind == "ad" else {}), content
-        except (DataError, ValueError) as error:
-            raise DataError(f"{path}: {str(error).splitlines()[0]}") from None
+        except UnicodeDecodeError:
+            raise DataError(f"{path}: not text in UTF-8; expected a line of copy per line") from None
+        except ValidationError as error:
+            raise DataError(f"{path}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
 
 
 def _format(creative: Creative) -> str:

@@ -15,7 +15,8 @@ PlacementName = Literal[
     "300x250", "728x90", "160x600", "320x50", "970x250", "300x600", "1080x1080", "1080x1920", "1200x628"
 ]
 Colour = Annotated[str, require_match("#[0-9a-fA-F]{6}", "a colour such as #1f3a5f")]
-_PRINTED = r"[^\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]"  # XML has no other characters
+# XML has no other characters; U+202D and U+202E show a text backwards, so that rules read another one than people.
+_PRINTED = r"[^\x00-\x1f\x7f\u202d\u202e\ud800-\udfff\ufffe\uffff]"
 LINE = rf"{_PRINTED}*(?!\s){_PRINTED}+"
 _Line = require_match(LINE, "a line of text without control characters")
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200), _Line]
@@ -51,7 +52,8 @@ class Disclaimer(ConfigModel):
 
     def applies(self, category: str | None, placement: str) -> bool:
         """Return whether an ad needs it."""
-        return (not self.categories or category in self.categories) and (
+        categories = {name.casefold() for name in self.categories}
+        return (not categories or (category or "").casefold() in categories) and (
             not self.placements or placement in self.placements
         )
 

@@ -1,5 +1,6 @@
 """The creative library: rows in a database, contents by digest in a folder or in S3."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -142,14 +143,17 @@ class Library:
         with self.database.read() as connection:
             return [ApprovedAd(*row) for row in connection.execute(statement.order_by(creatives.c.sequence))]
 
-    def rejected_draws(self) -> list[tuple[str, int]]:
-        """Return the feature `draw` and the number of the rejected pictures that a model drew."""
+    def rejected_draws(self) -> dict[str, set[int]]:
+        """Return the numbers of the rejected pictures that a model drew, by the feature `draw`."""
         draw = creatives.c.features["draw"].as_string()
         statement = select(draw, creatives.c.number).where(
             creatives.c.state == "rejected", creatives.c.kind == "picture", creatives.c.number.is_not(None)
         )
+        rejected: defaultdict[str, set[int]] = defaultdict(set)
         with self.database.read() as connection:
-            return [(draw, number) for draw, number in connection.execute(statement) if draw is not None]
+            for name, number in connection.execute(statement.where(draw.is_not(None))):
+                rejected[name].add(number)
+        return dict(rejected)
 
     def resolve(self, text: str) -> str:
         """Return the id that begins with a text, `sha256:` optional. Raises UnknownCreativeError unless it is one."""

@@ -105,6 +105,7 @@ def test_a_required_disclaimer_must_be_there() -> None:
         ("GUARANTEED fit", "Shop now", "headline: 'GUARANTEED'"),
         ("As cheap as Rivalco", "Shop now", "headline: 'Rivalco'"),
         ("A bag", "Free!", "action: 'Free'"),
+        ("Guar\u00ad\u200banteed fit", "Shop now", "headline: 'Guaranteed'"),  # invisible characters
     ],
 )
 def test_banned_words_and_claims_are_found(headline: str, action: str, word: str) -> None:

@@ -1,5 +1,11 @@
 import hashlib
 import io
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -28,6 +34,28 @@ def test_other_processes_give_the_same_bytes_in_order() -> None:
     here = [digest(make_ad(each, BRAND)) for each in requests]
     assert [digest(ad) for ad in make_ads(requests, BRAND, processes=2)] == here
     assert len(set(here)) == 6
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_no_process() -> None:
+    command = [sys.executable, "-c", "from tests.unit.ads.test_making import wait; wait()"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3], text=True) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+        try:
+            process.communicate(timeout=30)  # ends when the worker does, which has the same stdout
+        except subprocess.TimeoutExpired:
+            os.kill(worker, signal.SIGKILL)
+            raise
+
+
+def wait() -> None:
+    """Print the id of a process that makes ads, and wait to be killed."""
+    next(ads := make_ads([request()], BRAND, processes=1))
+    print(multiprocessing.active_children()[0].pid, flush=True)
+    signal.pause()
+    ads.close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("size", ["300x250", "970x250"])

@@ -61,6 +61,27 @@ def test_it_composes_an_own_picture_and_text_and_exports_no_ad_that_breaks_a_rul
 
 
 @pytest.mark.slow
+def test_a_folder_keeps_no_ads_of_an_earlier_command(project: Path) -> None:
+    run("compose", "bag.png", HEADLINE, "--sizes", "320x50", "--n", "1")
+    (project / "ads/own.png").touch()
+    run("compose", "bag.png", "The best bag", "--sizes", "320x50", "--n", "1")
+    assert sorted(path.name for path in (project / "ads").iterdir()) == ["ads.json", "index.html", "own.png"]
+
+
+@pytest.mark.slow
+def test_it_never_draws_a_rejected_picture_again(project: Path) -> None:
+    write_models(project / "models")
+    library, drafts = open_library(Settings()), CreativeQuery(kind="picture", state="draft")
+    for _ in range(2):
+        run("make", "--category", "Bag", "--n", "1", "--sizes", "320x50", "--save")
+        (picture,) = library.find(drafts)
+        library.review(picture.id, "rejected", "kim", "two handles")
+    first, second = library.find(CreativeQuery(kind="picture", state="rejected"))
+    assert first.features["draw"] == second.features["draw"]
+    assert first.number != second.number
+
+
+@pytest.mark.slow
 def test_without_a_folder_of_models_it_asks_the_registry(project: Path) -> None:
     (project / "params.yaml").write_text((files("adloom") / "starter" / "params.yaml").read_text(encoding="utf-8"))
     with pytest.raises(DataError, match="model gan is not served: it has no champion; `adloom run` makes one"):

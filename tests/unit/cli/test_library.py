@@ -103,8 +103,11 @@ def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^lines\.txt: neither PNG, JPEG nor WebP"):
         run("add", "lines.txt")
     (tmp_path / "latin.txt").write_bytes("für".encode("latin-1"))
-    with pytest.raises(DataError, match=r"^latin\.txt: 'utf-8' codec"):
+    with pytest.raises(DataError, match=r"^latin\.txt: not text in UTF-8; expected a line of copy per line"):
         run("add", "latin.txt", "--kind", "line")
+    (tmp_path / "zero.txt").write_bytes(b"a\0b")
+    with pytest.raises(DataError, match=r"^zero\.txt: contains a zero byte"):
+        run("add", "zero.txt", "--kind", "line")
     (tmp_path / "long.png").write_bytes(png(np.zeros((1, 100), np.uint8)))
     with pytest.raises(DataError, match=r"^long\.png: one side is more than 20 times the other"):
         run("add", "long.png")

@@ -18,6 +18,7 @@ from adloom.errors import ConfigError
         ("name: A\ncalls_to_action: []", "calls_to_action: List should have at least 1 item"),
         ("name: A\ncalls_to_action: ['']", "calls_to_action.0: String should have at least 1 character"),
         ('name: "A\\0"', "name: expected a line of text without control characters, got 'A\\x00'"),
+        ('name: "\\u202Eeerf"', "name: expected a line of text without control characters, got '\\u202eeerf'"),
         ("name: A\ntone: [' ']", "tone.0: expected a line of text without control characters, got ' '"),
         ("name: A\ntone: love", "tone: Input should be a valid list, got 'love'"),
         ("name: A\nlogo: 3", "logo: Input should be a valid string, got 3"),
@@ -51,5 +52,6 @@ def test_disclaimers_apply_by_category_and_size() -> None:
     ]
     kit = BrandKit.model_validate({"name": "A", "disclaimers": texts})
     assert list(kit.find_disclaimers("Bag", "320x50")) == ["All.", "Bags.", "Small.", "Both."]
+    assert list(kit.find_disclaimers("bag", "300x250")) == ["All.", "Bags."]
     assert list(kit.find_disclaimers("Coat", "300x250")) == ["All."]
     assert list(kit.find_disclaimers(None, "320x50")) == ["All.", "Small."]

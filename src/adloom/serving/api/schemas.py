@@ -8,6 +8,7 @@ from adloom.credentials.origin import SourceType
 from adloom.credentials.records import Sidecar
 from adloom.data.context import MAX_ID_LENGTH
 from adloom.data.privacy import normalise_user_id
+from adloom.library.records import Text
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import ProblemBody
 
@@ -37,7 +38,7 @@ def _require_user_id(text: str) -> str:
     return text
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
 UserId = Annotated[Name, AfterValidator(_require_user_id)]
 Weight = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

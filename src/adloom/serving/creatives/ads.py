@@ -62,7 +62,7 @@ def answer(request: AdsRequest, models: Models, dependencies: ServiceDependencie
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, NO_BRAND)
     seed = secrets.randbits(32) if request.seed is None else request.seed
     placements = [PLACEMENTS[name] for name in dict.fromkeys(request.sizes)]
-    picture = _find_picture(request, dependencies.library)
+    picture = _find_picture(request, dependencies)
     order = AdsOrder(request.n, placements, seed, request.category, picture, request.headline)
     plan = plan_variants(order, models, brand.kit, find_rejected(dependencies.library))
     finished = list(finish_ads(order, plan, brand, dependencies.issuer, PROCESSES))
@@ -169,16 +169,33 @@ def _save_ads(finished: Sequence[FinishedAd], plan: VariantPlan, shared: SharedL
         return [save_ad(each, plan, library) for each in finished]
 
 
-def _find_picture(request: AdsRequest, shared: SharedLibrary | None) -> PictureSource | None:
+def trace_picture(picture: PictureSource, issuer: Issuer) -> PictureSource:
+    """Return a picture that was not drawn here, with its origin if a model made it. Raises PictureError."""
+    return picture if picture.origin else replace(picture, origin=issuer.find_origin(picture.file))
+
+
+def _find_picture(request: AdsRequest, dependencies: ServiceDependencies) -> PictureSource | None:
     """Return the requested picture, if one is. Raises Problem."""
     try:
         if request.picture_id is not None:
-            with open_shared(shared) as library:
-                return read_picture(library.read(request.picture_id), _to_origin(library.get(request.picture_id)))
-        return read_picture(decode_base64(request.picture)) if request.picture is not None else None
+            picture = _read_from_library(request.picture_id, dependencies.library)
+        elif request.picture is not None:
+            picture = read_picture(decode_base64(request.picture))
+        else:
+            return None
+        return trace_picture(picture, dependencies.issuer)
     except PictureError as error:
         reason = f"picture: {describe_error(error, MAX_PICTURE_PIXELS)}"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, "picture") from None
+
+
+def _read_from_library(creative_id: str, shared: SharedLibrary | None) -> PictureSource:
+    with open_shared(shared) as library:
+        creative = library.get(creative_id)
+        if creative.state == "rejected":
+            detail = "picture_id: was rejected; choose another picture, or approve it with a reason"
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "picture_id")
+        return read_picture(library.read(creative_id), _to_origin(creative))
 
 
 def _to_origin(creative: Creative) -> Origin | None:

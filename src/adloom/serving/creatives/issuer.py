@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adloom.config.settings import Settings
-from adloom.credentials.origin import Origin
+from adloom.credentials.origin import WITHOUT_MODEL, Origin
 from adloom.credentials.records import Sidecar, Verification
 from adloom.data.picture_files import PictureError
 from adloom.errors import ConfigError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from adloom.serving.creatives.issued_pictures import IssuedMatch, IssuedPictures
 
 INDEX = "issued.db"  # in the folder of the key
+UNKNOWN = Origin("unknown")  # a model, says a manifest that another signed
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,14 @@ class Issuer:
         except (sqlite3.Error, OSError) as error:
             logger.warning("%s: %s; the picture was not searched", self._file, error)
             return verification, None
+
+    def find_origin(self, picture: bytes) -> Origin | None:
+        """Return the origin of a picture if a model made it, by its credentials or the index. Raises PictureError."""
+        verification, match = self.verify_picture(picture)
+        origin = match.origin if match else verification.origin
+        if origin is None or origin.source_type == WITHOUT_MODEL:
+            return None
+        return origin if match or verification.ours else replace(UNKNOWN, source_type=origin.source_type)
 
     def verify_line(self, line: str, sidecar: Sidecar | None) -> Verification:
         """Verify a line by its sidecar."""

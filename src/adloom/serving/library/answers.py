@@ -1,6 +1,7 @@
 """List, show and review creatives of the library: the answers of its endpoints."""
 
 import base64
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
     from adloom.library.library import Library
 
 READING_SECONDS = 2.0  # of the decision log for one request
+CLOSED = "the library cannot be used now; the service's log says why"
+NO_LOG = "the decision log cannot be read now; the service's log says why"
 NO_LIBRARY = "no creative library here; `adloom serve` opens the one of ADLOOM_LIBRARY_URL"
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -38,13 +43,13 @@ def open_shared(shared: SharedLibrary | None) -> Iterator["Library"]:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, NO_LIBRARY)
     try:
         yield shared.get()
-    except UnknownCreativeError as error:
-        raise Problem(HTTPStatus.NOT_FOUND, str(error), "id") from None
+    except UnknownCreativeError:
+        raise Problem(HTTPStatus.NOT_FOUND, "no creative of this id in the library", "id") from None
     except ReviewError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), "reason") from None
-    except AdloomError as error:
-        retry = {"Retry-After": "10"}
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"library: {error}", headers=retry) from None
+    except (AdloomError, OSError) as error:  # such as a full disk
+        logger.warning("the library cannot be used: %s", error)  # clients need not know paths and addresses
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, CLOSED, headers={"Retry-After": "10"}) from None
 
 
 def list_creatives(request: LibraryListRequest, shared: SharedLibrary | None) -> LibraryListAnswer:
@@ -85,7 +90,8 @@ def count_outcomes(request: LibraryOutcomesRequest, counter: OutcomeCounter | No
     try:
         counter.update(READING_SECONDS)
     except AdloomError as error:
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"decision log: {error}", headers={"Retry-After": "10"}) from None
+        logger.warning("the decision log cannot be read: %s", error)
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, NO_LOG, headers={"Retry-After": "10"}) from None
     return LibraryOutcomesAnswer(
         outcomes=[_describe_outcome(creative_id, *counter.count(creative_id)) for creative_id in request.ids],
         complete=counter.is_complete,

@@ -52,10 +52,7 @@ def take_snapshot(library: "Library") -> LibrarySnapshot:
             ads[key].ids.append(ad.id)
             if ad.category is not None:
                 ads[key].categories[ad.id] = ad.category
-    rejected: defaultdict[str, set[int]] = defaultdict(set)
-    for draw, number in library.rejected_draws():
-        rejected[draw].add(number)
-    return LibrarySnapshot(dict(ads), dict(rejected), _describe_contents(approved))
+    return LibrarySnapshot(dict(ads), library.rejected_draws(), _describe_contents(approved))
 
 
 def _describe_contents(ads: Sequence["ApprovedAd"]) -> dict[str, Contents]:

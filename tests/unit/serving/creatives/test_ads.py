@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from tests.support.creatives import open_folder
 from tests.support.http_client import encode, png, post_invalid, post_ok
 
 from adloom.credentials.origin import Origin
+from adloom.library.features import describe_picture
 from adloom.library.library import Library
 from adloom.serving import server
 from adloom.serving.api.ads_schemas import MAKE_ADS
+from adloom.serving.api.schemas import GENERATE
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.creatives.issuer import create_memory_issuer
 from adloom.serving.library.shared_library import SharedLibrary
@@ -67,6 +70,33 @@ def test_an_ad_with_findings_is_a_preview_that_is_not_saved(studio: TestClient) 
     assert [finding["rule"] for finding in ad["findings"]] == ["banned words"]
     assert (ad["svg"], ad["id"]) == (None, None)
     assert not Image.open(io.BytesIO(base64.b64decode(ad["png"]))).info
+
+
+def read_source_type(ad: dict[str, str]) -> str:
+    metadata = Image.open(io.BytesIO(base64.b64decode(ad["png"]))).info["XML:com.adobe.xmp"]
+    return re.search(r"digitalsourcetype/(\w+)", metadata)[1]  # type: ignore[index]
+
+
+def test_an_ad_says_that_a_model_made_its_picture_however_the_picture_came(studio: TestClient) -> None:
+    own = {"headline": HEADLINE, "sizes": ["320x50"]}
+    (drawn,) = post_ok(studio, GENERATE, {"category": "Bag", "seed": 1})["pictures"]
+    stripped = encode(png(np.asarray(Image.open(io.BytesIO(base64.b64decode(drawn))))))
+    (other,) = create_memory_issuer().issue_pictures([png(draw_photo())], [Origin("gan", digest="a" * 64)])
+    for picture in (drawn, stripped, encode(other)):
+        (ad,) = post_ok(studio, MAKE_ADS, own | {"picture": picture, "save": True})["ads"]
+        assert read_source_type(ad) == "compositeWithTrainedAlgorithmicMedia"
+        (again,) = post_ok(studio, MAKE_ADS, own | {"picture_id": ad["id"]})["ads"]
+        assert read_source_type(again) == "compositeWithTrainedAlgorithmicMedia"
+    (photo,) = post_ok(studio, MAKE_ADS, own | {"picture": encode(png(draw_photo()))})["ads"]
+    assert read_source_type(photo) == "composite"
+
+
+def test_a_rejected_picture_is_refused(studio: TestClient, library: Library) -> None:
+    picture = describe_picture(png(draw_photo(100, 100)))
+    library.add(picture, png(draw_photo(100, 100)))
+    library.review(picture.id, "rejected", "kim", "off brand")
+    problem = post_invalid(studio, MAKE_ADS, {"picture_id": picture.id, "headline": HEADLINE}, 422)
+    assert "was rejected" in problem["detail"]
 
 
 def test_a_picture_with_heavy_credentials_makes_the_ad_too_heavy(studio: TestClient) -> None:

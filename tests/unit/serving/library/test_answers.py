@@ -21,6 +21,7 @@ from adloom.serving.api import auth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.library_schemas import LIST, OUTCOMES, REVIEW, SHOW
 from adloom.serving.app import ServiceDependencies
+from adloom.serving.library.answers import CLOSED
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -100,20 +101,30 @@ def test_an_unknown_id(client: TestClient, path: str, creative_id: str, status: 
     assert post_invalid(client, path, body, status)["field"] == "id"
 
 
-def test_a_lost_content_is_named(client: TestClient, library: Library) -> None:
+def test_a_lost_content_is_named_in_the_log_alone(
+    client: TestClient, library: Library, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     library.files.remove(next(iter(library.files.list(LINE[7:9]))))
-    assert "no such file, the content of" in post_invalid(client, SHOW, {"id": LINE}, 503)["detail"]
+    assert post_invalid(client, SHOW, {"id": LINE}, 503)["detail"] == CLOSED
+    assert "no such file, the content of" in caplog.text
+    unknown = post_invalid(client, SHOW, {"id": UNKNOWN}, 404)["detail"]
+    assert str(tmp_path) not in unknown
+
+
+def test_a_category_that_no_database_holds(client: TestClient) -> None:
+    assert post_invalid(client, LIST, {"category": "a\0b"}, 422)["field"] == "category"
 
 
 def test_a_service_without_a_library(models: Models) -> None:
     assert "no creative library here" in post_invalid(connect(models, None), LIST, {}, 503)["detail"]
 
 
-def test_a_database_that_is_away(models: Models) -> None:
+@pytest.mark.parametrize("error", [UnavailableError("connection refused"), OSError(28, "No space left on device")])
+def test_a_library_that_cannot_be_used(models: Models, error: Exception) -> None:
     def fail() -> Library:
-        raise UnavailableError("connection refused")
+        raise error
 
-    assert "library: connection refused" in post_invalid(connect(models, SharedLibrary(fail)), LIST, {}, 503)["detail"]
+    assert post_invalid(connect(models, SharedLibrary(fail)), LIST, {}, 503)["detail"] == CLOSED
 
 
 def test_outcomes_count_the_decision_log(models: Models, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Generic, Self
 import numpy as np
 
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array
+from adloom.errors import ArtifactError
 from adloom.sequences import kneser_ney
 from adloom.sequences.decoding import S, SequenceModel
 from adloom.sequences.kneser_ney import END, MISSING, START, UNSEEN, KneserNey, NgramTable
@@ -120,10 +121,12 @@ class Mixture(Generic[S]):
 
 
 def load_mixture(network: SequenceModel[S], path: Path) -> SequenceModel[Any]:
-    """Return a network mixed with the n-grams of a file, or alone when there is none."""
+    """Return a network mixed with the n-grams of a file, or alone when there is none. Raises ArtifactError."""
     if not path.exists():
         return network
     with np.load(path, allow_pickle=False) as arrays:
+        if "exponents" not in arrays:
+            raise ArtifactError(f"{path}: no exponents, as of an older adloom; train the model again")
         orders = sum(name.startswith("keys_") for name in arrays.files)
         tables = (
             NgramTable(*(arrays[f"{name}_{k}"] for name in ("keys", "discounted", "backoff"))) for k in range(orders)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_lines import LINES, Bigram, words
 
+from adloom.errors import ArtifactError
 from adloom.sequences import kneser_ney
 from adloom.sequences.mixture import MAX_EXPONENT, Mixture, TokenNgrams, fit_exponents, load_mixture
 from adloom.storage import npz
@@ -65,6 +66,13 @@ def test_a_saved_mixture_is_the_same_and_without_a_file_it_is_the_network(tmp_pa
     assert loaded(token, loaded.start(1))[0].tolist() == mixture(token, mixture.start(1))[0].tolist()
     network = Bigram(WORDS)
     assert load_mixture(network, tmp_path / "none.npz") is network
+
+
+def test_a_file_of_an_older_release_is_refused(tmp_path: Path) -> None:
+    arrays = Mixture(Bigram(WORDS), NGRAMS, np.array([0.2, 0.4])).to_arrays()
+    npz.save(tmp_path / "ngrams.npz", **{name: arrays[name] for name in arrays.keys() - {"exponents"}})
+    with pytest.raises(ArtifactError, match="ngrams.npz: no exponents.*; train the model again"):
+        load_mixture(Bigram(WORDS), tmp_path / "ngrams.npz")
 
 
 def test_the_exponents_find_the_better_model() -> None:

@@ -10,12 +10,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from tests.support.decision_logs import wait_until
 from tests.support.http_client import encode, png
 from tests.support.tiny_models import write_models
 
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, MAX_PICTURES, READ, WRITE
 from adloom.serving.client import serving
+from adloom.serving.metrics import IN_FLIGHT
 
 pytestmark = pytest.mark.slow
 
@@ -54,12 +56,17 @@ def time_light(client: httpx.Client) -> list[float]:
     return seconds
 
 
-def test_decisions_and_probes_are_answered_beside_heavy_requests(url: str) -> None:
+def count_in_flight(client: httpx.Client) -> float:
+    (line,) = (line for line in client.get("/metrics").text.splitlines() if line.startswith(IN_FLIGHT))
+    return float(line.split()[-1])
+
+
+def test_decisions_and_probes_are_answered_during_heavy_requests(url: str) -> None:
     stopped = threading.Event()
     with ThreadPoolExecutor(2 * len(HEAVY)) as pool, httpx.Client(base_url=url, timeout=60) as client:
         loads = [pool.submit(repeat, url, path, stopped) for path in [*HEAVY] * 2]
         try:
-            time.sleep(1)  # until all run
+            wait_until(lambda: count_in_flight(client) >= len(HEAVY))
             rounds = [time_light(client) for _ in range(40)]
         finally:
             stopped.set()

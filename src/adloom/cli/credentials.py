@@ -42,11 +42,7 @@ def verify(files: tuple[Path, ...], sidecar: Path | None, as_json: bool) -> None
     else:
         for name, answer in answers.items():
             click.echo(f"{name}: {_summarize(answer)}")
-    sys.exit(0 if all(_is_sound(answer) for answer in answers.values()) else 1)
-
-
-def _is_sound(answer: "VerifyAnswer") -> bool:
-    return answer.state == "whole" and (answer.ours or answer.trusted_by is not None)
+    sys.exit(0 if all(each.state == "whole" and (each.ours or each.trusted_by) for each in answers.values()) else 1)
 
 
 def _verify(path: Path, sidecar: Path | None, issuer: "Issuer") -> "VerifyAnswer":

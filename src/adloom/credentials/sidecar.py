@@ -49,7 +49,8 @@ class _Payload(BaseModel):
 
 def sign_line(line: str, origin: Origin, key: SigningKey) -> Sidecar:
     """Return the sidecar of a line."""
-    certificates = [base64.b64encode(_to_der(one)).decode() for one in key.chain if one.subject != one.issuer]
+    chain = [one.public_bytes(serialization.Encoding.DER) for one in key.chain if one.subject != one.issuer]
+    certificates = [base64.b64encode(one).decode() for one in chain]
     header = _Header(alg=ALGORITHM, typ=TYPE, x5c=certificates)
     payload = _Payload(line=_digest(line), made_at=datetime.now(UTC), origin=origin)
     protected, body = (_encode(part.model_dump_json().encode()) for part in (header, payload))
@@ -125,10 +126,6 @@ def _require_issuing(_: Policy, __: x509.Certificate, usage: KeyUsage | None) ->
 
 def _digest(line: str) -> str:
     return f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
-
-
-def _to_der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.DER)
 
 
 def _encode(content: bytes) -> str:

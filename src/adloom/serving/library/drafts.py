@@ -1,7 +1,7 @@
 """Keep what the service makes in the library, as drafts with their chain."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,14 +80,11 @@ def add_embeddings(drafts: Sequence[Creative], contents: Sequence[bytes], models
     channels, height, _ = cnn.card.shape
     pixels = np.stack([decode(content, PictureFormat(height, channels), MAX_PIXELS) for content in contents])
     embeddings = cnn.model.read(to_floats(pixels.transpose(0, 3, 1, 2))).embedding
+    read = [{"embedding": round_embedding(embedding), "reader": cnn.origin.digest} for embedding in embeddings]
     return [
-        _with_features(draft, {"embedding": round_embedding(embedding), "reader": cnn.origin.digest})
-        for draft, embedding in zip(drafts, embeddings, strict=True)
+        draft.model_copy(update={"features": {**draft.features, **features}})
+        for draft, features in zip(drafts, read, strict=True)
     ]
-
-
-def _with_features(creative: Creative, features: Mapping[str, Any]) -> Creative:
-    return creative.model_copy(update={"features": {**creative.features, **features}})
 
 
 def _add(drafts: Sequence[Creative], contents: Sequence[bytes], service: Service) -> list[str]:

@@ -42,7 +42,7 @@ class SigningKey:
         return self.key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
     @property
-    def issuers(self) -> tuple[x509.Certificate, ...]:
+    def authorities(self) -> tuple[x509.Certificate, ...]:
         """The authorities of this certificate and of the earlier ones."""
         return tuple(certificate for certificate in (*self.chain, *self.others) if is_authority(certificate))
 

@@ -72,7 +72,7 @@ class PictureSigner:
     @cached_property
     def _context(self) -> c2pa.Context:
         info = c2pa.C2paSignerInfo("es256", to_pem(self.key.chain), self.key.key_pem, None)  # None: no time stamps
-        trust = {"user_anchors": to_pem(self.key.issuers).decode()}  # of ingredients
+        trust = {"user_anchors": to_pem(self.key.authorities).decode()}  # of ingredients
         return c2pa.Context.from_dict({**SETTINGS, "trust": trust}, signer=c2pa.Signer.from_info(info))
 
 

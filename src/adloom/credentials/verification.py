@@ -30,7 +30,7 @@ class PictureVerifier:
     """Verifies pictures against a key and further trusted authorities; threads may share it."""
 
     def __init__(self, key: SigningKey, trusted: tuple[x509.Certificate, ...] = ()) -> None:
-        self._key, self._own = key, _create_context(key.issuers)
+        self._key, self._own = key, _create_context(key.authorities)
         self._trusted = _create_context(trusted) if trusted else None
 
     def verify(self, picture: bytes) -> Verification:
@@ -64,7 +64,7 @@ def find_key_fault(key: SigningKey) -> str | None:
     Image.new("L", (1, 1)).save(stream, "PNG")
     try:
         signed = PictureSigner(key).sign_picture(stream.getvalue(), Origin("none"))
-        manifest = _Manifest(signed, _create_context(key.issuers))
+        manifest = _Manifest(signed, _create_context(key.authorities))
     except (UnavailableError, c2pa.C2paError) as error:
         return str(error)
     return None if manifest.is_trusted and not manifest.failures else ", ".join(sorted(manifest.failures))

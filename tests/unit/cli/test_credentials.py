@@ -54,7 +54,7 @@ def test_a_stripped_picture_is_found_and_fails(ours: str) -> None:
 def test_a_stranger_is_sound_only_if_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = verify("other.png")
     assert (result.exit_code, "not ours, trusted by nobody" in result.stdout) == (1, True)
-    Path("trusted.pem").write_bytes(to_pem(OTHER_KEY.issuers))
+    Path("trusted.pem").write_bytes(to_pem(OTHER_KEY.authorities))
     monkeypatch.setenv("ADLOOM_CREDENTIALS_TRUST", "trusted.pem")
     result = verify("other.png")
     assert (result.exit_code, "not ours, trusted by adloom local CA" in result.stdout) == (0, True)
@@ -70,7 +70,7 @@ def test_json_has_every_field(ours: str) -> None:
 def test_a_line_verifies_by_its_sidecar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("line.txt").write_text("Lovely coat\n", encoding="utf-8")
     Path("line.json").write_text(sign_line("Lovely coat", ORIGIN, KEY).model_dump_json(), encoding="utf-8")
-    Path("trusted.pem").write_bytes(to_pem(KEY.issuers))
+    Path("trusted.pem").write_bytes(to_pem(KEY.authorities))
     monkeypatch.setenv("ADLOOM_CREDENTIALS_TRUST", "trusted.pem")
     assert verify("line.txt", "--sidecar", "line.json").exit_code == 0
     Path("line.txt").write_text("Lovely goat\n", encoding="utf-8")

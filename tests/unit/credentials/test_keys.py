@@ -37,7 +37,7 @@ def test_earlier_certificates_stay_ours() -> None:
     serials = [key.certificate.serial_number for key in (KEY, OTHER_KEY, create_local_key(NOW))]
     assert [rotated.owns(serial) for serial in serials] == [True, True, False]
     assert not rotated.owns(KEY.chain[1].serial_number), "an authority signs no creative"
-    assert set(rotated.issuers) == {KEY.chain[1], OTHER_KEY.chain[1]}
+    assert set(rotated.authorities) == {KEY.chain[1], OTHER_KEY.chain[1]}
 
 
 @pytest.mark.parametrize(

@@ -50,14 +50,14 @@ def test_a_line_without_sidecar_is_stripped() -> None:
 
 
 def test_others_are_not_ours_and_trusted_if_their_authority_is() -> None:
-    verification = verify_line(LINE, SIDECAR, OTHER_KEY, KEY.issuers)
+    verification = verify_line(LINE, SIDECAR, OTHER_KEY, KEY.authorities)
     assert (verification.state, verification.ours, verification.trusted_by) == ("whole", False, "adloom local CA")
-    assert verify_line(LINE, SIDECAR, OTHER_KEY, OTHER_KEY.issuers).trusted_by is None
+    assert verify_line(LINE, SIDECAR, OTHER_KEY, OTHER_KEY.authorities).trusted_by is None
 
 
 def test_an_authority_signs_no_line() -> None:
     """A certificate that may issue others does not vouch for a line."""
-    header = {**decode(SIDECAR.protected), "x5c": [base64.b64encode(to_pem(KEY.issuers)).decode()]}
+    header = {**decode(SIDECAR.protected), "x5c": [base64.b64encode(to_pem(KEY.authorities)).decode()]}
     assert verify_line(LINE, SIDECAR.model_copy(update={"protected": encode(header)}), KEY) == BROKEN
 
 

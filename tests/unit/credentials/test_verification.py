@@ -35,8 +35,8 @@ def test_another_certificate_is_whole_and_neither_ours_nor_trusted() -> None:
 
 
 def test_an_authority_that_is_trusted_vouches_by_name() -> None:
-    assert PictureVerifier(OTHER_KEY, KEY.issuers).verify(SIGNED).trusted_by == "adloom local CA"
-    assert PictureVerifier(OTHER_KEY, OTHER_KEY.issuers).verify(SIGNED).trusted_by is None
+    assert PictureVerifier(OTHER_KEY, KEY.authorities).verify(SIGNED).trusted_by == "adloom local CA"
+    assert PictureVerifier(OTHER_KEY, OTHER_KEY.authorities).verify(SIGNED).trusted_by is None
 
 
 def test_a_picture_of_an_earlier_certificate_stays_ours() -> None:

@@ -50,7 +50,7 @@ def test_a_certificate_that_c2pa_does_not_accept_is_refused_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    certificate.write_bytes(to_pem((KEY.certificate, *OTHER_KEY.issuers)))
+    certificate.write_bytes(to_pem((KEY.certificate, *OTHER_KEY.authorities)))
     key.write_bytes(KEY.key_pem)
     key.chmod(0o600)
     monkeypatch.setenv("ADLOOM_CREDENTIALS_CERTIFICATE", str(certificate))

@@ -13,7 +13,7 @@ from adloom.ads.brand import Brand
 from adloom.ads.placements import IAB
 from adloom.ads.typefaces import find_default_typefaces
 from adloom.config.brand import BrandKit
-from adloom.serving.creatives.ad_variants import AdsOrder, plan_variants
+from adloom.serving.creatives.ad_variants import CreativeBrief, plan_variants
 from adloom.serving.creatives.ads import finish_ads
 from adloom.serving.creatives.issuer import create_memory_issuer
 from adloom.serving.models import loader, sources
@@ -29,11 +29,11 @@ def main() -> None:
     options = parser.parse_args()
     models = loader.load(sources.find_in_folder(options.models, ["gan", "cnn", "lstm"]), options.processes)
     brand = Brand(BrandKit(name="Northfold"), find_default_typefaces())
-    order = AdsOrder(options.n, IAB, 1, options.category, headline=options.headline)
+    brief = CreativeBrief(options.n, IAB, 1, options.category, headline=options.headline)
     start = time.perf_counter()
-    plan = plan_variants(order, models, brand.kit)
+    plan = plan_variants(brief, models, brand.kit)
     planned = time.perf_counter()
-    ads = list(finish_ads(order, plan, brand, create_memory_issuer(), options.processes))
+    ads = list(finish_ads(brief, plan, brand, create_memory_issuer(), options.processes))
     seconds = time.perf_counter() - start
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     weights = [len(ad.file) for ad in ads]

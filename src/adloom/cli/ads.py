@@ -12,7 +12,7 @@ from adloom.config.brand import BRAND
 if TYPE_CHECKING:
     from adloom.ads.brand import Brand
     from adloom.ads.rendering import ImageFormat
-    from adloom.serving.creatives.ad_variants import AdsOrder, PictureSource
+    from adloom.serving.creatives.ad_variants import CreativeBrief, PictureSource
     from adloom.serving.models.loader import Models
     from adloom.serving.models.sources import Sources
 
@@ -84,14 +84,14 @@ def make(
     Example: adloom ads make --category Bag --n 20 --sizes iab --out ads
     """
     from adloom.ads.placements import parse_sizes
-    from adloom.serving.creatives.ad_variants import AdsOrder
+    from adloom.serving.creatives.ad_variants import CreativeBrief
     from adloom.serving.models import loader
 
-    order = AdsOrder(
+    brief = CreativeBrief(
         n, parse_sizes(sizes), seed, category, None, _require_line(headline) if headline is not None else None
     )
     loaded = loader.load(_find_models(models, params_path), processes)
-    _export(replace(order, format=image_format), loaded, _load_brand(brand), out, save, processes)
+    _export(replace(brief, format=image_format), loaded, _load_brand(brand), out, save, processes)
 
 
 @ads.command("compose")
@@ -123,11 +123,11 @@ def compose(
     Example: adloom ads compose bag.jpg "Made to be worn every day" --sizes social
     """
     from adloom.ads.placements import parse_sizes
-    from adloom.serving.creatives.ad_variants import AdsOrder
+    from adloom.serving.creatives.ad_variants import CreativeBrief
     from adloom.serving.models.loader import Models
 
-    order = AdsOrder(n, parse_sizes(sizes), 0, category, _read(picture), _require_line(headline))
-    _export(replace(order, format=image_format), Models({}, {}), _load_brand(brand), out, save, processes)
+    brief = CreativeBrief(n, parse_sizes(sizes), 0, category, _read(picture), _require_line(headline))
+    _export(replace(brief, format=image_format), Models({}, {}), _load_brand(brand), out, save, processes)
 
 
 def _find_models(folder: Path | None, params_path: Path) -> "Sources":
@@ -182,7 +182,7 @@ def _clear(out: Path) -> None:
         path.unlink()
 
 
-def _export(order: "AdsOrder", models: "Models", brand: "Brand", out: Path, save: bool, processes: int) -> None:
+def _export(brief: "CreativeBrief", models: "Models", brand: "Brand", out: Path, save: bool, processes: int) -> None:
     """Write the ads that keep all rules, and show the reasons of the others."""
     from adloom.ads.contact_sheet import ContactSheet, SheetItem
     from adloom.config.settings import Settings
@@ -195,15 +195,15 @@ def _export(order: "AdsOrder", models: "Models", brand: "Brand", out: Path, save
 
     settings = Settings()
     issuer, library = open_issuer(settings), open_library(settings) if save or has_library(settings) else None
-    if order.picture:
-        order = replace(order, picture=trace_picture(order.picture, issuer))
+    if brief.picture:
+        brief = replace(brief, picture=trace_picture(brief.picture, issuer))
     try:
-        plan = plan_variants(order, models, brand.kit, library.rejected_draws() if library else {})
+        plan = plan_variants(brief, models, brand.kit, library.rejected_draws() if library else {})
     except Problem as problem:
         raise DataError(problem.detail) from None
     _clear(out)
     sheet = ContactSheet(brand.kit.name, "; ".join(plan.basis))
-    for finished in finish_ads(order, plan, brand, issuer, processes):
+    for finished in finish_ads(brief, plan, brand, issuer, processes):
         saved = save_ad(finished, plan, library) if library and save else None
         name = f"{finished.number:03}-{finished.ad.request.placement.name}"
         identity = saved.id if saved else None
@@ -211,7 +211,7 @@ def _export(order: "AdsOrder", models: "Models", brand: "Brand", out: Path, save
             SheetItem(finished.number, name, finished.ad, finished.file, finished.variant.reward, identity)
         )
         if not finished.ad.findings:
-            (out / f"{name}.{order.format}").write_bytes(finished.file)
+            (out / f"{name}.{brief.format}").write_bytes(finished.file)
             (out / f"{name}.svg").write_text(finished.ad.svg, encoding="utf-8")
     (out / "index.html").write_text(sheet.to_html(), encoding="utf-8")
     (out / "ads.json").write_text(sheet.to_json(), encoding="utf-8")

@@ -43,8 +43,8 @@ class PictureSource:
 
 
 @dataclass(frozen=True)
-class AdsOrder:
-    """Which ads to make."""
+class CreativeBrief:
+    """The ads to make."""
 
     n: int
     placements: Sequence[Placement]
@@ -81,7 +81,7 @@ class VariantPlan:
 
 
 def plan_variants(
-    order: AdsOrder, models: Models, kit: BrandKit, rejected: Mapping[str, Set[int]] = NOTHING_REJECTED
+    brief: CreativeBrief, models: Models, kit: BrandKit, rejected: Mapping[str, Set[int]] = NOTHING_REJECTED
 ) -> VariantPlan:
     """
     Return up to n variants, without the rejected numbers of a draw.
@@ -89,22 +89,27 @@ def plan_variants(
     Raises Problem when a model is absent or a category unknown.
     """
     plan = VariantPlan()
-    pictures = _find_pictures(order, models, plan, rejected)
+    pictures = _find_pictures(brief, models, plan, rejected)
     embeddings = _embed(pictures, models, plan)
     kept = find_distinct(embeddings)
     pictures, embeddings = [pictures[i] for i in kept], embeddings[kept]
-    lines = _find_lines(order, models, kit, plan)
+    lines = _find_lines(brief, models, kit, plan)
     count = max(len(pictures), len(lines))
     picture_of, line_of = np.arange(count) % len(pictures), np.arange(count) % len(lines)
     rows, texts = embeddings[picture_of], [lines[i] for i in line_of]
-    rewards = _expect_rewards(order.category, rows, texts, models, plan)
-    rewards += _score_lines(order, lines, models, plan)[line_of]
-    chosen = choose_varied(rewards, (rows @ rows.T + np.equal.outer(line_of, line_of)) / 2, order.n)
+    rewards = _expect_rewards(brief.category, rows, texts, models, plan)
+    rewards += _score_lines(brief, lines, models, plan)[line_of]
+    chosen = choose_varied(rewards, (rows @ rows.T + np.equal.outer(line_of, line_of)) / 2, brief.n)
     for number, row in enumerate(chosen):
         picture, line = pictures[picture_of[row]], lines[line_of[row]]
-        content = AdContent(picture.pixels, _begin_upper(line), _choose(kit.calls_to_action, number), order.category)
+        content = AdContent(
+            picture.pixels,
+            line[:1].upper() + line[1:],
+            kit.calls_to_action[number % len(kit.calls_to_action)],
+            brief.category,
+        )
         reward = float(rewards[row]) if "policy" in plan.models else None
-        written = None if order.headline else line
+        written = None if brief.headline else line
         design = choose_design(number, picture.pixels)
         plan.variants.append(Variant(content, design, picture, written, reward, rows[row]))
     return plan
@@ -118,20 +123,20 @@ def read_picture(file: bytes, origin: Origin | None = None) -> PictureSource:
 
 
 def _find_pictures(
-    order: AdsOrder, models: Models, plan: VariantPlan, rejected: Mapping[str, Set[int]]
+    brief: CreativeBrief, models: Models, plan: VariantPlan, rejected: Mapping[str, Set[int]]
 ) -> list[PictureSource]:
     """Return the given picture, or twice as many as variants, drawn by the model."""
-    if order.picture is not None:
-        return [order.picture]
+    if brief.picture is not None:
+        return [brief.picture]
     plan.note_model(models.gan)
     found: list[PictureSource] = []
-    for seed, count in _split(order.n * SPARE, order.seed):
-        request = GenerateRequest(category=order.category, n=count, seed=seed)
+    for seed, count in _split(brief.n * SPARE, brief.seed):
+        request = GenerateRequest(category=brief.category, n=count, seed=seed)
         job = generate.prepare_pictures(request, models, rejected)
         (drawn,) = generate.draw_pictures([job])
         if isinstance(drawn, Exception):
             raise drawn
-        origin = describe_origin(job.gan, seed, {"category": order.category or ""})
+        origin = describe_origin(job.gan, seed, {"category": brief.category or ""})
         draw = identify_draw(job.gan.origin.digest, seed, {"mix": job.weights, "attributes": {}})
         for number, picture, file in zip(drawn.numbers, drawn.pixels, encode_pngs(drawn.pixels), strict=True):
             colours = picture if len(picture) == 3 else picture[:1].repeat(3, 0)
@@ -140,22 +145,22 @@ def _find_pictures(
     return found
 
 
-def _find_lines(order: AdsOrder, models: Models, kit: BrandKit, plan: VariantPlan) -> list[str]:
+def _find_lines(brief: CreativeBrief, models: Models, kit: BrandKit, plan: VariantPlan) -> list[str]:
     """Return the given headline, or distinct lines of the model: those with a word of the brand's tone come first."""
-    if order.headline is not None:
-        return [" ".join(order.headline.split())]
+    if brief.headline is not None:
+        return [" ".join(brief.headline.split())]
     lstm = models.lstm
     plan.note_model(lstm)
-    category = order.category if order.category in lstm.card.categories else None
-    if order.category != category:
-        plan.basis.append(f"lines are of no category, because lstm does not know {order.category!r}")
+    category = brief.category if brief.category in lstm.card.categories else None
+    if brief.category != category:
+        plan.basis.append(f"lines are of no category, because lstm does not know {brief.category!r}")
     rules = CopyRules(
-        max_characters=min(placement.max_characters for placement in order.placements),
+        max_characters=min(placement.max_characters for placement in brief.placements),
         banned_words=kit.banned_words,
         no_claims=True,
     )
     lines: list[str] = []
-    for seed, count in _split(order.n * SPARE, order.seed):
+    for seed, count in _split(brief.n * SPARE, brief.seed):
         request = CopyRequest(category=category, n=count, seed=seed, rules=rules)
         (written,) = generate.write_lines([generate.prepare_copy(request, models)])
         lines += written
@@ -169,9 +174,9 @@ def _find_lines(order: AdsOrder, models: Models, kit: BrandKit, plan: VariantPla
     return distinct
 
 
-def _score_lines(order: AdsOrder, lines: Sequence[str], models: Models, plan: VariantPlan) -> Float64Array:
+def _score_lines(brief: CreativeBrief, lines: Sequence[str], models: Models, plan: VariantPlan) -> Float64Array:
     """Return the click model's scores of lines (lines,), 0 on average; zeros without such a model."""
-    model = models.lstm.model.clicks if order.headline is None else None
+    model = models.lstm.model.clicks if brief.headline is None else None
     if model is None:
         return np.zeros(len(lines))
     plan.basis.append("lines by the click model of copy")
@@ -187,13 +192,8 @@ def _embed(pictures: Sequence[PictureSource], models: Models, plan: VariantPlan)
     cnn = models.cnn
     plan.note_model(cnn)
     channels, height, _ = cnn.card.shape
-    squares = _enlarge_each(pictures, height)
+    squares = np.concatenate([enlarge(picture.pixels.transpose(2, 0, 1)[None], height) for picture in pictures])
     return cnn.model.read(to_floats(squares[:, :channels])).embedding.astype(np.float64)
-
-
-def _enlarge_each(pictures: Iterable[PictureSource], edge: int) -> UInt8Array:
-    """Return RGB squares of `edge` (pictures, 3, edge, edge)."""
-    return np.concatenate([enlarge(picture.pixels.transpose(2, 0, 1)[None], edge) for picture in pictures])
 
 
 def _expect_rewards(
@@ -225,11 +225,3 @@ def _split(count: int, seed: int) -> Iterable[tuple[int, int]]:
     return (
         ((seed + part) % 2**32, min(MAX_ITEMS, count - start)) for part, start in enumerate(range(0, count, MAX_ITEMS))
     )
-
-
-def _begin_upper(line: str) -> str:
-    return line[:1].upper() + line[1:]
-
-
-def _choose(texts: Sequence[str], number: int) -> str:
-    return texts[number % len(texts)]

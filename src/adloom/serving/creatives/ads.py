@@ -21,7 +21,7 @@ from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_PICTURE_PIXELS
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.creatives.ad_variants import (
-    AdsOrder,
+    CreativeBrief,
     PictureSource,
     Variant,
     VariantPlan,
@@ -63,20 +63,20 @@ def answer(request: AdsRequest, models: Models, dependencies: ServiceDependencie
     seed = secrets.randbits(32) if request.seed is None else request.seed
     placements = [PLACEMENTS[name] for name in dict.fromkeys(request.sizes)]
     picture = _find_picture(request, dependencies)
-    order = AdsOrder(request.n, placements, seed, request.category, picture, request.headline)
-    plan = plan_variants(order, models, brand.kit, find_rejected(dependencies.library))
-    finished = list(finish_ads(order, plan, brand, dependencies.issuer, PROCESSES))
+    brief = CreativeBrief(request.n, placements, seed, request.category, picture, request.headline)
+    plan = plan_variants(brief, models, brand.kit, find_rejected(dependencies.library))
+    finished = list(finish_ads(brief, plan, brand, dependencies.issuer, PROCESSES))
     saved = _save_ads(finished, plan, dependencies.library) if request.save else [None] * len(finished)
     made = list(map(_describe, finished, saved))
     return AdsAnswer(models=list(plan.models.values()), seed=seed, basis="; ".join(plan.basis), ads=made)
 
 
 def finish_ads(
-    order: AdsOrder, plan: VariantPlan, brand: Brand, issuer: Issuer, processes: int
+    brief: CreativeBrief, plan: VariantPlan, brand: Brand, issuer: Issuer, processes: int
 ) -> Iterator[FinishedAd]:
     """Yield the ads of each variant in each size; those without findings are signed, with their picture as a layer."""
-    pairs = [(number, variant, size) for number, variant in enumerate(plan.variants) for size in order.placements]
-    requests = [AdRequest(variant.content, size, variant.design, order.format) for _, variant, size in pairs]
+    pairs = [(number, variant, size) for number, variant in enumerate(plan.variants) for size in brief.placements]
+    requests = [AdRequest(variant.content, size, variant.design, brief.format) for _, variant, size in pairs]
     pictures = [_sign_picture(variant.picture, issuer) for variant in plan.variants]
     for (number, variant, size), made in zip(pairs, make_ads(requests, brand, processes), strict=True):
         ad, file = made, made.file

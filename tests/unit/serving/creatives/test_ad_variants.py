@@ -12,11 +12,11 @@ from adloom.data.picture_files import PictureError
 from adloom.policy.content_model import ContentModel
 from adloom.policy.scorer import Policy
 from adloom.serving.api.problems import Problem
-from adloom.serving.creatives.ad_variants import AdsOrder, plan_variants, read_picture
+from adloom.serving.creatives.ad_variants import CreativeBrief, plan_variants, read_picture
 from adloom.serving.models.loader import Models
 
 WORDS = {word for line in LINES for word in line.lower().split()}
-ORDER = AdsOrder(n=3, placements=IAB[:1], seed=1, category="Bag")
+BRIEF = CreativeBrief(n=3, placements=IAB[:1], seed=1, category="Bag")
 
 
 def write(folder: Path) -> Path:
@@ -29,7 +29,7 @@ def without(models: Models, *names: str) -> Models:
 
 
 def test_pictures_and_lines_of_the_models_are_combined(models: Models) -> None:
-    plan = plan_variants(ORDER, models, BRAND.kit)
+    plan = plan_variants(BRIEF, models, BRAND.kit)
     assert 1 <= len(plan.variants) <= 3
     assert {word for variant in plan.variants for word in variant.content.headline.lower().split()} <= WORDS
     assert {*plan.models} == {"gan", "cnn", "lstm", "policy"}
@@ -40,7 +40,7 @@ def test_pictures_and_lines_of_the_models_are_combined(models: Models) -> None:
 
 
 def test_equal_seeds_give_equal_variants(models: Models) -> None:
-    first, second = (plan_variants(ORDER, models, BRAND.kit).variants for _ in range(2))
+    first, second = (plan_variants(BRIEF, models, BRAND.kit).variants for _ in range(2))
     assert [(v.content.headline, v.picture.file, v.design) for v in first] == [
         (v.content.headline, v.picture.file, v.design) for v in second
     ]
@@ -48,14 +48,14 @@ def test_equal_seeds_give_equal_variants(models: Models) -> None:
 
 def test_each_call_to_action_is_used_in_turn(models: Models) -> None:
     kit = with_kit(calls_to_action=["Shop now", "See more"]).kit
-    order = replace(ORDER, headline=HEADLINE)
-    actions = [variant.content.action for variant in plan_variants(order, models, kit).variants]
+    brief = replace(BRIEF, headline=HEADLINE)
+    actions = [variant.content.action for variant in plan_variants(brief, models, kit).variants]
     assert actions == ["Shop now", "See more", "Shop now"][: len(actions)]
 
 
 def test_a_given_picture_and_headline_need_no_model() -> None:
-    order = replace(ORDER, picture=read_picture(png(draw_bag())), headline=f" {HEADLINE} ")
-    plan = plan_variants(order, Models({}, {}), BRAND.kit)
+    brief = replace(BRIEF, picture=read_picture(png(draw_bag())), headline=f" {HEADLINE} ")
+    plan = plan_variants(brief, Models({}, {}), BRAND.kit)
     assert [variant.content.headline for variant in plan.variants] == [HEADLINE]
     assert (plan.variants[0].reward, plan.variants[0].line) == (None, None)
     assert plan.basis == ["no expected reward, because no policy is served: variety alone"]
@@ -63,25 +63,25 @@ def test_a_given_picture_and_headline_need_no_model() -> None:
 
 def test_words_of_the_tone_come_first_and_banned_ones_never(models: Models) -> None:
     kit = with_kit(tone=["soft"], banned_words=["warm"]).kit
-    lines = [v.line or "" for v in plan_variants(replace(ORDER, n=8), without(models, "policy"), kit).variants]
+    lines = [v.line or "" for v in plan_variants(replace(BRIEF, n=8), without(models, "policy"), kit).variants]
     assert not any("warm" in line for line in lines)
 
 
 def test_a_category_that_only_the_generator_knows_is_said(models: Models) -> None:
-    plan = plan_variants(replace(ORDER, category="Boot"), models, BRAND.kit)
+    plan = plan_variants(replace(BRIEF, category="Boot"), models, BRAND.kit)
     known = "Boot" in models.lstm.card.categories
     assert ("lines are of no category, because lstm does not know 'Boot'" in plan.basis) is not known
 
 
 def test_an_unknown_category_is_refused(models: Models) -> None:
     with pytest.raises(Problem, match="'Hat' is not known to gan"):
-        plan_variants(replace(ORDER, category="Hat"), models, BRAND.kit)
+        plan_variants(replace(BRIEF, category="Hat"), models, BRAND.kit)
 
 
 def test_without_a_line_that_keeps_the_rules_a_headline_is_asked_for(models: Models) -> None:
-    order = replace(ORDER, placements=[replace(IAB[0], max_characters=1)])
+    brief = replace(BRIEF, placements=[replace(IAB[0], max_characters=1)])
     with pytest.raises(Problem, match="the copywriter wrote no line that keeps the rules; give a headline"):
-        plan_variants(order, models, BRAND.kit)
+        plan_variants(brief, models, BRAND.kit)
 
 
 class TestExpectedReward:
@@ -96,7 +96,7 @@ class TestExpectedReward:
         scorer = replace(policy, content=content).scorer
         card = models.loaded["policy"].card.model_copy(update={"reader": cnn.origin.digest})
         trained = replace(models.loaded["policy"], model=scorer, card=card)
-        plan = plan_variants(ORDER, replace(models, loaded={**models.loaded, "policy": trained}), BRAND.kit)
+        plan = plan_variants(BRIEF, replace(models, loaded={**models.loaded, "policy": trained}), BRAND.kit)
         assert plan.basis[-1].endswith("the average of its category and what its picture and text add")
         prior = float(policy.prior[policy.categories.index("Bag")])
         rewards = [variant.reward for variant in plan.variants]
@@ -104,7 +104,7 @@ class TestExpectedReward:
         assert rewards[0] == max(r for r in rewards if r is not None)
 
     def test_without_a_reader_it_is_the_average_of_the_category(self, models: Models) -> None:
-        plan = plan_variants(ORDER, without(models, "cnn"), BRAND.kit)
+        plan = plan_variants(BRIEF, without(models, "cnn"), BRAND.kit)
         assert plan.basis[-1].startswith("expected reward: the average of the category; the policy was not trained")
         assert len({variant.reward for variant in plan.variants}) == 1
 

@@ -64,7 +64,7 @@ def test_several_processes_write_at_once(url: str, tmp_path: Path) -> None:
     with closing(Library(url, open_object_store(files, None))) as library:
         found = library.find(CreativeQuery(state="approved", parent=content_id(b"brief")))
         assert sorted(str(creative.text) for creative in found) == sorted(f"line {i}" for i in range(EACH))
-        assert {len(library.history(creative.id)) for creative in found} == {1}  # each was approved once
+        assert {len(library.list_reviews(creative.id)) for creative in found} == {1}  # each was approved once
 
 
 @pytest.mark.slow
@@ -90,7 +90,7 @@ def _fill(url: str, folder: Path) -> Creative:
         library.review(full.id, "rejected", "kim", "no")
         library.review(full.id, "approved", "lou", "yes")
         assert library.resolve(full.id[:15]) == full.id
-        assert library.database.version() == HEAD
+        assert library.database.read_version() == HEAD
         return library.find(CreativeQuery(kind="ad"))[0]
 
 

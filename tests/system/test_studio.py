@@ -17,6 +17,7 @@ from tests.support.studio import draw, open_page, options, serve, sheet, wait_fo
 from tests.support.tiny_models import write_generator, write_models
 from tests.support.tokens import tokens_file
 
+from adloom.ads.colours import contrast
 from adloom.library.library import Library
 from adloom.library.records import CreativeQuery
 from adloom.serving.api.auth import TokenAuth
@@ -247,19 +248,6 @@ class TestToken:
         assert page.locator("dialog[open]").count() == 0
 
 
-def luminance(colour: str) -> float:
-    """Return the relative luminance of #rrggbb (WCAG 2.2)."""
-    levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(first: str, second: str) -> float:
-    """Return the contrast of two colours (WCAG 2.2)."""
-    darker, lighter = sorted((luminance(first), luminance(second)))
-    return (lighter + 0.05) / (darker + 0.05)
-
-
 class TestAccessibility:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_text_has_contrast_in_both_themes(self, browser: Any, url: str, scheme: str) -> None:
@@ -270,10 +258,6 @@ class TestAccessibility:
             assert low == set()
             assert contrast(colours["edge"], colours["surface"]) >= 3  # borders of fields (WCAG 1.4.11)
             assert page.evaluate("getComputedStyle(document.body).color") != "rgb(0, 0, 0)"
-
-    def test_contrast_by_hand(self) -> None:
-        assert contrast("#ffffff", "#000000") == pytest.approx(21)
-        assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
     @pytest.mark.parametrize("view", ["make", "library"])
     def test_everything_that_takes_focus_has_a_name(self, page: Any, view: str) -> None:

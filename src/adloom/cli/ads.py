@@ -198,7 +198,7 @@ def _export(brief: "CreativeBrief", models: "Models", brand: "Brand", out: Path,
     if brief.picture:
         brief = replace(brief, picture=trace_picture(brief.picture, issuer))
     try:
-        plan = plan_variants(brief, models, brand.kit, library.rejected_draws() if library else {})
+        plan = plan_variants(brief, models, brand.kit, library.list_rejected_draws() if library else {})
     except Problem as problem:
         raise DataError(problem.detail) from None
     _clear(out)

@@ -77,9 +77,9 @@ def show(creative_id: str, as_json: bool) -> None:
     """
     with _open() as opened:
         creative = opened.get(opened.resolve(creative_id))
-        ancestors = {ancestor.id: ancestor for ancestor in opened.ancestors(creative)}
+        ancestors = {ancestor.id: ancestor for ancestor in opened.find_ancestors(creative)}
         children = opened.find(CreativeQuery(parent=creative.id))
-        history = opened.history(creative.id)
+        history = opened.list_reviews(creative.id)
     record = creative.model_dump(mode="json")
     if as_json:
         chain = {"ancestors": list(ancestors), "children": [child.id for child in children]}
@@ -167,7 +167,7 @@ def migrate() -> None:
     Example: adloom library migrate
     """
     with _open() as opened:
-        click.echo(f"{opened.database.name}: schema {opened.database.version()}")
+        click.echo(f"{opened.database.name}: schema {opened.database.read_version()}")
 
 
 def _review(ids: Sequence[str], state: str, by: str, reason: str | None) -> None:

@@ -45,7 +45,7 @@ class Database:
         with self.translate_errors(), self._engine.execution_options(begin_immediate=True).begin() as connection:
             yield connection
 
-    def version(self) -> str | None:
+    def read_version(self) -> str | None:
         """Return the revision of the schema; None without tables."""
         with self.read() as connection:
             return _read_version(connection)
@@ -78,7 +78,7 @@ class Database:
 
     def _migrate(self) -> None:
         """Bring the tables to HEAD; one process at a time."""
-        if self.version() == HEAD:
+        if self.read_version() == HEAD:
             return
         with self.write() as connection:
             if self._url.get_backend_name() == "postgresql":

@@ -116,7 +116,7 @@ class Library:
                 connection.execute(insert(reviews).values(creative=creative_id, **review.model_dump()))
         return self.get(creative_id)
 
-    def history(self, creative_id: str) -> list[Review]:
+    def list_reviews(self, creative_id: str) -> list[Review]:
         """Return a creative's reviews, the oldest first."""
         columns = [column for column in reviews.c if column.name not in ("sequence", "creative")]
         statement = select(*columns).where(reviews.c.creative == creative_id).order_by(reviews.c.sequence)
@@ -124,7 +124,7 @@ class Library:
             rows = connection.execute(statement).mappings().all()
         return [Review(**{**row, "time": _to_utc(row["time"])}) for row in rows]
 
-    def ancestors(self, creative: Creative) -> list[Creative]:
+    def find_ancestors(self, creative: Creative) -> list[Creative]:
         """Return the creatives that a creative was made from, the nearest first; some parents may be elsewhere."""
         found: dict[str, Creative] = {}
         wanted = set(creative.parents)
@@ -136,14 +136,14 @@ class Library:
             wanted = {parent for ancestor in level for parent in ancestor.parents} - {creative.id, *found}
         return list(found.values())
 
-    def approved_ads(self) -> list[ApprovedAd]:
+    def list_approved_ads(self) -> list[ApprovedAd]:
         """Return the approved ads, the oldest first."""
         columns = [creatives.c[name] for name in ApprovedAd._fields]
         statement = select(*columns).where(creatives.c.state == "approved", creatives.c.kind == "ad")
         with self.database.read() as connection:
             return [ApprovedAd(*row) for row in connection.execute(statement.order_by(creatives.c.sequence))]
 
-    def rejected_draws(self) -> dict[str, set[int]]:
+    def list_rejected_draws(self) -> dict[str, set[int]]:
         """Return the numbers of the rejected pictures that a model drew, by the feature `draw`."""
         draw = creatives.c.features["draw"].as_string()
         statement = select(draw, creatives.c.number).where(
@@ -168,7 +168,7 @@ class Library:
             raise UnknownCreativeError(f"{text}: {problem}")
         return ids[0]
 
-    def version(self) -> tuple[int, int]:
+    def count_records(self) -> tuple[int, int]:
         """Return the numbers of creatives and reviews, which change with every change of the library."""
         counts = (select(func.count()).select_from(table).scalar_subquery() for table in (creatives, reviews))
         with self.database.read() as connection:

@@ -17,7 +17,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_new_database_has_the_newest_schema(path: Path) -> None:
-    assert Database(f"sqlite:///{path}").version() == HEAD
+    assert Database(f"sqlite:///{path}").read_version() == HEAD
 
 
 def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:

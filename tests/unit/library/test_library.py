@@ -125,7 +125,7 @@ def test_a_review_is_kept_with_its_history(library: Library) -> None:
         library.review(line.id, "approved", "lou", " ")
     approved = library.review(line.id, "approved", "lou", "the client likes it")
     assert (approved.state, approved.reviewed_by, approved.reason) == ("approved", "lou", "the client likes it")
-    history = library.history(line.id)
+    history = library.list_reviews(line.id)
     assert [(r.before, r.state, r.actor, r.reason) for r in history] == [
         ("draft", "rejected", "kim", "too short"),
         ("rejected", "approved", "lou", "the client likes it"),
@@ -146,7 +146,7 @@ def test_the_history_leads_to_the_state(
             line = library.review(line.id, state, "kim", reason)
         except ReviewError:
             assert reason is None
-    history = library.history(line.id)
+    history = library.list_reviews(line.id)
     states = ["draft", *(review.state for review in history)]
     assert [review.before for review in history] == states[:-1]
     assert all(before != after for before, after in pairwise(states))
@@ -154,13 +154,13 @@ def test_the_history_leads_to_the_state(
 
 
 def test_the_version_changes_with_every_change(library: Library) -> None:
-    versions = [library.version()]
+    versions = [library.count_records()]
     line = add(library, "Carry on")
-    versions.append(library.version())
+    versions.append(library.count_records())
     add(library, "Carry on")
-    assert library.version() == versions[-1]
+    assert library.count_records() == versions[-1]
     library.review(line.id, "approved", "kim")
-    assert len({*versions, library.version()}) == 3
+    assert len({*versions, library.count_records()}) == 3
 
 
 def test_the_first_digits_name_a_creative(library: Library) -> None:
@@ -195,6 +195,6 @@ def test_a_database_of_each_older_schema_is_upgraded_with_its_rows(tmp_path: Pat
         marks = ", ".join(f":{name}" for name in values)
         connection.execute(text(f"insert into library_creatives ({names}) values ({marks})"), values)
     with closing(open_folder(tmp_path)) as library:
-        assert library.database.version() == HEAD
+        assert library.database.read_version() == HEAD
         assert library.get(UNKNOWN).created_at.isoformat() == "2026-01-02T03:04:05+00:00"
         library.review(UNKNOWN, "approved", "kim")

@@ -27,7 +27,7 @@ def check(context: DoctorContext) -> Iterator[Finding]:
     try:
         library = open_library(settings)
         with closing(library):
-            (created, reviewed), revision = library.version(), library.database.version()
+            (created, reviewed), revision = library.count_records(), library.database.read_version()
     except AdloomError as error:
         yield Kind.LIBRARY_FAILED.from_error(error)
         return

@@ -68,9 +68,9 @@ def show(request: LibraryShowRequest, shared: SharedLibrary | None) -> LibrarySh
         return LibraryShowAnswer(
             creative=creative,
             content=base64.b64encode(library.read(request.id)).decode(),
-            ancestors=_shorten(library.ancestors(creative)),
+            ancestors=_shorten(library.find_ancestors(creative)),
             children=_shorten(library.find(CreativeQuery(parent=request.id))),
-            history=library.history(request.id),
+            history=library.list_reviews(request.id),
         )
 
 

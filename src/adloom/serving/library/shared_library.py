@@ -46,13 +46,13 @@ class LibrarySnapshot:
 def take_snapshot(library: "Library") -> LibrarySnapshot:
     """Read the approved ads, with their contents, and the rejected draws."""
     ads: defaultdict[tuple[str | None, str | None], ApprovedAds] = defaultdict(ApprovedAds)
-    approved = library.approved_ads()
+    approved = library.list_approved_ads()
     for ad in approved:
         for key in {(c, p) for c in (ad.category, None) for p in (ad.placement, None)}:
             ads[key].ids.append(ad.id)
             if ad.category is not None:
                 ads[key].categories[ad.id] = ad.category
-    return LibrarySnapshot(dict(ads), library.rejected_draws(), _describe_contents(approved))
+    return LibrarySnapshot(dict(ads), library.list_rejected_draws(), _describe_contents(approved))
 
 
 def _describe_contents(ads: Sequence["ApprovedAd"]) -> dict[str, Contents]:
@@ -101,7 +101,7 @@ class SharedLibrary:
         """Read the library again if it changed. Raises AdloomError."""
         with self._refreshing:
             library = self.get()
-            version = library.version()
+            version = library.count_records()
             if version != self._version:
                 self.snapshot, self._version = take_snapshot(library), version
                 self.on_change()

@@ -76,10 +76,10 @@ def test_the_last_snapshot_serves_while_the_database_is_away(
         def __init__(self) -> None:
             self.database, self.files = library.database, library.files
 
-        def version(self) -> tuple[int, int]:
+        def count_records(self) -> tuple[int, int]:
             if away.is_set():
                 raise UnavailableError("connection refused")
-            return super().version()
+            return super().count_records()
 
     approve(library, "one")
     shared = SharedLibrary(Database, exists, interval=0.01)

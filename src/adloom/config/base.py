@@ -1,16 +1,20 @@
-"""The base class of params.yaml's blocks, and readable validation errors."""
+"""The base class of params.yaml and brand.yaml, and readable validation errors."""
 
 import difflib
 import hashlib
 import json
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from adloom.config.yaml_reader import load_yaml
+from adloom.errors import ConfigError
+
 
 class ConfigModel(BaseModel):
-    """A frozen, strict block of params.yaml."""
+    """A frozen, strict block of a YAML file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -21,6 +25,23 @@ class ConfigModel(BaseModel):
     def digest(self) -> str:
         """Return the sha256 of the block's JSON."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+AnyModel = TypeVar("AnyModel", bound=ConfigModel)
+
+
+def load_file(path: Path, kind: type[AnyModel], advice: str) -> AnyModel:
+    """Read a YAML file. Raises ConfigError, with the advice if there is no such file."""
+    try:
+        raw = load_yaml(path)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; {advice}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping, got {type(raw).__name__}")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe_errors(error, kind)}") from None
 
 
 def require_match(pattern: str, expected: str) -> AfterValidator:

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
-from adloom.config.base import ConfigModel, describe_errors, require_match
-from adloom.config.yaml_reader import load_yaml
-from adloom.errors import ConfigError
+from adloom.config.base import ConfigModel, load_file, require_match
 
 BRAND = Path("brand.yaml")
 PlacementName = Literal[
@@ -81,13 +79,4 @@ class BrandKit(ConfigModel):
 
 def load_brand_kit(path: Path) -> BrandKit:
     """Read brand.yaml. Raises ConfigError."""
-    try:
-        raw = load_yaml(path)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `adloom init` writes one, ADLOOM_BRAND names another") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping, got {type(raw).__name__}")
-    try:
-        return BrandKit.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_errors(error, BrandKit)}") from None
+    return load_file(path, BrandKit, "`adloom init` writes one, ADLOOM_BRAND names another")

@@ -2,20 +2,18 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from adloom.config.audience import Segment, TrainPolicy
-from adloom.config.base import ConfigModel, describe_errors, require_match
+from adloom.config.base import AnyModel, ConfigModel, describe_errors, load_file, require_match
 from adloom.config.gate import Gate
 from adloom.config.resources import COMPONENTS, Pipeline
 from adloom.config.sources import PRETRAINED_FEATURES, CopySplit, Ingest, Source
-from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
 
 TABLES = ("creatives", "copy", "events", "impressions", "tunes")
-AnyBlock = TypeVar("AnyBlock", bound=ConfigModel)
 Share = Annotated[float, Field(ge=0, le=1)]
 Project = Annotated[
     str, require_match("[a-z][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits and hyphens, such as my-shop")
@@ -301,7 +299,7 @@ def stage_class(stage: str) -> type[ConfigModel]:
     return kinds.get(stage) or Params.model_fields[stage].annotation  # type: ignore[return-value]
 
 
-def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
+def parse(kind: type[AnyModel], text: str) -> AnyModel:
     """Parse a block from `to_json` output. Raises ConfigError."""
     try:
         return kind.model_validate_json(text)
@@ -311,13 +309,4 @@ def parse(kind: type[AnyBlock], text: str) -> AnyBlock:
 
 def load(path: Path) -> Params:
     """Read params.yaml. Raises ConfigError."""
-    try:
-        raw = load_yaml(path)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `adloom init` writes one, --params names another") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of blocks, got {type(raw).__name__}")
-    try:
-        return Params.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_errors(error, Params)}") from None
+    return load_file(path, Params, "`adloom init` writes one, --params names another")

@@ -32,7 +32,7 @@ CENTRE = 0.6  # weight of a point at the edge; in the centre it is 1
 
 @dataclass(frozen=True)
 class Shades:
-    """The colours of a redrawn picture: its ground, and three tones upon it."""
+    """The colours of a redrawn picture: its ground, and three tones on it."""
 
     ground: str
     tones: tuple[str, str, str]

@@ -111,7 +111,7 @@ IAB = (  # IAB New Ad Portfolio, fixed sizes; the file weight is that of its ini
         300, 600, "skyscraper", 22, SizeRange(44, 22, 5), SizeRange(19, 14, 1), SizeRange(11, 9.5, 4), 30, 60, 0.40
     ),
 )
-SOCIAL_BYTES = 600 * KB  # the platforms take several MB and compress anew
+SOCIAL_BYTES = 600 * KB  # the platforms take several MB and compress again
 SOCIAL = (
     Placement(
         1080, 1080, "square", 64, SizeRange(112, 52, 4), SizeRange(40, 30, 1), SizeRange(24, 20, 3), 64, 60, 0.40,

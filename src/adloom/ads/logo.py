@@ -9,9 +9,12 @@ from xml.etree import ElementTree
 
 from PIL import Image
 
+from adloom.ads.rendering import render_svg
+
 MAX_BYTES = 500_000
 MAX_PIXELS = 4_000_000
 MAX_ASPECT = 12  # times a logo may be as wide as it is high, or as high as wide
+MAX_DEPTH = 100
 EDGE = 640  # pixels of the longest edge of a PNG in ads
 PNG = b"\x89PNG\r\n\x1a\n"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,6 +42,9 @@ def read_logo(content: bytes) -> Logo:
     logo = _read_png(content) if content.startswith(PNG) else _read_svg(content)
     if not 1 / MAX_ASPECT <= logo.aspect <= MAX_ASPECT:
         raise ValueError(f"one side is more than {MAX_ASPECT} times the other; crop it")
+    place = 'width="64" height="64"'
+    if not render_svg(f'<svg xmlns="{SVG[1:-1]}" {place}><image {place} href="{logo.uri}"/></svg>', [])[:, :, 3].any():
+        raise ValueError("nothing of it is drawn; simplify it")
     return logo
 
 
@@ -74,8 +80,10 @@ def _read_svg(content: bytes) -> Logo:
     return Logo(f"data:image/svg+xml;base64,{base64.b64encode(cleaned.encode()).decode()}", _read_aspect(root))
 
 
-def _check_element(element: "ElementTree.Element") -> None:
+def _check_element(element: "ElementTree.Element", depth: int = 0) -> None:
     """Raise ValueError for a part that may run, load or say something; drop those of editors."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"more than {MAX_DEPTH} elements inside each other; simplify it")
     for name, value in element.attrib.items():
         leads_outside = name in {"href", f"{XLINK}href"} and not value.startswith("#")
         if leads_outside or name.lower().startswith("on") or name.endswith("}base") or OUTSIDE.search(value):
@@ -88,7 +96,7 @@ def _check_element(element: "ElementTree.Element") -> None:
             hint = "; convert texts to paths" if name == "text" else ""
             raise ValueError(f"<{name}> is not allowed in a logo{hint}")
         else:
-            _check_element(child)
+            _check_element(child, depth + 1)
 
 
 def _read_aspect(root: "ElementTree.Element") -> float:

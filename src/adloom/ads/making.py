@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
@@ -14,6 +15,7 @@ from adloom.ads.lint import Drawing, Finding, check_ad
 from adloom.ads.placements import Placement
 from adloom.ads.rendering import ENCODERS, ImageFormat, render_svg
 from adloom.ads.svg import write_svg
+from adloom.errors import UnavailableError
 
 CREDENTIALS_BYTES = 14_000  # of a file, kept free for its origin
 
@@ -49,10 +51,17 @@ def make_ad(request: AdRequest, brand: Brand) -> Ad:
 
 
 def make_ads(requests: Iterable[AdRequest], brand: Brand, processes: int) -> Iterator[Ad]:
-    """Yield ads in order. The renderer holds Python's lock, so that other threads wait less for a process."""
+    """
+    Yield ads in order. Raises UnavailableError when a process is killed.
+
+    The renderer holds Python's lock, so that other threads wait less for a process.
+    """
     make: Callable[[AdRequest], Ad] = partial(make_ad, brand=brand)
-    with ProcessPoolExecutor(processes, get_context("spawn"), _watch_parent) as pool:
-        yield from pool.map(make, requests, chunksize=4)
+    try:
+        with ProcessPoolExecutor(processes, get_context("spawn"), _watch_parent) as pool:
+            yield from pool.map(make, requests, chunksize=4)
+    except BrokenProcessPool:
+        raise UnavailableError("a process that renders ads was killed; check the memory limit, and try again") from None
 
 
 def _watch_parent() -> None:

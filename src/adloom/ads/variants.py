@@ -12,6 +12,7 @@ from adloom.copywriting.near_duplicates import find_near_duplicates
 
 NEAR_DUPLICATE = 0.99  # cosine of two embeddings, or of two small copies of pictures
 THUMBNAIL = 16  # pixels of such a copy's edge
+DESIGNS = 9  # that differ in template or colours
 VARIETY = 0.3  # weight of variety; that of the reward is 1 less
 SCHEMES: tuple[SchemeName, ...] = ("dark", "light", "bold")
 
@@ -65,5 +66,5 @@ def choose_varied(rewards: Float64Array, similarity: Float64Array, n: int) -> li
 def choose_design(number: int, picture: UInt8Array) -> Design:
     """Return the design of a variant; the first 9 differ in template or colours, the next 9 also in treatment."""
     treatments: tuple[Treatment, ...] = choose_treatments(picture)
-    treatment = treatments[(number % 9 + number // 9) % len(treatments)]
+    treatment = treatments[(number % DESIGNS + number // DESIGNS) % len(treatments)]
     return Design(number, SCHEMES[(number + number // 3) % 3], treatment)

@@ -1,5 +1,6 @@
 """`adloom ads`: ads made of the models' pictures and lines, or of an own picture and text."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -218,3 +219,5 @@ def _export(brief: "CreativeBrief", models: "Models", brand: "Brand", out: Path,
     for reason in sheet.list_reasons():
         click.echo(reason, err=True)
     click.echo(f"{out}: {sheet.exported} of {len(sheet.items)} ads keep all rules; order: {sheet.basis}")
+    if not sheet.exported:
+        sys.exit(1)

@@ -47,6 +47,8 @@ def test_a_png_keeps_its_transparency_and_is_reduced() -> None:
         (logo("<path style=\"fill:url('http://tracker.example/a')\"/>"), "attribute style: scripts and outside"),
         (logo('<g xml:base="http://tracker.example/"/>'), "attribute base: scripts and outside"),
         (b'<!DOCTYPE svg [<!ENTITY a "aaaa">]>' + logo("&a;"), "has a DTD"),
+        (logo("<g>" * 200 + "</g>" * 200), "more than 100 elements inside each other"),
+        (logo('<g id="a"><use href="#a"/></g>'), "nothing of it is drawn"),
         (logo("<g>"), "neither PNG nor SVG"),
         (b"\xff\xfe\x00", "neither PNG nor SVG"),
         (b"<html/>", "not an SVG document"),

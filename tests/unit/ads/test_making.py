@@ -15,6 +15,7 @@ from adloom.ads.artwork import Treatment
 from adloom.ads.composition import AdContent, Design
 from adloom.ads.making import CREDENTIALS_BYTES, Ad, AdRequest, make_ad, make_ads
 from adloom.ads.placements import PLACEMENTS
+from adloom.errors import UnavailableError
 
 
 def request(size: str = "300x250", treatment: Treatment = "print", template: int = 0) -> AdRequest:
@@ -48,6 +49,19 @@ def test_a_killed_command_leaves_no_process() -> None:
         except subprocess.TimeoutExpired:
             os.kill(worker, signal.SIGKILL)
             raise
+
+
+class Killer:
+    """Ends the process that unpickles it."""
+
+    def __reduce__(self) -> tuple[object, tuple[int]]:
+        return os._exit, (1,)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_one_line() -> None:
+    with pytest.raises(UnavailableError, match="a process that renders ads was killed"):
+        list(make_ads([request()], Killer(), processes=1))  # type: ignore[arg-type]
 
 
 def wait() -> None:

@@ -10,7 +10,14 @@ import numpy as np
 from adloom.ads.composition import AdContent, Design
 from adloom.ads.placements import Placement
 from adloom.ads.rendering import ImageFormat
-from adloom.ads.variants import choose_design, choose_varied, describe_pixels, drop_similar_lines, find_distinct
+from adloom.ads.variants import (
+    DESIGNS,
+    choose_design,
+    choose_varied,
+    describe_pixels,
+    drop_similar_lines,
+    find_distinct,
+)
 from adloom.arrays import Float64Array, UInt8Array
 from adloom.config.brand import BrandKit
 from adloom.copywriting.line_constraint import match_words
@@ -94,7 +101,8 @@ def plan_variants(
     kept = find_distinct(embeddings)
     pictures, embeddings = [pictures[i] for i in kept], embeddings[kept]
     lines = _find_lines(brief, models, kit, plan)
-    count = max(len(pictures), len(lines))
+    is_given = brief.picture is not None and brief.headline is not None  # then designs alone differ
+    count = min(brief.n, DESIGNS) if is_given else max(len(pictures), len(lines))
     picture_of, line_of = np.arange(count) % len(pictures), np.arange(count) % len(lines)
     rows, texts = embeddings[picture_of], [lines[i] for i in line_of]
     rewards = _expect_rewards(brief.category, rows, texts, models, plan)

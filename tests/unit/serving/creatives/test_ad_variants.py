@@ -53,10 +53,12 @@ def test_each_call_to_action_is_used_in_turn(models: Models) -> None:
     assert actions == ["Shop now", "See more", "Shop now"][: len(actions)]
 
 
-def test_a_given_picture_and_headline_need_no_model() -> None:
+def test_a_given_picture_and_headline_need_no_model_and_vary_in_design() -> None:
     brief = replace(BRIEF, picture=read_picture(png(draw_bag())), headline=f" {HEADLINE} ")
     plan = plan_variants(brief, Models({}, {}), BRAND.kit)
-    assert [variant.content.headline for variant in plan.variants] == [HEADLINE]
+    assert [variant.content.headline for variant in plan.variants] == [HEADLINE] * 3
+    assert len({(variant.design.template, variant.design.scheme) for variant in plan.variants}) == 3
+    assert len(plan_variants(replace(brief, n=20), Models({}, {}), BRAND.kit).variants) == 9
     assert (plan.variants[0].reward, plan.variants[0].line) == (None, None)
     assert plan.basis == ["no expected reward, because no policy is served: variety alone"]
 

@@ -14,7 +14,7 @@ VERIFY = "/v1/creatives/verify"
 class VerifyRequest(Body):
     """A picture, or a line with its sidecar."""
 
-    picture: str | None = Field(None, description="PNG, JPEG or WebP file, base64.")
+    picture: str | None = Field(None, description="PNG, JPEG or WebP file, base64 or data URL.")
     line: str | None = Field(None, max_length=10_000, description="Line of copy.", examples=["Lovely warm coat"])
     sidecar: Sidecar | None = Field(None, description="The line's sidecar, as /v1/copy/generate gave it.")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from adloom.cli.options import AS_JSON, print_json
+from adloom.cli.options import AS_JSON, print_json, read_input
 from adloom.library.records import ID_PREFIX, Creative, CreativeQuery, Kind, State
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _describe_files(
     from adloom.library.features import describe_line, describe_picture
 
     for path in files:
-        content = path.read_bytes()
+        content = read_input(path)
         try:
             if kind == "line":
                 for line in filter(None, map(str.strip, content.decode("utf-8-sig").splitlines())):

@@ -105,6 +105,10 @@ def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "latin.txt").write_bytes("für".encode("latin-1"))
     with pytest.raises(DataError, match=r"^latin\.txt: not text in UTF-8; expected a line of copy per line"):
         run("add", "latin.txt", "--kind", "line")
+    with (tmp_path / "huge.txt").open("wb") as file:
+        file.truncate(2**30)  # a hole, which takes no disk
+    with pytest.raises(DataError, match=r"^huge\.txt: 1073741824 bytes, expected at most"):
+        run("add", "huge.txt", "--kind", "line")
     (tmp_path / "zero.txt").write_bytes(b"a\0b")
     with pytest.raises(DataError, match=r"^zero\.txt: contains a zero byte"):
         run("add", "zero.txt", "--kind", "line")

@@ -101,6 +101,10 @@ class TokenAuth:
         """Return the name of a header's token. Raises Problem (401)."""
         return self._index.find(authorization).name
 
+    def has_scope(self, authorization: bytes, scope: Access) -> bool:
+        """Return whether a header's token has a scope. Raises Problem (401)."""
+        return scope in self._index.find(authorization).scopes
+
     def reload(self) -> None:
         """Read the file and replace the tokens."""
         start = self._clock()
@@ -151,6 +155,10 @@ class NoAuth:
     def find_name(self, authorization: bytes) -> str:
         """Return the name of every client."""
         return "anonymous"
+
+    def has_scope(self, authorization: bytes, scope: Access) -> bool:
+        """Return True."""
+        return True
 
 
 def create_auth(settings: Settings, workers: int = 1) -> TokenAuth | NoAuth:

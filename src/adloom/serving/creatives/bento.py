@@ -77,6 +77,7 @@ def _batcher(answer: BatchedAnswer, service: Service, metrics: BatchMetrics) -> 
     saving = CapacityLimiter(QUERIES)  # apart from the model's turn, which a slow database must not delay
 
     async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+        _check_library_access(Request(scope), service)
         try:
             body = await batcher.submit(current_request.get())
         except UnavailableError as error:
@@ -99,12 +100,22 @@ def _route(path: str, answer: Answer, service: Service) -> Route:
 
     async def endpoint(request: Request) -> Response:
         current_actor.set(service.auth.find_name(request.headers.get("authorization", "").encode("latin-1")))
+        _check_library_access(request, service)
         body = await to_thread.run_sync(answer.run, current_request.get(), service, limiter=limiter)
         if answer.save and current_request.get().save:
             body = await to_thread.run_sync(answer.save, current_request.get(), body, service, limiter=saving)
         return json_response(body)
 
     return Route(path, endpoint, methods=["POST"])
+
+
+def _check_library_access(request: Request, service: Service) -> None:
+    """Raise Problem (403) when a request uses the library and its token may not."""
+    values = current_request.get()
+    uses_library = getattr(values, "save", False) or getattr(values, "picture_id", None) is not None
+    header = request.headers.get("authorization", "").encode("latin-1")
+    if uses_library and not service.auth.has_scope(header, "studio"):
+        raise Problem(HTTPStatus.FORBIDDEN, "save and picture_id use the library, which needs the scope studio")
 
 
 async def _unanswered(request: Request, error: Exception) -> Response:

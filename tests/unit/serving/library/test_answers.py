@@ -18,8 +18,10 @@ from adloom.library.library import Library
 from adloom.library.records import content_id
 from adloom.serving import server
 from adloom.serving.api import auth
+from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.library_schemas import LIST, OUTCOMES, REVIEW, SHOW
+from adloom.serving.api.schemas import GENERATE, WRITE
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.library.answers import CLOSED
 from adloom.serving.library.shared_library import SharedLibrary
@@ -86,6 +88,23 @@ def test_a_review_names_the_token(models: Models, library: Library, tmp_path: Pa
     client.headers["Authorization"] = f"Bearer {token}"
     reviewed = post_ok(client, REVIEW, {"id": LINE, "state": "rejected", "reason": "off brand"})["creative"]
     assert (reviewed["state"], reviewed["reviewed_by"], reviewed["reason"]) == ("rejected", "kim", "off brand")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (GENERATE, {"category": "Bag", "save": True}),
+        (WRITE, {"save": True}),
+        (MAKE_ADS, {"picture_id": PICTURE}),
+    ],
+)
+def test_a_token_for_decisions_does_not_use_the_library(
+    models: Models, library: Library, tmp_path: Path, path: str, body: dict[str, object]
+) -> None:
+    token = auth.add_token(tmp_path / "tokens", "bidder", ["decide"])
+    client = connect(models, SharedLibrary(lambda: library), auth=auth.TokenAuth(tmp_path / "tokens"))
+    client.headers["Authorization"] = f"Bearer {token}"
+    assert "needs the scope studio" in post_invalid(client, path, body, 403)["detail"]
 
 
 def test_a_review_that_the_rules_do_not_allow(client: TestClient) -> None:

@@ -1,6 +1,7 @@
 """Adaptive batching: requests that wait at the same time are answered by one run of a model."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -39,13 +40,12 @@ class RequestBatcher(Generic[Request]):
 
     async def submit(self, request: Request) -> bytes:
         """Return the answer. A request that is cancelled before a batch takes it is not run."""
-        loop = asyncio.get_running_loop()
-        reply: Reply = loop.create_future()
+        reply: Reply = asyncio.get_running_loop().create_future()
         with self._lock:
             self._waiting[reply] = request, time.perf_counter()
             if self._free:
                 self._free -= 1
-                self._threads.submit(self._run, loop)
+                self._threads.submit(self._run)
         try:
             return await reply
         except asyncio.CancelledError:
@@ -53,17 +53,19 @@ class RequestBatcher(Generic[Request]):
                 self._waiting.pop(reply, None)
             raise
 
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self) -> None:
         """Answer one batch in a thread, then submit the next one."""
         batch = self._take()
         try:
             results = self._answer(list(batch.values())) if batch else []
         except Exception as error:  # noqa: BLE001 - every request gets an answer
             results = [error] * len(batch)
-        loop.call_soon_threadsafe(_deliver, list(batch), results)
+        for reply, result in zip(batch, results, strict=True):
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                reply.get_loop().call_soon_threadsafe(_deliver, reply, result)
         with self._lock:
             if self._waiting:
-                self._threads.submit(self._run, loop)
+                self._threads.submit(self._run)
             else:
                 self._free += 1
 
@@ -85,11 +87,10 @@ class RequestBatcher(Generic[Request]):
         return batch
 
 
-def _deliver(replies: Sequence[Reply], results: Sequence[bytes | Exception]) -> None:
-    for reply, result in zip(replies, results, strict=True):
-        if reply.cancelled():
-            continue
-        if isinstance(result, Exception):
-            reply.set_exception(result)
-        else:
-            reply.set_result(result)
+def _deliver(reply: Reply, result: bytes | Exception) -> None:
+    if reply.cancelled():
+        return
+    if isinstance(result, Exception):
+        reply.set_exception(result)
+    else:
+        reply.set_result(result)

@@ -147,6 +147,21 @@ def test_every_request_is_answered_when_the_function_itself_fails(model: Model) 
     run(model, test)
 
 
+def test_requests_are_answered_when_an_event_loop_closed_before_its_answers(
+    model: Model, metrics: BatchMetrics
+) -> None:
+    batcher: Batcher = RequestBatcher(model, lambda request: request[1], LIMIT, metrics)
+
+    async def second() -> bytes:
+        (task,) = start(batcher, "other")
+        await asyncio.sleep(0)  # it waits for a thread now
+        model.go_on.set()
+        return await asyncio.wait_for(task, PATIENCE)
+
+    asyncio.run(fill(batcher, model))
+    assert asyncio.run(second()) == b"other"
+
+
 def test_batches_are_measured(model: Model, metrics: BatchMetrics) -> None:
     async def test(batcher: Batcher) -> None:
         tasks = await fill(batcher, model) + start(batcher, "a", "b", "c")

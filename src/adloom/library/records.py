@@ -26,14 +26,15 @@ ReviewState = Literal["approved", "rejected"]
 ID_PREFIX = "sha256:"
 
 
-def _require_storable(text: str) -> str:
+def require_storable(text: str) -> str:
+    """Return a text that a database can store; raise ValueError otherwise."""
     text.encode()  # half of a surrogate pair raises a ValueError
     if "\0" in text:
         raise ValueError("contains a zero byte")
     return text
 
 
-Text = Annotated[str, AfterValidator(_require_storable)]
+Text = Annotated[str, AfterValidator(require_storable)]
 CreativeId = Annotated[str, StringConstraints(pattern=f"^{ID_PREFIX}[0-9a-f]{{64}}$")]
 
 

@@ -8,7 +8,7 @@ from adloom.credentials.origin import SourceType
 from adloom.credentials.records import Sidecar
 from adloom.data.context import MAX_ID_LENGTH
 from adloom.data.privacy import normalise_user_id
-from adloom.library.records import Text
+from adloom.library.records import require_storable
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import ProblemBody
 
@@ -38,7 +38,7 @@ def _require_user_id(text: str) -> str:
     return text
 
 
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(require_storable)]
 UserId = Annotated[Name, AfterValidator(_require_user_id)]
 Weight = Annotated[float, Field(gt=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

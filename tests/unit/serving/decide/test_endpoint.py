@@ -242,6 +242,9 @@ class Trouble:
     seconds: float | None = None
     asked: list[object] = field(default_factory=list)
 
+    def extend(self, contents: object) -> "Trouble":
+        return self
+
     def probabilities(self, questions: Sequence[ScoringRequest]) -> list[Float64Array]:
         self.asked.append(questions)
         if self.seconds is None:

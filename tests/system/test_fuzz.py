@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import positive_data_acceptance
 from starlette.types import ASGIApp
+from tests.support.brands import BRAND
 from tests.support.creatives import make_creative, open_folder
 from tests.support.tiny_models import CATEGORIES, write_models
 
@@ -123,6 +124,7 @@ def apps(models: Models, library: SharedLibrary, tmp_path_factory: pytest.TempPa
             auth=auth.TokenAuth(tokens),
             log=log,
             library=library,
+            brand=BRAND,
             outcomes=OutcomeCounter(str(tokens.parent), FolderStore()),
         )
         app = server.create_named_app(name, models, dependencies)

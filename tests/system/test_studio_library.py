@@ -19,6 +19,7 @@ from adloom.errors import UnavailableError
 from adloom.library.library import Library
 from adloom.library.records import CreativeQuery, content_id
 from adloom.serving.api.auth import TokenAuth
+from adloom.serving.library.answers import CLOSED
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
@@ -151,4 +152,4 @@ def test_a_library_that_is_away_says_why(browser: Any, models: Models) -> None:
         for page in open_page(browser, f"http://127.0.0.1:{port}/"):
             page.get_by_role("link", name="Library").click()
             wait_for(page, "shelf")
-            assert page.locator("#shelf [role=alert]").inner_text() == "library: the database does not answer"
+            assert page.locator("#shelf [role=alert]").inner_text() == CLOSED

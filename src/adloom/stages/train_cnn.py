@@ -131,15 +131,17 @@ def _write_references(
 def _write_fingerprint(train: "StoredCreatives", validation: "StoredCreatives", params: TrainCnn, folder: Path) -> None:
     """Fit the fingerprint to some of the training pictures; calibrate the distance of copies on validation pictures."""
     import numpy as np
+    from threadpoolctl import threadpool_limits
 
     from adloom.creatives.copy_check import calibrate_threshold, find_distances
     from adloom.creatives.fingerprint import fit_fingerprint
     from adloom.storage import npz
 
     rows = np.linspace(0, len(train) - 1, min(len(train), FINGERPRINTED)).astype(np.int64)
-    fitted = fit_fingerprint(train.pixels[rows], params.seed)
-    known = np.concatenate([fitted(batch) for batch in train.split_batches()]).astype(np.float16)
-    held_out = [find_distances(fitted(batch), known.astype(np.float32)) for batch in validation.split_batches()]
+    with threadpool_limits(1, "blas"):  # more threads round differently
+        fitted = fit_fingerprint(train.pixels[rows], params.seed)
+        known = np.concatenate([fitted(batch) for batch in train.split_batches()]).astype(np.float16)
+        held_out = [find_distances(fitted(batch), known.astype(np.float32)) for batch in validation.split_batches()]
     threshold = calibrate_threshold(np.concatenate([np.empty(0), *held_out]))
     npz.save(
         folder / "fingerprint.npz",

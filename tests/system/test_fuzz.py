@@ -30,6 +30,7 @@ from adloom.library.records import content_id
 from adloom.serving import server
 from adloom.serving.api import auth
 from adloom.serving.api.admission import PAGES
+from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.library.shared_library import SharedLibrary
@@ -138,7 +139,7 @@ def test_what_the_document_allows(apps: dict[str, Fuzzed], app: str, path: str) 
     before = len(fuzzed.log.records)
     found = fuzzed.ask(path, "POST", GenerationMode.POSITIVE, EXAMPLES)
     assert found[200]
-    assert found.keys() <= {200, 422}
+    assert found.keys() <= {200, 422} | ({404} if path == MAKE_ADS else set())  # of a picture_id that nothing has
     for record in fuzzed.log.records[before:]:
         assert decode(encode(record)) == record
         if isinstance(record, Decision):

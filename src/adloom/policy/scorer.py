@@ -234,7 +234,7 @@ class Scorer:
         indices = self._hashes.searchsorted(hashes)
         new = self._hashes.take(indices) != hashes
         indices[new] = self._unknown_row
-        if self._later_rows or any(request.categories for request in requests):
+        if any(request.categories for request in requests) or (self._later_rows and new.any()):
             named = [request.categories.get(candidate) for request in requests for candidate in request.candidates]
             for i in np.flatnonzero(new).tolist():
                 by_category = self._priors.get(named[i], self._unknown_row)

@@ -159,15 +159,6 @@ def answer_pictures(job: PictureJob, drawn: DrawnPictures, issuer: Issuer) -> Ge
     )
 
 
-def generate(request: GenerateRequest, models: Models, issuer: Issuer) -> GenerateAnswer:
-    """Draw pictures of a category or a mix. Raises as `prepare_pictures` does."""
-    job = prepare_pictures(request, models)
-    (drawn,) = draw_pictures([job])
-    if isinstance(drawn, Exception):
-        raise drawn
-    return answer_pictures(job, drawn, issuer)
-
-
 @dataclass(frozen=True)
 class CopyJob:
     """A validated request for lines, with the request to the copywriter."""
@@ -223,13 +214,6 @@ def answer_copy(job: CopyJob, lines: Sequence[str], issuer: Issuer) -> CopyAnswe
         lines=ranked,
         sidecars=issuer.issue_lines(ranked, describe_origin(job.lstm, job.line_request.seed, category)),
     )
-
-
-def write(request: CopyRequest, models: Models, issuer: Issuer) -> CopyAnswer:
-    """Write lines of copy. Raises as `prepare_copy` does."""
-    job = prepare_copy(request, models)
-    (lines,) = write_lines([job])
-    return answer_copy(job, lines, issuer)
 
 
 def _choose_weights(request: GenerateRequest) -> dict[str, float]:

@@ -149,6 +149,13 @@ class TestGenerate:
         assert said in problem["detail"]
 
 
+def write(body: CopyRequest, models: Models) -> list[str]:
+    """Return the lines of a single request."""
+    job = generate.prepare_copy(body, models)
+    (lines,) = generate.write_lines([job])
+    return generate.answer_copy(job, lines, create_memory_issuer()).lines
+
+
 class TestWrite:
     def test_writes_lines_that_obey_the_rules(self, client: TestClient) -> None:
         rules = {"max_characters": 20, "banned_words": ["soft"], "temperature": 1}
@@ -172,7 +179,7 @@ class TestWrite:
         bundle = models.loaded["lstm"]
         counted = replace(bundle, model=replace(bundle.model, write=Counted()))
         body = CopyRequest.model_validate(request)
-        written = " ".join(generate.write(body, Models({"lstm": counted}, {}), create_memory_issuer()).lines).lower()
+        written = " ".join(write(body, Models({"lstm": counted}, {}))).lower()
         assert not any(word in written for word in ("coat", "dress", "warm"))
         assert sum(asked) <= generate.MAX_DRAWN
 
@@ -192,7 +199,7 @@ class TestWrite:
         ranking = replace(bundle, model=replace(bundle.model, clicks=click_model.ClickModel(weights)))
         rules = {"temperature": 2, "top_p": 1}
         body = CopyRequest.model_validate({"n": 5, "seed": 3, "rank_by_clicks": True, "rules": rules})
-        lines = generate.write(body, Models({"lstm": ranking}, {}), create_memory_issuer()).lines
+        lines = write(body, Models({"lstm": ranking}, {}))
         assert len(lines) == 5
         assert (np.diff(click_model.ClickModel(weights).score(lines)) <= 0).all()
 

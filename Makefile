@@ -7,38 +7,44 @@ RUNNERS ?= dvc process container
 # Slow files have few tests: at the end, where xdist puts them by default, a worker would wait for them.
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process would compile its imports, which takes a minute
-.PHONY: help install fmt check docs test test-unit parity demo serve bench seeds image image-test clean
+.PHONY: help install install-dev fmt check docs test test-unit parity demo serve bench seeds image image-test clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read -r target text; do printf '%-12s %s\n' $$target "$$text"; done
 
-install: $(BIN)/.installed ## create .venv and install the locked packages
+install: $(BIN)/.installed ## create .venv and install the locked packages that adloom runs on
+
+install-dev: $(BIN)/.installed-dev ## add what the checks and tests need
 
 $(BIN)/.installed: pyproject.toml constraints.txt scripts/install scripts/install-torch
-	scripts/install $(VENV)
+	scripts/install $(VENV) train,serve
 	touch $@
 
-fmt: install ## format the code and compile the pipelines
+$(BIN)/.installed-dev: $(BIN)/.installed
+	scripts/install $(VENV) train,serve,dev
+	touch $@
+
+fmt: install-dev ## format the code and compile the pipelines
 	python -m pipelines
 	ruff format $(CODE)
 	ruff check --fix-only --quiet $(CODE)
 
-check: install docs ## lint, type-check and build the documentation
+check: install-dev docs ## lint, type-check and build the documentation
 	ruff format --check $(CODE)
 	ruff check $(CODE)
 	mypy
 	hadolint Dockerfile
 
-docs: install ## build the documentation into site/; broken links are errors
+docs: install-dev ## build the documentation into site/; broken links are errors
 	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
 
-test: install ## all tests except those of images; tests of one file share a worker and its fixtures
+test: install-dev ## all tests except those of images; tests of one file share a worker and its fixtures
 	pytest $(PARALLEL)
 
-test-unit: install ## the quick unit tests, in about a minute; no servers, trainings or simulations
+test-unit: install-dev ## the quick unit tests, in about a minute; no servers, trainings or simulations
 	pytest $(PARALLEL) -m "not slow" tests/unit
 
-parity: install $(if $(filter container,$(RUNNERS)),image) ## compare the artifacts of DVC, processes and containers byte by byte
+parity: install-dev $(if $(filter container,$(RUNNERS)),image) ## compare the artifacts of DVC, processes and containers byte by byte
 	python tests/parity.py $(RUNNERS)
 
 demo: install ## run everything: raw data, registered models, answered requests
@@ -47,16 +53,16 @@ demo: install ## run everything: raw data, registered models, answered requests
 serve: install ## serve the registry's champions on localhost:3000, without authentication
 	ADLOOM_AUTH=off adloom serve
 
-bench: install ## run all benchmarks and print their tables
+bench: install-dev ## run all benchmarks and print their tables
 	for script in benchmarks/*.py; do python $$script || exit 1; done
 
-seeds: install ## train and measure every model with 5 seeds, and print intervals; resumable, takes hours
+seeds: install-dev ## train and measure every model with 5 seeds, and print intervals; resumable, takes hours
 	python scripts/seeds.py
 
 image: ## build the images adloom-train and adloom-serve
 	scripts/image
 
-image-test: install ## test the built images
+image-test: install-dev ## test the built images
 	pytest -m images tests/images
 
 clean: ## remove the pipeline's outputs; keep downloads and environment

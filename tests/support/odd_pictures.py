@@ -31,10 +31,30 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
+def insert_chunk(png: bytes, name: bytes, data: bytes) -> bytes:
+    """Return a PNG with a chunk after its header."""
+    return png[:33] + png_chunk(name, data) + png[33:]
+
+
 def build_png(width: int, height: int, pixels: bytes) -> bytes:
     """Return a grey PNG with this compressed content."""
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
+
+
+def overflow_canvas() -> bytes:
+    """Return a WebP with a picture of EDGE pixels in a canvas of 16."""
+    canvas = b"VP8X" + struct.pack("<I", 10) + bytes(4) + bytes([15, 0, 0]) * 2
+    body = b"WEBP" + canvas + save("WEBP")[12:]
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def declare_frame_twice() -> bytes:
+    """Return a JPEG that declares 16,000 pixels of width behind its real size."""
+    whole = save("JPEG")
+    start = whole.index(b"\xff\xc0")
+    frame = whole[start : start + 19]
+    return whole[: start + 19] + frame[:7] + struct.pack(">H", 16_000) + frame[9:] + whole[start + 19 :]
 
 
 def archive() -> bytes:
@@ -71,7 +91,8 @@ GOOD: Mapping[str, tuple[bytes, bool]] = {
     "turned": (save("JPEG", colour="white", exif=EXIF_ROTATED), True),
     "malformed EXIF": (save("JPEG", colour="white", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), True),
     "progressive": (save("JPEG", colour="white", progressive=True), True),
-    "content that inflates to more than its pixels": (build_png(8, 8, zlib.compress(bytes(10**8))), False),
+    "text that inflates a thousandfold": (insert_chunk(PNG, b"zTXt", b"a\0\0" + zlib.compress(bytes(10**8))), False),
+    "profile that inflates a thousandfold": (insert_chunk(PNG, b"iCCP", b"a\0\0" + zlib.compress(bytes(10**8))), False),
     "zeros behind the end": (save("JPEG", colour="white") + bytes(512), True),
     "two JPEGs in one file": (save("JPEG", colour="white") + JPEG, True),
 }
@@ -90,6 +111,9 @@ BROKEN: Mapping[str, tuple[bytes, str]] = {
     "animated PNG": (animate("PNG"), "more than one frame"),
     "animated WebP": (animate("WEBP"), "more than one frame"),
     "bomb by size": (build_png(60_000, 60_000, zlib.compress(bytes(10**6))), "more pixels than"),
+    "bomb by content": (build_png(8, 8, zlib.compress(bytes(10**8))), "more compressed data than"),
+    "WebP larger than its canvas": (overflow_canvas(), "truncated or damaged"),
+    "JPEG of two sizes": (declare_frame_twice(), ""),
     "content too short": (build_png(900, 900, zlib.compress(bytes(100))), "truncated or damaged"),
     "strip": (build_png(16_000, 2, zlib.compress(bytes(32_002))), "one side is more than"),
     "no pixels": (build_png(0, 0, b""), ""),

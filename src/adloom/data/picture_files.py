@@ -70,24 +70,21 @@ def read_orientation(exif: bytes) -> int:
 
 PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 EMPTY_IDAT = b"\0\0\0\0IDAT"
-CHECK_INFLATION_ABOVE = 1 << 20  # bytes of compressed pixels; larger ones are inflated as a trial
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the colour type of a header
 INFLATION_WINDOW = 16_384
 MIN_INFLATION = 0.85  # bytes from one byte of a compressor's output; empty blocks inflate to none and take longest
 
 
 def _reduce_png(image: bytes) -> ReducedPicture:
     """Keep header, palette, transparency and pixels."""
-    parts, exif, pixels = [image[:8]], b"", []
+    parts, exif, compressed = [image[:8]], b"", 0
     for kind, chunk in iterate_chunks(image):
         if kind == b"IDAT":
-            pixels.append(chunk[8:-4])
+            compressed += len(chunk) - 12
         if kind in PNG_CHUNKS and chunk[:8] != EMPTY_IDAT:
             parts.append(chunk)
         if kind == b"eXIf" and len(chunk) <= MAX_EXIF:
             exif = chunk[8:-4]
-    compressed = sum(map(len, pixels))
-    if compressed > CHECK_INFLATION_ABOVE:
-        _require_inflation(b"".join(pixels))
     return ReducedPicture("PNG", b"".join(parts), compressed * PER_BYTE["PNG"], exif)
 
 
@@ -103,17 +100,30 @@ def iterate_chunks(image: bytes) -> Iterator[tuple[bytes, bytes]]:
     raise PictureError(TOO_MANY_PARTS)
 
 
-def _require_inflation(compressed: bytes) -> None:
-    """Raise PictureError for deflate data with windows that inflate to nearly nothing."""
+def require_inflation(png: bytes) -> None:
+    """
+    Raise PictureError if the compressed pixels inflate to more than the header declares, or windows of them to nothing.
+
+    The size in the header must have been checked, because it limits the work.
+    """
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", png, 16)
+    row = (
+        (width * depth * CHANNELS.get(colour, 4) + 7) // 8 + 1 + 3 * bool(interlaced)
+    )  # twice as many rows, each rounded
+    left = height * row + INFLATION_WINDOW
+    compressed = b"".join(chunk[8:-4] for kind, chunk in iterate_chunks(png) if kind == b"IDAT")
     inflate = zlib.decompressobj()
-    for at in range(0, len(compressed) - INFLATION_WINDOW, INFLATION_WINDOW):
+    for at in range(0, len(compressed), INFLATION_WINDOW):
         try:
-            inflated = len(inflate.decompress(compressed[at : at + INFLATION_WINDOW]))
+            inflated = len(inflate.decompress(compressed[at : at + INFLATION_WINDOW], left + 1))
         except zlib.error:
-            raise PictureError(DAMAGED) from None
+            return  # the decoder says whether all pixels came before the error
+        left -= inflated
+        if left < 0:
+            raise PictureError("image: more compressed data than its size needs; save it again")
         if inflate.eof:
             return
-        if inflated < MIN_INFLATION * INFLATION_WINDOW:
+        if inflated < MIN_INFLATION * INFLATION_WINDOW and at + INFLATION_WINDOW < len(compressed):
             raise PictureError("image: compressed data that holds no pixels; save it again")
 
 

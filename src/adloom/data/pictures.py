@@ -11,7 +11,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adloom.arrays import UInt8Array
-from adloom.data.picture_files import DAMAGED, MAX_EXIF, PictureError, read_orientation, reduce_picture
+from adloom.data.picture_files import (
+    DAMAGED,
+    MAX_EXIF,
+    PictureError,
+    read_orientation,
+    reduce_picture,
+    require_inflation,
+)
 
 SIZES = (28, 32, 64, 128)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -31,13 +38,14 @@ TRANSPOSE_BY_ORIENTATION = {  # makes the picture upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+QUARTER_TURNS = frozenset(range(5, 9))  # orientations that exchange width and height
 MAX_ASPECT = 20  # times one side may be as long as the other; a longer strip shows nothing once it is a square
 TOO_LONG = f"image: one side is more than {MAX_ASPECT} times the other"
 
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """The size and channels in a picture's header."""
+    """The size of the upright picture, and its channels, by its header."""
 
     width: int
     height: int
@@ -63,7 +71,9 @@ def read_header(image: object, max_pixels: int) -> PictureHeader:
     with _translate_errors():
         picture = _open_checked(image, max_pixels)
     channels = 1 if picture.mode in GREY_MODES else 3
-    return PictureHeader(picture.width, picture.height, channels, picture.has_transparency_data)
+    is_turned = picture.info["orientation"] in QUARTER_TURNS
+    width, height = reversed(picture.size) if is_turned else picture.size
+    return PictureHeader(width, height, channels, picture.has_transparency_data)
 
 
 def choose_format(headers: Iterable[PictureHeader], size: int | None, *, transparency: bool = False) -> PictureFormat:
@@ -164,6 +174,8 @@ def _open_checked(image: object, max_pixels: int) -> Image.Image:
     milliseconds = (reduced.nanoseconds + picture.width * picture.height * _nanoseconds_per_pixel(picture)) / 1e6
     if milliseconds > MAX_MILLISECONDS:
         raise PictureError(TOO_SLOW)
+    if reduced.format == "PNG":
+        require_inflation(reduced.data)
     exif = reduced.exif or picture.info.get("exif", b"")
     picture.info["orientation"] = read_orientation(exif) if len(exif) <= MAX_EXIF else 1
     return picture

@@ -4,22 +4,25 @@ import contextlib
 import io
 import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
-from tests.support.slow_pictures import HARMLESS, REFUSED, many_scans, saved
+from tests.support.slow_pictures import HARMLESS, REFUSED, chunk, many_scans, saved
 
 from adloom.data import pictures
 from adloom.data.picture_files import (
+    INFLATION_WINDOW,
     PER_BLOCK,
     PER_BLOCK_REFINED,
     PER_SCAN,
     PictureError,
     read_orientation,
     reduce_picture,
+    require_inflation,
 )
 from adloom.data.pictures import PictureFormat
 
@@ -45,6 +48,29 @@ def test_only_pixel_data_is_read(name: str) -> None:
         warnings.simplefilter("error")
         png, _ = pictures.convert(image, GREY, MAX_PIXELS)
     assert len(png) < 1000
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_pixels_of_any_depth_fit_and_a_bomb_does_not(interlaced: int) -> None:
+    for depth, colour, channels in ((1, 0, 1), (16, 0, 1), (8, 2, 3), (4, 3, 1), (16, 6, 4)):
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", 999, 50, depth, colour, 0, 0, interlaced))
+        size = 50 * (1 + -(-999 * depth * channels // 8)) + interlaced * 3 * 50
+        start = b"\x89PNG\r\n\x1a\n" + header
+        require_inflation(start + chunk(b"IDAT", zlib.compress(bytes(size))))
+        with pytest.raises(PictureError, match="more compressed data than its size needs"):
+            require_inflation(start + chunk(b"IDAT", zlib.compress(bytes(size + INFLATION_WINDOW + 1))))
+
+
+def test_an_interlaced_picture_is_read() -> None:
+    gradient = Image.linear_gradient("L").resize((333, 21))
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    pixels = np.asarray(gradient)
+    rows = [row for x, y, across, down in passes for row in pixels[y::down, x::across]]
+    header = struct.pack(">IIBBBBB", 333, 21, 8, 0, 0, 0, 1)
+    content = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", content), chunk(b"IEND", b""))
+    whole = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    assert (pictures.decode_within(whole, 333, MAX_PIXELS)[:, :, 0] == pixels).all()
 
 
 def test_a_scan_costs_the_blocks_it_visits() -> None:
@@ -111,13 +137,15 @@ def test_a_jpeg_at_a_fraction_of_its_size_looks_the_same() -> None:
 
 @pytest.mark.parametrize("turned", range(1, 9))
 def test_every_orientation_is_turned_upright_as_pillow_does(turned: int) -> None:
-    picture = Image.new("L", (28, 28), 255)
+    picture = Image.new("L", (28, 21), 255)
     picture.paste(0, (0, 0, 9, 4))
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "somewhere", turned
     whole = saved(picture, exif=exif)
     wanted = ImageOps.exif_transpose(Image.open(io.BytesIO(whole)))
-    assert (pictures.convert(whole, GREY, MAX_PIXELS)[1][:, :, 0] == np.asarray(wanted)).all()
+    assert (pictures.decode_within(whole, 28, MAX_PIXELS)[:, :, 0] == np.asarray(wanted)).all()
+    header = pictures.read_header(whole, MAX_PIXELS)
+    assert (header.width, header.height) == wanted.size
 
 
 @given(st.binary(max_size=80), st.sampled_from([b"", b"Exif\0\0II*\0", b"MM\0*\0\0\0\x08"]))

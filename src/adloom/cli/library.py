@@ -19,6 +19,7 @@ STATE = click.option("--state", type=click.Choice(get_args(State)), help="Only t
 CATEGORY = click.option("--category", help="Only this category.")
 IDS = click.argument("ids", nargs=-1, required=True, metavar="ID…")
 BY = click.option("--by", default=getpass.getuser, show_default="the system's user", help="Who decides.")
+READER = Path("models/cnn")
 SHORT = 12  # digits of an id in tables
 WIDEST = 40  # characters of a text in tables
 
@@ -127,14 +128,22 @@ def reject(ids: tuple[str, ...], reason: str, by: str) -> None:
 @click.option("--kind", type=click.Choice(get_args(Kind)), default="picture", show_default=True, help="What they are.")
 @click.option("--category", help="Their category.")
 @click.option("--placement", metavar="SIZE", help="The size of an ad, such as 300x250; its own by default.")
-def add(files: tuple[Path, ...], kind: str, category: str | None, placement: str | None) -> None:
+@click.option(
+    "--reader",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of a picture reader, which gives embeddings and missing categories; default: models/cnn.",
+)
+def add(files: tuple[Path, ...], kind: str, category: str | None, placement: str | None, reader: Path | None) -> None:
     """
     Add your own creatives as drafts; a text file has a line of copy per line.
 
     Example: adloom library add --category Bag bag.png
     """
+    described = _describe_files(files, kind, category, placement)
+    if kind != "line" and (reader or READER.is_dir()):
+        described = _read(described, reader)
     with _open() as opened:
-        for creative, content in _describe_files(files, kind, category, placement):
+        for creative, content in described:
             click.echo(_format(opened.add(creative, content)))
 
 
@@ -174,6 +183,23 @@ def _review(ids: Sequence[str], state: str, by: str, reason: str | None) -> None
     with _open() as opened:
         for creative_id in [opened.resolve(text) for text in ids]:
             click.echo(_format(opened.review(creative_id, state, by, reason)))
+
+
+def _read(described: Iterator[tuple[Creative, bytes]], folder: Path | None) -> Iterator[tuple[Creative, bytes]]:
+    """Yield pictures with what a reader sees in them. Raises DataError for a folder without a reader."""
+    from adloom.errors import DataError
+    from adloom.serving.library.readings import add_readings
+    from adloom.serving.models import loader
+    from adloom.serving.models.sources import ModelArtifact
+
+    models = loader.open_models({"cnn": ModelArtifact(folder or READER, None)}, threads=1)
+    if reason := models.absent.get("cnn"):
+        if folder:
+            raise DataError(f"--reader {folder}: {reason}")
+        click.echo(f"pictures get no embedding: {reason}", err=True)
+    for creative, content in described:
+        (read,) = add_readings([creative], [content], models.loaded.get("cnn"))
+        yield read, content
 
 
 def _describe_files(

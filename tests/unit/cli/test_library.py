@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from tests.support.http_client import DARK, LIGHT, png
+from tests.support.tiny_models import DIMENSIONS, write_reader
 
 from adloom.cli.main import cli
 from adloom.errors import ConfigError, DataError
 from adloom.library.records import ReviewError, UnknownCreativeError, content_id
+from adloom.storage import manifest
 
 Run = Callable[..., Result]
 DIGITS = content_id(DARK)[7:19]
@@ -53,6 +55,27 @@ def test_own_pictures_are_added_listed_and_reviewed(run: Run) -> None:
     (rejected,) = read_json(run("list", "--state", "rejected", "--json"))
     assert (rejected["id"], rejected["reviewed_by"], rejected["reason"]) == (content_id(LIGHT), "kim", "too light")
     assert "2 creatives, perhaps more" in run("list", "--limit", "2").output
+
+
+def test_a_reader_gives_embeddings_and_missing_categories(run: Run, tmp_path: Path) -> None:
+    run("add", "dark.png")
+    (unread,) = read_json(run("list", "--json"))
+    assert (unread["category"], "embedding" in unread["features"]) == (None, False)
+    write_reader(tmp_path / "models/cnn")
+    run("add", "light.png", "--reader", "models/cnn")
+    run("add", "lines.txt", "--kind", "line")
+    (tmp_path / "grey.png").write_bytes(png(np.full((28, 28), 90, np.uint8)))
+    run("add", "grey.png", "--category", "Hat")  # models/cnn is the default
+    pictures = read_json(run("list", "--kind", "picture", "--json"))
+    assert [picture["category"] for picture in pictures] == ["Hat", "Coat", None]
+    assert [len(picture["features"].get("embedding", ())) for picture in pictures] == [DIMENSIONS, DIMENSIONS, 0]
+    assert pictures[0]["features"]["reader"] == manifest.digest(tmp_path / "models/cnn")
+    assert "category_probability" not in pictures[0]["features"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="--reader empty: "):
+        run("add", "grey.png", "--reader", "empty")
+    (tmp_path / "models/cnn/reader.onnx").write_bytes(b"damaged")
+    assert "pictures get no embedding: " in run("add", "grey.png").stderr
 
 
 def test_lines_of_a_file_are_added(run: Run) -> None:

@@ -4,11 +4,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from adloom.creatives.pictures import to_floats
-from adloom.data.pictures import PictureFormat, decode
-from adloom.library.features import MAX_PIXELS, describe_line, describe_picture, round_embedding
+from adloom.library.features import describe_line, describe_picture
 from adloom.library.records import Creative, CreativeModel, content_id, identify_draw
 from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.schemas import (
@@ -21,8 +17,9 @@ from adloom.serving.api.schemas import (
     StylizeRequest,
 )
 from adloom.serving.app import Service
+from adloom.serving.creatives.classify import decode_file
 from adloom.serving.library.answers import open_shared
-from adloom.serving.models.loader import Models
+from adloom.serving.library.readings import add_readings
 
 
 def save_pictures(request: GenerateRequest, answer: GenerateAnswer, service: Service) -> GenerateAnswer:
@@ -41,26 +38,33 @@ def save_pictures(request: GenerateRequest, answer: GenerateAnswer, service: Ser
         )
         for content, number in zip(contents, answer.numbers, strict=True)
     ]
-    return answer.model_copy(update={"ids": _add(add_embeddings(drafts, contents, service.models), contents, service)})
+    return answer.model_copy(update={"ids": _add(_read(drafts, contents, service), contents, service)})
 
 
 def save_painted(request: StylizeRequest | DreamRequest, answer: PaintedPicture, service: Service) -> PaintedPicture:
     """Keep a painted picture, made from the pictures of its request. Raises Problem without a library."""
     values = request.model_dump(exclude={"save"})
-    parents = [
-        content_id(base64.b64decode(values.pop(name))) for name in ("content", "style", "picture") if name in values
-    ]
+    files = [decode_file(values.pop(name)) for name in ("content", "style", "picture") if name in values]
     content = base64.b64decode(answer.picture)
     draft = describe_picture(
         content,
         model=describe_model(answer.model),
         seed=values.pop("seed", None),
-        parents=tuple(parents),
+        parents=tuple(map(content_id, files)),
         features=values,
     )
-    return answer.model_copy(
-        update={"ids": _add(add_embeddings([draft], [content], service.models), [content], service)}
-    )
+    draft = draft.model_copy(update=_find_category(draft, files[0], service))
+    return answer.model_copy(update={"ids": _add(_read([draft], [content], service), [content], service)})
+
+
+def _find_category(painted: Creative, content: bytes, service: Service) -> dict[str, Any]:
+    """Return the category of the picture that was painted over: that in the library, else the reader's."""
+    with open_shared(service.dependencies.library) as library:
+        original = next((c for c in library.find_ancestors(painted) if c.id == painted.parents[0]), None)
+    if original is None or original.category is None:
+        (original,) = _read([describe_picture(content)], [content], service)
+    probability = {name: value for name, value in original.features.items() if name == "category_probability"}
+    return {"category": original.category, "features": {**painted.features, **probability}}
 
 
 def save_lines(request: CopyRequest, answer: CopyAnswer, service: Service) -> CopyAnswer:
@@ -73,18 +77,8 @@ def save_lines(request: CopyRequest, answer: CopyAnswer, service: Service) -> Co
     return answer.model_copy(update={"ids": _add(drafts, [line.encode() for line in answer.lines], service)})
 
 
-def add_embeddings(drafts: Sequence[Creative], contents: Sequence[bytes], models: Models) -> list[Creative]:
-    """Return pictures or ads with their embeddings by the picture reader, if one is served."""
-    if (cnn := models.loaded.get("cnn")) is None or not drafts:
-        return list(drafts)
-    channels, height, _ = cnn.card.shape
-    pixels = np.stack([decode(content, PictureFormat(height, channels), MAX_PIXELS) for content in contents])
-    embeddings = cnn.model.read(to_floats(pixels.transpose(0, 3, 1, 2))).embedding
-    read = [{"embedding": round_embedding(embedding), "reader": cnn.origin.digest} for embedding in embeddings]
-    return [
-        draft.model_copy(update={"features": {**draft.features, **features}})
-        for draft, features in zip(drafts, read, strict=True)
-    ]
+def _read(drafts: Sequence[Creative], contents: Sequence[bytes], service: Service) -> list[Creative]:
+    return add_readings(drafts, contents, service.models.loaded.get("cnn"))
 
 
 def _add(drafts: Sequence[Creative], contents: Sequence[bytes], service: Service) -> list[str]:

@@ -10,6 +10,7 @@ from tests.support.http_client import DARK, LIGHT, encode, post_invalid, post_ok
 from tests.support.tiny_models import DIMENSIONS
 
 from adloom.data.pictures import PictureFormat, decode
+from adloom.library.features import describe_picture
 from adloom.library.library import Library
 from adloom.library.records import CreativeQuery, content_id
 from adloom.serving import server
@@ -65,6 +66,17 @@ def test_painted_pictures_have_their_pictures_as_parents(client: TestClient, lib
     body = {"picture": encode(DARK), "size": 32, "layer": 1, "octaves": 1, "steps": 1, "save": True}
     (dreamt,) = (library.get(creative_id) for creative_id in post_ok(client, DREAM, body)["ids"])
     assert (dreamt.parents, dreamt.seed, dreamt.features["layer"]) == ((content_id(DARK),), 7, 1)
+
+
+def test_a_painted_picture_has_the_category_of_its_content(client: TestClient, library: Library) -> None:
+    body = {"content": f"data:image/png;base64,{encode(LIGHT)}", "style": encode(DARK), "size": 32, "save": True}
+    read = library.get(post_ok(client, STYLIZE, body)["ids"][0])
+    assert (read.parents[0], read.category) == (content_id(LIGHT), "Coat")
+    assert read.features["category_probability"] == pytest.approx(1, abs=1e-4)
+    library.add(describe_picture(LIGHT, category="Boot"), LIGHT)
+    inherited = library.get(post_ok(client, STYLIZE, body)["ids"][0])
+    assert inherited.category == "Boot"
+    assert "category_probability" not in inherited.features
 
 
 def test_lines_are_kept(client: TestClient, library: Library) -> None:

@@ -1,6 +1,5 @@
 """Rules that every ad keeps. An ad with a finding is not exported."""
 
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,9 +9,9 @@ import numpy as np
 from adloom.ads.brand import Brand
 from adloom.ads.colours import MIN_CONTRAST, measure_contrast
 from adloom.ads.composition import Composition, TextBlock
+from adloom.ads.lookalikes import find_word
 from adloom.ads.placements import KB, Box
 from adloom.arrays import BoolArray, UInt8Array
-from adloom.copywriting.line_constraint import match_words
 from adloom.copywriting.lines import CLAIMS
 
 INK = 96  # opacity of 255 from which a pixel counts as text; fainter ones are its smooth edge
@@ -119,11 +118,9 @@ def _check_disclaimer(ad: Composition, brand: Brand, drawing: Drawing) -> Iterat
 
 def _check_words(ad: Composition, brand: Brand, drawing: Drawing) -> Iterator[str]:
     """Yield banned words, and words of claims that need evidence."""
-    banned = match_words((*brand.kit.banned_words, *CLAIMS))
     for role, text in (("headline", ad.content.headline), ("action", ad.content.action)):
-        visible = "".join(each for each in unicodedata.normalize("NFKC", text) if unicodedata.category(each) != "Cf")
-        if match := banned.search(visible):
-            yield f"{role}: {match[0]!r} is a banned word or a claim that needs evidence"
+        if word := find_word((*brand.kit.banned_words, *CLAIMS), text):
+            yield f"{role}: {word!r} is a banned word or a claim that needs evidence"
 
 
 def _check_length(ad: Composition, brand: Brand, drawing: Drawing) -> Iterator[str]:

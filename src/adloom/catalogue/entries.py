@@ -289,7 +289,7 @@ FIDDLE_TUNES = Entry(
 
 TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES)
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
-NAMED = {LIBRARY: Source(uri=LIBRARY, format="csv")}  # sources outside the catalogue
+NAMED = {LIBRARY: Source(uri=LIBRARY, format="jsonl")}  # sources outside the catalogue
 
 
 def complete_source(source: Source) -> Source:

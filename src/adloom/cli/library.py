@@ -12,6 +12,7 @@ from adloom.cli.options import AS_JSON, print_json, read_input
 from adloom.library.records import ID_PREFIX, Creative, CreativeQuery, Kind, State
 
 if TYPE_CHECKING:
+    from adloom.library.export import TableFormat
     from adloom.library.library import Library
 
 KIND = click.option("--kind", type=click.Choice(get_args(Kind)), help="Only this kind.")
@@ -152,9 +153,17 @@ def add(files: tuple[Path, ...], kind: str, category: str | None, placement: str
 @KIND
 @click.option("--state", type=click.Choice(get_args(State)), default="approved", show_default=True, help="Their state.")
 @CATEGORY
-def export(folder: Path, **query: Any) -> None:
+@click.option(
+    "--format",
+    "table_format",
+    type=click.Choice(["csv", "jsonl"]),
+    default="csv",
+    show_default=True,
+    help="Tables for spreadsheets, or with exact texts for programs.",
+)
+def export(folder: Path, table_format: "TableFormat", **query: Any) -> None:
     """
-    Write pictures and ads with creatives.csv, which `ingest.creatives` reads, and lines as copy.csv.
+    Write pictures and ads with the table `creatives`, and lines as the table `copy`; `ingest` reads both.
 
     Example: adloom library export approved --category Bag
     """
@@ -162,7 +171,7 @@ def export(folder: Path, **query: Any) -> None:
 
     with _open() as opened:
         found = opened.find(CreativeQuery(**query), limit=None)
-        export(opened, found, folder)
+        export(opened, found, folder, table_format)
     click.echo(f"{folder}: {len(found)} creatives")
 
 

@@ -2,9 +2,10 @@
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterable, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from typing_extensions import override
 
@@ -16,12 +17,15 @@ from adloom.storage.base import SourceFile, Store
 if TYPE_CHECKING:
     from adloom.library.library import Library
 
-CREATIVES, COPY = "creatives.csv", "copy.csv"
+TableFormat = Literal["csv", "jsonl"]
+CREATIVES, COPY = "creatives", "copy"
+FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # OWASP, "CSV Injection"; the last four are full-width
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "text/plain": ".txt"}
+Row = Mapping[str, str | None]
 APPROVED = CreativeQuery(state="approved")
 
 
-def export(library: "Library", creatives: Sequence[Creative], folder: Path) -> None:
+def export(library: "Library", creatives: Sequence[Creative], folder: Path, table_format: TableFormat) -> None:
     """Write contents and tables of creatives into a folder. Raises DataError unless it is new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder; name another one")
@@ -30,25 +34,24 @@ def export(library: "Library", creatives: Sequence[Creative], folder: Path) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(library.read(creative.id))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, render in {CREATIVES: render_creatives, COPY: render_copy}.items():
-        if table := render(creatives):
-            (folder / name).write_bytes(table)
+    for name, rows in {CREATIVES: list_pictures(creatives), COPY: list_lines(creatives)}.items():
+        if rows:
+            (folder / f"{name}.{table_format}").write_bytes(RENDERERS[table_format](rows))
 
 
-def render_creatives(creatives: Iterable[Creative]) -> bytes:
-    """Return the table of pictures and ads as CSV; empty without any."""
-    rows = [
-        (c.id, c.category or "", name_file(c), c.kind, c.placement or "", c.text or "")
+def list_pictures(creatives: Iterable[Creative]) -> list[Row]:
+    """Return the table of pictures and ads."""
+    return [
+        {"creative_id": c.id, "category": c.category, "image": name_file(c), "kind": c.kind, "placement": c.placement}
+        | {"text": c.text}
         for c in creatives
         if _is_picture(c)
     ]
-    return _render(("creative_id", "category", "image", "kind", "placement", "text"), rows)
 
 
-def render_copy(creatives: Iterable[Creative]) -> bytes:
-    """Return the table of lines as CSV; empty without any."""
-    rows = [(c.id, c.text or "", c.category or "") for c in creatives if c.kind == "line"]
-    return _render(("copy_id", "text", "category"), rows)
+def list_lines(creatives: Iterable[Creative]) -> list[Row]:
+    """Return the table of lines."""
+    return [{"copy_id": c.id, "text": c.text, "category": c.category} for c in creatives if c.kind == "line"]
 
 
 def name_file(creative: Creative) -> str:
@@ -79,9 +82,11 @@ class LibrarySource(Store):
             raise ArtifactError(
                 f"{library.files.url}/{find_content_name(lost.id)}: no such file, the content of {lost.id}"
             )
-        table = render_creatives(creatives)
+        table = _render_jsonl(list_pictures(creatives))
         files = [SourceFile(name_file(c), sizes[find_content_name(c.id)], c.id) for c in creatives]
-        return sorted([SourceFile(CREATIVES, len(table), content_id(table)), *files], key=lambda file: file.path)
+        return sorted(
+            [SourceFile(f"{CREATIVES}.jsonl", len(table), content_id(table)), *files], key=lambda file: file.path
+        )
 
     @override
     def add_versions(self, uri: str, files: Sequence[SourceFile]) -> Sequence[SourceFile]:
@@ -91,7 +96,7 @@ class LibrarySource(Store):
     def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         library = self._open()
         try:
-            export(library, _find_approved(library), folder / LIBRARY)
+            export(library, _find_approved(library), folder / LIBRARY, "jsonl")
         finally:
             library.close()
         return folder / LIBRARY
@@ -119,7 +124,21 @@ def _is_picture(creative: Creative) -> bool:
     return creative.kind != "line" and creative.media_type in SUFFIXES
 
 
-def _render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+def _render_csv(rows: Sequence[Row]) -> bytes:
+    """Render rows for spreadsheets, in which no text is a formula."""
     stream = io.StringIO(newline="")
-    csv.writer(stream, lineterminator="\n").writerows([header, *rows] if rows else [])
+    writer = csv.DictWriter(stream, rows[0], lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows({name: _defuse(value or "") for name, value in row.items()} for row in rows)
     return stream.getvalue().encode()
+
+
+def _defuse(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _render_jsonl(rows: Sequence[Row]) -> bytes:
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
+
+
+RENDERERS: Mapping[TableFormat, Callable[[Sequence[Row]], bytes]] = {"csv": _render_csv, "jsonl": _render_jsonl}

@@ -1,5 +1,6 @@
 """`adloom library` on a library of its own."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return result
 
     return invoke
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def read_json(result: Result) -> Any:
@@ -115,11 +120,33 @@ def test_export_writes_files_and_tables(run: Run, tmp_path: Path) -> None:
     name = f"pictures/{content_id(DARK)[7:]}.png"
     assert (tmp_path / "drafts" / name).read_bytes() == DARK
     assert (tmp_path / "drafts" / "creatives.csv").read_text() == (
-        f"creative_id,category,image,kind,placement,text\n{content_id(DARK)},Bag,{name},picture,,\n"
+        '"creative_id","category","image","kind","placement","text"\n'
+        f'"{content_id(DARK)}","Bag","{name}","picture","",""\n'
     )
-    assert f"{content_id(b'Carry on')},Carry on,Bag\n" in (tmp_path / "drafts" / "copy.csv").read_text()
+    run("export", "exact", "--state", "draft", "--format", "jsonl")
+    assert read_rows(tmp_path / "exact" / "creatives.jsonl") == [
+        {"creative_id": content_id(DARK), "category": "Bag", "image": name}
+        | {"kind": "picture", "placement": None, "text": None}
+    ]
+    assert {row["text"]: row["copy_id"] for row in read_rows(tmp_path / "exact" / "copy.jsonl")} == {
+        "Carry on": content_id(b"Carry on"),
+        "Über uns": content_id("Über uns".encode()),
+    }
     with pytest.raises(DataError, match="drafts: exists and is not an empty folder"):
         run("export", "drafts", "--state", "draft")
+
+
+def test_a_spreadsheet_runs_no_text_of_an_exported_table(run: Run, tmp_path: Path) -> None:
+    formulas = ["=1+1", "+49 30", "-20% today", "@now", "\uff1d1", 'say "=1"']
+    (tmp_path / "formulas.txt").write_text("\n".join(formulas))
+    run("add", "formulas.txt", "--kind", "line", "--category", "=HYPERLINK(1)")
+    for table_format in ("csv", "jsonl"):
+        run("export", table_format, "--state", "draft", "--format", table_format)
+    with (tmp_path / "csv/copy.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["text"] for row in rows} == {*(f"'{text}" for text in formulas[:-1]), formulas[-1]}
+    assert {row["category"] for row in rows} == {"'=HYPERLINK(1)"}
+    assert {row["text"] for row in read_rows(tmp_path / "jsonl/copy.jsonl")} == set(formulas)
 
 
 def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ PARAMS = Ingest.model_validate({"creatives": {"uri": "library"}})
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
     library = open_folder(tmp_path)
-    library.add(make_creative(DARK, "picture", category="Bag"), DARK)
-    library.add(make_creative(LIGHT, "ad", category="Bag", placement="300x250"), LIGHT)
+    library.add(make_creative(DARK, "picture", category="=Bag"), DARK)
+    library.add(make_creative(LIGHT, "ad", category="=Bag", placement="300x250"), LIGHT)
     library.add(make_creative(b"Carry on"), b"Carry on")
     yield library
     library.close()
@@ -59,7 +59,7 @@ def test_approved_pictures_and_ads_become_rows(world: StageContext, library: Lib
     rows = read_rows(world, tmp_path).set_index("creative_id")
     assert sorted(rows.index) == sorted([content_id(DARK), content_id(LIGHT)])
     assert rows.loc[content_id(DARK), "image"] == DARK
-    assert set(rows["category"]) == {"Bag"}
+    assert set(rows["category"]) == {"=Bag"}
 
 
 def test_the_lock_changes_with_the_approved_set(world: StageContext, library: Library) -> None:

@@ -24,6 +24,14 @@ class _LineState(NamedTuple):
     pending: bytes  # of a character that is not whole yet
 
 
+class _Written(NamedTuple):
+    """The end of what a line says so far."""
+
+    length: int  # in bytes
+    recent: str  # as many characters as decide where a banned word begins, after a line break at first
+    pending: bytes  # of a character that is not whole yet
+
+
 class LineConstraint:
     """Limits the tokens of a batch of lines, each with its own prompt."""
 
@@ -39,44 +47,48 @@ class LineConstraint:
     ) -> None:
         self._tokenizer, self._whole_words, self._cut = tokenizer, whole_words, cut
         self._prompts = [prompt.encode() for prompt in prompts]
-        self._written = [b""] * len(prompts)
+        self._written = [_Written(0, "\n", b"")] * len(prompts)
         self._left = np.full(len(prompts), max_characters or np.iinfo(np.int64).max)
         self._banned = tuple(word.lower() for word in banned)
-        self._window = max(map(len, self._banned), default=0)
+        self._only_end = np.arange(tokenizer.size) == tokenizer.end
+        self._window = max(map(len, self._banned), default=0) + 1
 
     def allowed(self, rows: Int64Array) -> BoolArray:
         """Return the tokens that may come next in each row: (rows, vocabulary)."""
-        masks = np.stack(
-            [_build_mask(self._tokenizer, self._banned, self._whole_words, self._describe(row)) for row in rows]
-        )
-        masks[self._left[rows] < 0] = False
-        masks[~masks.any(axis=1), self._tokenizer.end] = True  # the rules refuse such a line afterwards
-        return masks
+        too_long = (self._left[rows] < 0).tolist()
+        masks = [
+            self._only_end
+            if over
+            else _build_mask(self._tokenizer, self._banned, self._whole_words, self._describe(row))
+            for row, over in zip(rows.tolist(), too_long, strict=True)
+        ]
+        return np.stack(masks)
 
     def update(self, rows: Int64Array, tokens: Int64Array) -> BoolArray:
         """Return which rows may continue with their next token (rows,)."""
-        for row, token in zip(rows, tokens, strict=True):
-            self._written[row] += self._tokenizer.piece_bytes[token]
+        for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
+            length, recent, pending = self._written[row]
+            piece = self._tokenizer.piece_bytes[token]
+            decoder = _Utf8()
+            recent += decoder.decode(pending + piece)
+            self._written[row] = _Written(length + len(piece), recent[-self._window :], decoder.getstate()[0])
         self._left[rows] -= self._tokenizer.characters[tokens]
         continues: BoolArray = (self._left[rows] >= 0) | self._cut
         return continues
 
     def _describe(self, row: int) -> _LineState:
-        written, prompt = self._written[row], self._prompts[row]
-        decoder = _Utf8()
-        text = decoder.decode(written)
-        ends_word = self._whole_words and written == prompt != b""
-        rest = spell_bytes(prompt[len(written) :])
-        return _LineState(rest, ends_word, self._find_tail(text), decoder.getstate()[0])
+        (length, recent, pending), prompt = self._written[row], self._prompts[row]
+        ends_word = self._whole_words and length == len(prompt) > 0
+        return _LineState(spell_bytes(prompt[length:]), ends_word, self._find_tail(recent), pending)
 
-    def _find_tail(self, text: str) -> str:
+    def _find_tail(self, recent: str) -> str:
         """Return the shortest end of a text that can begin a banned word, else the last character."""
         if not self._banned:
             return ""
-        recent = text[-self._window - 1 :]
-        for start in range(len(recent)):
-            begins_word = not (start and _is_word(recent[start - 1])) and (start or len(recent) == len(text))
-            if begins_word and any(word.startswith(recent[start:].lower()) for word in self._banned):
+        for start in range(1, len(recent)):
+            if not _is_word(recent[start - 1]) and any(
+                word.startswith(recent[start:].lower()) for word in self._banned
+            ):
                 return recent[start:]
         return recent[-1:]
 
@@ -86,7 +98,7 @@ def _build_mask(tokenizer: Tokenizer, banned: tuple[str, ...], whole_words: bool
     """Return which tokens may come next (vocabulary,)."""
     search = match_words(banned).search if banned else None
     mask = np.array([_fits(tokenizer, token, whole_words, search, state) for token in range(tokenizer.size)])
-    mask[tokenizer.end] = not (state.rest or state.pending)
+    mask[tokenizer.end] = not (state.rest or state.pending) or not mask.any()  # the rules refuse a line without tokens
     return mask
 
 

@@ -12,7 +12,7 @@ from adloom.sequences.guidance import guide
 S = TypeVar("S")
 T = TypeVar("T")
 
-SORTED_FIRST = 64  # likeliest tokens that are sorted at first
+MOST_SORTED = 0.99  # probability of the likeliest tokens, which alone are sorted at first
 
 
 class SequenceModel(Protocol[S]):
@@ -225,8 +225,9 @@ def sample_tokens(
     odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     odds /= odds.sum(axis=1, keepdims=True)
     tokens, rows, nuclei = np.zeros(len(odds), np.int64), np.arange(len(odds)), np.broadcast_to(top_p, len(odds))
-    for count in (min(SORTED_FIRST, odds.shape[1]), odds.shape[1]):
-        drawn, certain = _sample_likeliest(odds[rows], count, uniform[rows], nuclei[rows])
+    for rare in (1 - np.minimum(nuclei, MOST_SORTED), np.zeros(len(odds))):
+        lowest = rare[rows] / odds.shape[1]  # less likely tokens together have at most the probability `rare`
+        drawn, certain = _sample_likely(odds[rows], lowest, uniform[rows], nuclei[rows])
         tokens[rows[certain]] = drawn[certain]
         rows = rows[~certain]
         if not len(rows):
@@ -234,26 +235,28 @@ def sample_tokens(
     return tokens
 
 
-def _sample_likeliest(
-    odds: Float64Array, count: int, uniform: Float64Array, top_p: Float64Array
+def _sample_likely(
+    odds: Float64Array, lowest: Float64Array, uniform: Float64Array, top_p: Float64Array
 ) -> tuple[Int64Array, BoolArray]:
     """
-    Draw a token per row from its `count` likeliest of odds (batch, vocabulary), and return which draws are certain.
+    Draw a token per row from those with odds (batch, vocabulary) of at least `lowest`; return which draws are certain.
 
     A certain draw is the same with all tokens sorted.
     """
-    whole = count == odds.shape[1]
-    order = np.sort(np.argpartition(-odds, count - 1, axis=1)[:, :count])
-    order = np.take_along_axis(order, np.argsort(-np.take_along_axis(odds, order, 1), axis=1, kind="stable"), 1)
-    likeliest = np.take_along_axis(odds, order, axis=1)
-    before = np.cumsum(likeliest, axis=1) - likeliest
-    nucleus = np.where(before < top_p[:, None], likeliest, 0.0)
+    row, token = np.nonzero(odds >= lowest[:, None])
+    counts = np.bincount(row, minlength=len(odds))
+    column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    likely, order = np.zeros((len(odds), counts.max())), np.zeros((len(odds), counts.max()), np.int64)
+    likely[row, column], order[row, column] = odds[row, token], token
+    ranks, rows = np.argsort(-likely, axis=1, kind="stable"), np.arange(len(odds))
+    likely = likely[rows[:, None], ranks]
+    before = np.cumsum(likely, axis=1) - likely
+    nucleus = np.where(before < top_p[:, None], likely, 0.0)
     cumulative = np.cumsum(nucleus, axis=1)
-    closed = whole | (before[:, -1] >= top_p)  # the nucleus ends among these
+    closed = (lowest == 0) | (cumulative[:, -1] >= top_p)  # the nucleus ends among these
     mass = np.where(closed, cumulative[:, -1], 1.0)
     index = (cumulative <= (uniform * mass)[:, None]).sum(axis=1)
     last = (nucleus > 0).sum(axis=1) - 1
-    index = np.minimum(index, last)[:, None]
-    likelier = np.take_along_axis(likeliest, index, axis=1)[:, 0] > likeliest[:, -1]  # equal ones may come first
-    certain = whole | (likelier & (closed | ((top_p >= 1) & (index[:, 0] < last))))
-    return np.take_along_axis(order, index, axis=1)[:, 0], certain
+    index = np.minimum(index, last)
+    certain: BoolArray = closed | ((top_p >= 1) & (index < last))
+    return order[rows, ranks[rows, index]], certain

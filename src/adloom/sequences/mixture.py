@@ -4,9 +4,9 @@ A network mixed with n-grams: the probability of each next token is the product 
 The exponents of this log-linear interpolation (Klakow 1998) are fitted to sequences that trained neither model.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Generic, Self
 
@@ -20,6 +20,7 @@ from adloom.sequences.kneser_ney import END, MISSING, START, UNSEEN, KneserNey, 
 
 LOWEST = 1e-30  # probability of a token that the n-grams never expect
 MAX_EXPONENT = 2.0
+CACHE_BYTES = 2**24  # of the logits after recent contexts
 
 
 @dataclass(frozen=True)
@@ -50,20 +51,18 @@ class TokenNgrams:
         ]
         return np.stack([np.zeros(len(token), np.int64), *nodes])
 
-    def probabilities(self, contexts: Int64Array) -> Float64Array:
-        """Return the probability of each next token (batch, vocabulary)."""
-        result = np.full((contexts.shape[1], self._symbols), 1 / (self._symbols - 1))
-        for table, context in zip(self.tables, contexts, strict=True):
-            known = context != MISSING
-            result[known] *= table.backoff[context[known]][:, None]
-            first, last = (np.searchsorted(table.keys, (context + more) * self._symbols) for more in (0, 1))
-            sizes = np.where(known, last - first, 0)
-            row = np.repeat(np.arange(len(context)), sizes)
-            node = np.arange(len(row)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)
-            result[row, table.keys[node] % self._symbols] += table.discounted[node]
-        result[:, START] = 0
-        result[:, UNSEEN] /= self._unseen
-        probabilities: Float64Array = result[:, self.symbol]
+    def probabilities(self, context: Sequence[int]) -> Float64Array:
+        """Return the probability of each next token (vocabulary,) after one context (orders,)."""
+        symbols = self._symbols
+        result = np.full(symbols, 1 / (symbols - 1))
+        for table, node in zip(self.tables, context, strict=True):
+            if node != MISSING:
+                first, last = table.keys.searchsorted([node * symbols, (node + 1) * symbols])
+                result *= table.backoff[node]
+                result[table.keys[first:last] % symbols] += table.discounted[first:last]
+        result[START] = 0
+        result[UNSEEN] /= self._unseen
+        probabilities: Float64Array = result[self.symbol]
         return probabilities
 
     @cached_property
@@ -90,6 +89,7 @@ class Mixture(Generic[S]):
     def __init__(self, network: SequenceModel[S], ngrams: TokenNgrams, exponents: Float64Array) -> None:
         self.network, self._ngrams = network, ngrams
         self.exponents = exponents  # (2,) of the network and of the n-grams
+        self._ngram_logits = lru_cache(CACHE_BYTES // (4 * len(ngrams.symbol)))(self._compute_ngram_logits)
 
     def start(self, batch: int) -> MixtureState[S]:
         """Return the state before the first token."""
@@ -103,12 +103,15 @@ class Mixture(Generic[S]):
     def predict(self, token: Int64Array, state: MixtureState[S]) -> tuple[Float32Array, Float32Array, MixtureState[S]]:
         """Return the logits of the network and of the n-grams (batch, sequence, vocabulary), and the next state."""
         logits, network = self.network(token, state.network)
-        contexts, steps = state.contexts, []
+        contexts, steps = state.contexts, list[list[Float32Array]]()
         for column in token.T:
             contexts = self._ngrams.advance(contexts, column)
-            steps.append(contexts)
-        ngrams = np.stack([self._ngrams.probabilities(step) for step in steps], axis=1)
-        return logits, np.log(np.maximum(ngrams, LOWEST)).astype(np.float32), MixtureState(network, contexts)
+            steps.append([self._ngram_logits(*context) for context in contexts.T.tolist()])
+        return logits, np.stack(steps, axis=1), MixtureState(network, contexts)
+
+    def _compute_ngram_logits(self, *context: int) -> Float32Array:
+        logits: Float32Array = np.log(np.maximum(self._ngrams.probabilities(context), LOWEST)).astype(np.float32)
+        return logits
 
     def to_arrays(self) -> dict[str, AnyArray]:
         """Return the n-grams and exponents, for `load_mixture`."""

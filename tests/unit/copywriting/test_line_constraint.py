@@ -37,7 +37,10 @@ def test_a_character_is_ended_before_anything_else() -> None:
     assert all(WORDS.piece_bytes[i][0] & 0xC0 == 0x80 for i in np.flatnonzero(mask))
 
 
-@pytest.mark.parametrize(("banned", "written"), [("coat", "Soft"), ("warm coat", "A warm"), ("COAT", "")])
+@pytest.mark.parametrize(
+    ("banned", "written"),
+    [("coat", "Soft"), ("warm coat", "A warm"), ("COAT", ""), ("warm coat", "Lovely dress, soft coat, warm")],
+)
 def test_the_token_that_would_complete_a_banned_word_is_refused(banned: str, written: str) -> None:
     assert " coat" not in allowed_pieces(LineConstraint(WORDS, [""], [banned]), written)
 

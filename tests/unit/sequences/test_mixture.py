@@ -28,7 +28,7 @@ def test_ngrams_read_token_by_token_are_the_kneser_ney_model(text: str) -> None:
     contexts, bits = NGRAMS.start(1), 0.0
     for token, target in pairwise(line):
         contexts = NGRAMS.advance(contexts, np.array([token]))
-        probabilities = NGRAMS.probabilities(contexts)[0]
+        probabilities = NGRAMS.probabilities(contexts[:, 0].tolist())
         assert probabilities.sum() == pytest.approx(1)
         bits -= float(np.log2(probabilities[target]))
     assert bits == pytest.approx(MODEL.line_bits([line[1:-1]])[0])
@@ -42,7 +42,7 @@ def test_the_mixture_is_the_product_of_both_with_their_exponents() -> None:
     contexts = NGRAMS.start(1)
     for column in token.T:
         contexts = NGRAMS.advance(contexts, column)
-    expected = np.exp(network[0, 1]) ** 0.5 * NGRAMS.probabilities(contexts)[0] ** 2
+    expected = np.exp(network[0, 1]) ** 0.5 * NGRAMS.probabilities(contexts[:, 0].tolist()) ** 2
     odds = np.exp(logits[0, 1].astype(np.float64))
     assert odds / odds.sum() == pytest.approx(expected / expected.sum(), abs=1e-6)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from adloom.arrays import Int64Array
 from adloom.config.params import Period, Prepare
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data import attributes, contracts, pictures, privacy, splits, tunes
@@ -59,17 +60,18 @@ class Preparation:
     key: bytes  # of pseudonyms
     erased: frozenset[str] | None = None  # pseudonyms of rows to drop, None without a list
     picture_format: PictureFormat | None = None
+    repeated: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))  # rows with the key of an earlier one
     quality: Quality = field(init=False)
-    _duplicate_keys: DuplicateFinder = field(default_factory=DuplicateFinder)
-    _duplicate_contents: DuplicateFinder = field(default_factory=DuplicateFinder)
-    _duplicate_categories: DuplicateFinder = field(default_factory=DuplicateFinder)  # of contents with their category
-    _columns: set[str] = field(default_factory=set)
-    _user_ids: UserIdCheck = field(default_factory=UserIdCheck)
-    _totals: TotalCheck = field(default_factory=TotalCheck)
-    _shares: UserSharesCheck = field(default_factory=UserSharesCheck)
-    _spellings: SpellingCheck = field(default_factory=SpellingCheck)
 
     def __post_init__(self) -> None:
+        self._duplicate_keys = DuplicateFinder()
+        self._duplicate_contents = DuplicateFinder()
+        self._duplicate_categories = DuplicateFinder()  # of contents with their category
+        self._columns: set[str] = set()
+        self._user_ids = UserIdCheck()
+        self._totals = TotalCheck()
+        self._shares = UserSharesCheck()
+        self._spellings = SpellingCheck()
         self.quality = Quality(self.table, self.source.warnings)
         if CONTRACTS[self.table].has_users:
             self.quality.checks += [self._user_ids, self._totals, self._shares]
@@ -124,10 +126,19 @@ class Preparation:
         self._drop("on the erasure list", int(erased.sum()))
         return rows[~erased], reasons[~erased]
 
-    def require_clear_values(self) -> None:
-        """Raise DataError for a table with numbers of two meanings or several currencies."""
+    def finish(self) -> None:
+        """
+        Complete the counts after the last chunk.
+
+        Raises DataError for a table with numbers of two meanings or several currencies.
+        """
         self._formats.require_clear()
         self.currencies.require_one()
+        self.quality.duplicates += len(self._duplicate_contents.find_late())
+
+    def find_late_duplicates(self) -> Int64Array:
+        """Return rows that were kept but have the key of an earlier one; prepare the table again with them."""
+        return self._duplicate_keys.find_late()
 
     def _pseudonymise(self, rows: pd.DataFrame, reasons: pd.Series) -> tuple[pd.DataFrame, pd.Series]:
         """Pseudonymise user ids unless they are pseudonyms under this key; false claims make rows invalid."""
@@ -178,8 +189,9 @@ class Preparation:
         key = CONTRACTS[self.table].key
         if key is None:
             return reasons
-        repeated = self._duplicate_keys(rows.loc[reasons == "", key])
-        return reasons.mask(repeated.reindex(reasons.index, fill_value=False), f"{key}: duplicate")
+        claiming = (reasons == "") & ~np.isin(rows.index, self.repeated)
+        first = ~self._duplicate_keys(rows.loc[claiming, key]).reindex(reasons.index, fill_value=True)
+        return reasons.mask((reasons == "") & ~first, f"{key}: duplicate")
 
     def _split_valid(
         self, raw: pd.DataFrame, rows: pd.DataFrame, reasons: pd.Series, contents: pd.Series

@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ from adloom.storage.manifest import Draft
 if TYPE_CHECKING:
     from adloom.data.pictures import PictureFormat
     from adloom.data.preparation import Preparation
+    from adloom.data.quality import Quality
 
 
 logger = logging.getLogger(__name__)
@@ -80,18 +81,17 @@ def prepare(
     if manifest.propagate_skip(target, "prepare", params, raw):
         return {}
     task = _build_preparation(table, raw, params, lock, context)
-    _write_artifact(task, raw, target, context)
-    for warning in task.quality.warnings():
+    quality = _write_artifact(task, raw, target, context)
+    for warning in quality.warnings():
         logger.warning("%s: %s", table, warning)
-    return {f"{table}_rows": task.quality.kept, f"{table}_quarantined": task.quality.quarantined.total()}
+    return {f"{table}_rows": quality.kept, f"{table}_quarantined": quality.quarantined.total()}
 
 
-def _write_artifact(task: "Preparation", raw: Path, target: Path, context: StageContext) -> None:
+def _write_artifact(task: "Preparation", raw: Path, target: Path, context: StageContext) -> "Quality":
     kept = target.with_name(f"{target.name}.quarantine")
     shutil.rmtree(kept, ignore_errors=True)
     with manifest.draft(target, "prepare", task.params, {"raw": raw}) as draft:
-        _write_rows(task, raw, draft, context)
-        task.require_clear_values()
+        task = _write_rows(task, raw, draft, context)
         if task.quality.is_broken(task.params.max_quarantine_rate):
             place = _keep_quarantine(draft.path, kept, raw, context)
             problem = task.quality.describe_failure(task.params.max_quarantine_rate)
@@ -104,9 +104,11 @@ def _write_artifact(task: "Preparation", raw: Path, target: Path, context: Stage
         draft.facts = {"source": task.source.uri, "licence": task.source.licence}
         if task.table in privacy.USER_TABLES:
             draft.facts["key"] = privacy.key_fingerprint(task.key)
+    return task.quality
 
 
-def _write_rows(task: "Preparation", raw: Path, draft: Draft, context: StageContext) -> None:
+def _write_rows(task: "Preparation", raw: Path, draft: Draft, context: StageContext) -> "Preparation":
+    """Write the rows and the quarantine; twice if the first pass had no room for all keys and some are repeated."""
     shards, quarantine = parquet.ShardWriter(draft.path), parquet.FullShardWriter(draft.path, QUARANTINE)
     with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not context.progress) as bar:
         for chunk in parquet.read_chunks(raw, RAW_TABLE):
@@ -115,6 +117,12 @@ def _write_rows(task: "Preparation", raw: Path, draft: Draft, context: StageCont
             quarantine.append(prepared.quarantine)
             bar.update(len(chunk))
     quarantine.close()
+    task.finish()
+    if not len(late := task.find_late_duplicates()):
+        return task
+    for path in draft.path.glob("*.parquet"):
+        path.unlink()
+    return _write_rows(replace(task, repeated=late), raw, draft, context)
 
 
 def _keep_quarantine(draft: Path, kept: Path, raw: Path, context: StageContext) -> str:

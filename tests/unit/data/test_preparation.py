@@ -63,7 +63,7 @@ def test_refunds_and_currencies_are_counted() -> None:
     task = Preparation("events", params, PRIVATE, KEY)
     raw = orders(("ann", "2026-06-30", "8"), ("ann", "2026-07-01", "-2")).assign(currency=["EUR", "USD"])
     rows = task(raw).rows
-    task.require_clear_values()
+    task.finish()
     assert rows[["event", "value", "currency"]].to_numpy().tolist() == [["purchase", 8, "EUR"], ["refund", -1, "EUR"]]
     summary = task.quality.summary()
     assert summary["refunds"] == 1
@@ -77,7 +77,7 @@ def test_numbers_of_two_meanings_and_mixed_currencies_are_refused() -> None:
         task = Preparation("events", PARAMS, PRIVATE, KEY)
         task(raw)
         with pytest.raises(DataError, match=message):
-            task.require_clear_values()
+            task.finish()
 
 
 def test_repeated_hours_are_a_warning() -> None:

@@ -22,7 +22,7 @@ from adloom.config.params import TABLES, Period, Prepare
 from adloom.config.sources import Ingest
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.context import StageContext
-from adloom.data import pictures, privacy
+from adloom.data import duplicates, pictures, privacy
 from adloom.data.contracts import RAW_TABLE
 from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.stages import ingest, prepare, sources_lock
@@ -230,6 +230,23 @@ def test_a_duplicate_id_is_quarantined(bench: Bench) -> None:
     bench.raw("copy", copy)
     assert bench.run()["copy_quarantined"] == 1
     assert bench.summary("copy")["quarantined"] == {"copy_id: duplicate": 1}
+
+
+def test_ids_beyond_the_memory_for_them_are_checked_as_exactly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    impressions = pd.concat([RAW["impressions"]] * 10, ignore_index=True)
+    ids = [f"i{number}" for number in range(200)]
+    impressions["impression_id"] = [*ids[:150], *ids[10:11], *ids[120:130], *ids[161:]]
+    bench.raw("impressions", impressions)
+    bench.run()
+    expected = manifest.digest(bench.outputs.impressions)
+    monkeypatch.setattr(duplicates, "FIRST_SLOTS", 64)
+    monkeypatch.setattr(duplicates, "MAX_SLOTS", 64)
+    monkeypatch.setattr(parquet, "ROWS_PER_SHARD", 20)
+    bench.raw("impressions", impressions)
+    bench.run()
+    rows = bench.rows("impressions")
+    assert rows["impression_id"].tolist() == [*ids[:150], *ids[161:]]
+    assert bench.summary("impressions")["quarantined"] == {"impression_id: duplicate": 11}
 
 
 def test_numbers_of_two_meanings_stop_the_stage_and_leave_nothing(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from adloom.data.reading.files import BYTES_PER_CHUNK, ROWS_PER_CHUNK, Chunks, t
 from adloom.data.values import LIST, PICTURE, TIME
 from adloom.errors import DataError
 
-BUFFER = 1 << 20  # bytes of a column that are read at once
+BUFFER = 1 << 20  # bytes of a column that are read at once; Arrow would buffer, and keep, all row groups
 CONTROL = r"[\x00-\x08\x0e-\x1f\x7f]"  # characters that no text holds
 
 
@@ -95,7 +95,7 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
     with translate_errors(path):
         if not path.stat().st_size:
             raise DataError(f"{path}: 0 bytes, an export that did not finish; write the file again or delete it")
-        options = {"buffer_size": BUFFER, "coerce_int96_timestamp_unit": "us"}
+        options = {"buffer_size": BUFFER, "pre_buffer": False, "coerce_int96_timestamp_unit": "us"}
         with pq.ParquetFile(path, **options) as file:
             names = file.schema_arrow.names
             if repeated := {name for name in names if names.count(name) > 1}:

@@ -22,7 +22,7 @@ from adloom.policy.content_model import Contents
 from adloom.policy.impressions import read_impressions
 from adloom.policy.models import Categories
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import Config, World, creative_id
+from adloom.world.simulator import Config, World, creative_id
 
 WORLDS, NEW, RIVALS, IMPRESSIONS = 8, 50, 7, 1000
 SIZES = ((30, 60_000), (100, 60_000))  # known creatives, impressions of the log

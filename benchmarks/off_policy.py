@@ -31,7 +31,7 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
 from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.ope.reward_model import CrossFit, Rates, cross_fit
-from adloom.policy.simulator import Config, Log, World
+from adloom.world.simulator import Config, Log, World
 
 ROWS = 10_000
 RATES = (0.005, 0.02, 0.05)

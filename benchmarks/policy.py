@@ -26,8 +26,8 @@ from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
 from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import Config, World
 from adloom.storage import parquet
+from adloom.world.simulator import Config, World
 
 PARAMS = TrainPolicy(temperatures=[1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125], floor=0.0, maturity_hours=12)
 WORLDS, ROWS = 8, 30_000

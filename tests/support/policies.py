@@ -9,8 +9,8 @@ from tests.support.simulated_logs import probability_table as chances
 
 from adloom.config.audience import TrainPolicy
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import World, creative_id
 from adloom.storage import manifest
+from adloom.world.simulator import World, creative_id
 
 PARAMS = TrainPolicy(maturity_hours=2, temperatures=[0.3])
 SEED = 2

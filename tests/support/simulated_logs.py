@@ -6,7 +6,7 @@ import pandas as pd
 from adloom.arrays import AnyArray
 from adloom.data import contracts
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import Config, Contexts, Log, World, creative_id
+from adloom.world.simulator import Config, Contexts, Log, World, creative_id
 
 WORLD = Config(rate=0.05, segments=3, placements=2, creatives=5, wear_out=0.0, spread=0.8, delay_hours=0.2)
 UNIFORM = np.full((WORLD.segments, WORLD.placements, WORLD.creatives), 1 / WORLD.creatives)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from adloom.cli.world import open_adworld
 from adloom.config import params
 from adloom.config.settings import Settings
 from adloom.context import StageContext, open_store
@@ -54,3 +55,27 @@ def test_the_default_events_and_impressions_have_the_published_numbers(folder: P
     pd.testing.assert_series_equal(
         random.groupby("placement")["propensity"].median(), chance, check_names=False, atol=1e-9
     )
+
+
+@pytest.mark.slow
+def test_the_simulated_world_is_the_same_everywhere_and_its_tables_join(
+    tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("creatives", "copy", "events", "impressions")
+    values: dict[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    values["ingest"] = {name: {"uri": "adworld"} for name in names}
+    values["prepare"]["events"] = {"holdout_start": "2025-07-01", "end": "2026-01-01"}
+    values["prepare"]["impressions"] = {"holdout_start": "2026-01-06", "end": "2026-01-11"}
+    Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    loaded = params.load(Path("params.yaml"))
+    public = replace(context, store=open_store(Settings(home=context.home, quiet=True)), pseudonym_key=None)
+    sources_lock.save(sources_lock.scan(loaded, public), sources_lock.LOCK)  # checks the pinned bytes, too
+    runner.run_from_params("ingest", {}, loaded, public)
+    runner.run_from_params("prepare", {}, loaded, public)
+    creatives, copy, events, impressions = (parquet.read(Path("data/dataset") / name) for name in names)
+    assert len(impressions) == 60_000
+    assert {*impressions["creative_id"]} <= {*creatives["creative_id"]} >= {*events["item_id"]}
+    assert {*impressions["user_id"]} <= {*events["user_id"]}
+    assert {*copy["text"]} <= {*creatives["text"]}
+    assert open_adworld(public.store, 7).running.ids == tuple(impressions["candidates"].iloc[0])

@@ -25,7 +25,6 @@ from adloom.data import contracts
 from adloom.decision_log.log import DecisionLog, open_log
 from adloom.decision_log.record import Decision, Feedback, Record
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import HOUR, Contexts, Log, World, concatenate_logs, creative_id
 from adloom.serving.api.decide_schemas import DecideAnswer, DecideRequest
 from adloom.serving.decide.service import Decider
 from adloom.serving.models import loader, sources
@@ -34,6 +33,7 @@ from adloom.serving.segments import PseudonymKeys
 from adloom.stages import train_policy
 from adloom.stages.measure import measure
 from adloom.storage import manifest
+from adloom.world.simulator import HOUR, Contexts, Log, World, concatenate_logs, creative_id
 
 SEED = 3
 ROWS = 6000  # of each period

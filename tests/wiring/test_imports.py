@@ -32,13 +32,14 @@ DOMAINS = {
     "audience": "arrays config data errors evaluation storage",
     "credentials": "arrays data errors",
     "policy": "arrays audience config data errors evaluation storage",
+    "world": "arrays evaluation policy",
 }
 INFRASTRUCTURE = {
     "storage": "arrays config connection_errors errors retry",
     "onnx_models": "arrays errors threads",
     "tracking": "config connection_errors deadline errors retry storage",
     "registry": "config errors onnx_models storage tracking",
-    "catalogue": "arrays config connection_errors errors retry storage",
+    "catalogue": "arrays config connection_errors errors retry storage world",
     "library": "arrays config data errors storage",
     "context": "catalogue config errors library registry storage tracking",
 }

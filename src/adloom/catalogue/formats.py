@@ -11,12 +11,17 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from adloom.arrays import UInt8Array
 from adloom.errors import ExternalServiceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORLD_SEED = 7
 
 Members = Mapping[str, bytes]  # files of a package, by their path in it
 Reader = Callable[[Path, Sequence[str]], Members]
@@ -149,6 +154,29 @@ def convert_tunes(members: Members) -> dict[str, bytes]:
         title = re.search(r"^T:[ \t]*(\S.*)$", text, re.MULTILINE)
         rows.append([Path(path).stem, title[1].strip() if title else "", text])
     return {"tunes.csv": _csv(rows)}
+
+
+def convert_world(members: Members) -> dict[str, bytes]:
+    """Return the tables of the simulated world, made of Fashion-MNIST's test pictures and the reviews' titles."""
+    from adloom.world.adworld import create_adworld
+    from adloom.world.tables import build_tables
+
+    tables = build_tables(create_adworld(*read_world_parts(members), WORLD_SEED), WORLD_SEED)
+    return {f"{name}.csv": _to_csv(table) for name, table in tables.items()}
+
+
+def read_world_parts(members: Members) -> tuple[list[str], list[str], UInt8Array, list[str]]:
+    """Return the ids, categories and pixels of pictures, and the lines."""
+    files = {Path(name).name: content for name, content in members.items()}
+    labels = np.frombuffer(files["t10k-labels-idx1-ubyte"], np.uint8, offset=8)
+    pixels = np.frombuffer(files["t10k-images-idx3-ubyte"], np.uint8, offset=16).reshape(len(labels), 28, 28)
+    names = files["categories.txt"].decode().splitlines()
+    lines = [row["title"] for row in csv.DictReader(io.StringIO(files["reviews.csv"].decode()))]
+    return [f"t10k-{number:06}" for number in range(len(labels))], [names[i] for i in labels], pixels, lines
+
+
+def _to_csv(table: "pd.DataFrame") -> bytes:
+    return table.to_csv(index=False, lineterminator="\n", date_format="%Y-%m-%dT%H:%M:%S.%fZ").encode()
 
 
 def _ar_members(data: bytes) -> Iterator[tuple[str, bytes]]:

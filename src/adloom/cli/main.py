@@ -36,6 +36,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "submit": ("kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
     "token": ("serve", "Print a new token for clients, and add its hash to the tokens file."),
     "verify": ("credentials", "Say where pictures and lines come from, and whether they were changed."),
+    "world": ("world", "Play the users of a simulated world against a service."),
     "tune": ("tune", "Search the params of a training stage by its validation metric."),
     "trigger-server": ("kubeflow", "Start a pipeline on Kubeflow when a data platform posts a trigger."),
 }

@@ -137,6 +137,7 @@ class Settings(BaseSettings):
         description="Removed: use a token of scope `trigger` in the tokens file.",
     )
     auth: Literal["off"] | None = Field(None, description="`off` disables authentication of a service.")
+    token: SecretStr | None = Field(None, description="Token with which `adloom world run` asks a service.")
     tokens_file: Path | None = Field(None, description="File of token hashes with their scopes.")
     tokens_grace_seconds: float = Field(
         60, ge=5, description="Seconds for which the last tokens stay valid while their file is unreadable."

@@ -1,1 +1,1 @@
-"""The decision policy: scoring, training, off-policy evaluation and a simulator."""
+"""The decision policy: scoring, training and off-policy evaluation."""

@@ -22,7 +22,7 @@ class LocatedFiles:
 def locate_files(source: Source, table: str, store: Store) -> LocatedFiles:
     """List the data files of a source. Raises DataError if there are none."""
     try:
-        source, listed = entries.complete_source(source), store.list(source.uri)
+        source, listed = entries.complete_source(source), entries.list_files(source.uri, table, store)
     except DataError as error:
         raise DataError(f"ingest.{table}.uri: {error}") from None
     name = source.uri.rpartition("/")[2]

@@ -16,6 +16,7 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
         "fiddle-tunes",
         "mnist-digits",
         "efficientnet-lite0",
+        "adworld",
     }
     for name, known in ENTRIES.items():
         assert known.source.uri == name
@@ -24,7 +25,8 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
         assert [file.path for file in known.files] == sorted(file.path for file in known.files)
         assert all(file.version.removeprefix("sha256:").isalnum() and len(file.version) == 71 for file in known.files)
         assert all(len(p.sha256) == 64 and p.origins for set_of in known.alternatives for p in set_of)
-        assert sum(len(p.origins) for set_of in known.alternatives for p in set_of) >= 2
+        assert known.parts or sum(len(p.origins) for set_of in known.alternatives for p in set_of) >= 2
+        assert set(known.parts) < set(ENTRIES)
 
 
 def test_every_address_of_the_catalogue_is_asked_over_tls() -> None:

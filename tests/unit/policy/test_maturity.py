@@ -6,7 +6,7 @@ import pytest
 
 from adloom.errors import DataError
 from adloom.policy.maturity import select_matured
-from adloom.policy.simulator import START, Config, World
+from adloom.world.simulator import START, Config, World
 
 HOUR = pd.Timedelta(hours=1)
 

@@ -17,7 +17,7 @@ from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import World
+from adloom.world.simulator import World
 
 PARAMS = TrainPolicy(maturity_hours=2, temperatures=[1.0, 0.3])
 HOURS = timedelta(hours=2)

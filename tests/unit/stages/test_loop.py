@@ -18,13 +18,13 @@ from adloom.data import contracts
 from adloom.decision_log.impressions import convert
 from adloom.decision_log.record import Line
 from adloom.policy.scorer import Policy
-from adloom.policy.simulator import HOUR, START, Log, World, creative_id
 from adloom.stages import evaluate, train_policy
 from adloom.stages.judging import Candidate
 from adloom.stages.measure import measure
 from adloom.stages.register import register
 from adloom.storage import manifest
 from adloom.storage.local import FolderStore
+from adloom.world.simulator import HOUR, START, Log, World, creative_id
 
 PARAMS = TrainPolicy(maturity_hours=2)
 ROWS = 6000

@@ -18,7 +18,6 @@ from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.evaluation import sections
 from adloom.evaluation.metric import Evaluation, Metric
-from adloom.policy.simulator import World
 from adloom.registry import promotion
 from adloom.registry.base import CHAMPION, find_alias
 from adloom.registry.verdict import Outcome
@@ -27,6 +26,7 @@ from adloom.stages.judging import Candidate
 from adloom.stages.measure import measure
 from adloom.stages.register import default_candidate, register, register_all
 from adloom.storage import manifest, parquet
+from adloom.world.simulator import World
 
 AUDIENCE, POLICY = "audience", "policy"
 

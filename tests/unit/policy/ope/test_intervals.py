@@ -12,7 +12,7 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.estimators import doubly_robust, ips, snips
 from adloom.policy.ope.intervals import Cumulants, cumulants, interval, quantile
 from adloom.policy.ope.reward_model import Rates, cross_fit
-from adloom.policy.simulator import Config, World
+from adloom.world.simulator import Config, World
 
 LOGS = 400
 

@@ -7,7 +7,7 @@ import pytest
 from adloom.arrays import AnyArray
 from adloom.data import contracts
 from adloom.policy.ope.reward_model import Rates
-from adloom.policy.simulator import Config, Contexts, Log, World, concatenate_logs
+from adloom.world.simulator import Config, Contexts, Log, World, concatenate_logs
 
 STILL = Config(rate=0.1, wear_out=0.0, drift=0.0)
 

@@ -1,7 +1,8 @@
 """
-A small ad world with known truth, for testing estimators and the serving loop.
+Impressions, clicks and conversions in a small ad world with known truth.
 
-Click rates depend on segment and placement, fall with each view (wear-out) and drift. Clicks arrive late.
+Click rates depend on segment and placement, fall with each view (wear-out) and drift. Clicks and conversions arrive
+late. Bots click by a rule of their own.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +15,9 @@ from adloom.arrays import AnyArray, BoolArray, Int64Array
 
 STEP = 2000  # impressions between updates of the view counts
 HOUR = 3.6e9  # microseconds
+DAY = 24.0  # hours
 CONTENT_FEATURES = 16
+VALUE_SPREAD = 0.7  # of the logarithm of a conversion's value
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
@@ -34,6 +37,13 @@ class Config:
     delay_hours: float = 2.0  # mean time from impression to click, exponential
     per_hour: float = 1000.0  # impressions
     content: float = 0.0  # share of the variance of log click rates that contents explain
+    daily: float = 0.0  # relative amplitude of the base rate within a day
+    bots: int = 0  # users, the first ones, of which each clicks on one creative only
+    bot_share: float = 0.0  # of the impressions
+    bot_rate: float = 0.5  # clicks per impression of that creative
+    conversion: float = 0.0  # conversions per click of a person
+    conversion_hours: float = 6.0  # mean time from click to conversion, exponential
+    conversion_value: float = 35.0  # median; the logarithm has the standard deviation VALUE_SPREAD
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ class Contexts:
     segment: Int64Array
     placement: Int64Array
     hour: AnyArray  # since START
-    rate: AnyArray  # (rows, creatives) click probabilities
+    rate: AnyArray  # (rows, creatives) click probabilities of people; 0 for bots
 
     def __len__(self) -> int:
         return len(self.user)
@@ -63,6 +73,8 @@ class Log:
     propensity: AnyArray  # (rows,) its probability
     clicked: BoolArray  # (rows,)
     outcome_hour: AnyArray  # (rows,) time of the click; NaN without one
+    conversion_hour: AnyArray  # (rows,) NaN without one
+    value: AnyArray  # (rows,) of the conversion; NaN without one
 
     @property
     def reward(self) -> AnyArray:
@@ -70,13 +82,13 @@ class Log:
         return self.clicked.astype(np.float64)
 
     def true_value(self, probabilities: AnyArray) -> float:
-        """Return the exact value per impression of a policy (rows, creatives) in this log's contexts."""
+        """Return the exact value per impression, clicks of people, of a policy (rows, creatives) in this log."""
         return float((probabilities * self.contexts.rate).sum(1).mean())
 
-    def frame(self, policy: str = "simulated") -> pd.DataFrame:
-        """Return the log as an impressions table."""
+    def frame(self, policy: str = "simulated", creatives: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the log as an impressions table, with the ids of its creatives."""
         contexts, rows = self.contexts, len(self.contexts)
-        names = np.array([creative_id(index) for index in range(contexts.rate.shape[1])])
+        names = np.array(creatives or [creative_id(index) for index in range(contexts.rate.shape[1])])
         return pd.DataFrame(
             {
                 "impression_id": [f"i{number:08}" for number in range(rows)],
@@ -91,6 +103,8 @@ class Log:
                 "logging_policy": policy,
                 "outcome_at": _to_timestamps(self.outcome_hour),
                 "ctx_segment": np.char.add("s", contexts.segment.astype(str)),
+                "conversions": np.isfinite(self.conversion_hour).astype(np.int64),
+                "value": self.value,
             }
         )
 
@@ -101,24 +115,31 @@ Policy = Callable[[Contexts], AnyArray]  # probabilities (rows, creatives)
 class World:
     """A world that is stepped forward, deterministically by seed."""
 
-    def __init__(self, config: Config, seed: int) -> None:
+    def __init__(
+        self, config: Config, seed: int, appeal: AnyArray | None = None, segment_of: Int64Array | None = None
+    ) -> None:
+        """Take log click rates (segments, placements, creatives) and the users' segments, or draw them."""
         self.config = config
         self._rng = np.random.default_rng(seed)
         self._hour = 0.0
         self.contents: AnyArray = np.zeros((config.creatives, 0))  # features of what creatives show and say
-        shape = (config.segments, config.placements, config.creatives)
-        log_rate = self._rng.normal(0, config.spread, shape)
-        if config.content:  # otherwise the draws of a seed stay what they were
-            self.contents = self._rng.normal(size=(config.creatives, CONTENT_FEATURES))
-            effect = self.contents @ self._rng.normal(0, config.spread / CONTENT_FEATURES**0.5, CONTENT_FEATURES)
-            log_rate = (1 - config.content) ** 0.5 * log_rate + config.content**0.5 * effect
-        taste = np.exp(log_rate)
-        self.segment_of = self._rng.integers(config.segments, size=config.users)  # (users,)
+        taste = np.exp(self._draw_appeal() if appeal is None else appeal)
+        drawn = self._rng.integers(config.segments, size=config.users)
+        self.segment_of = drawn if segment_of is None else segment_of  # (users,)
         share = np.bincount(self.segment_of, minlength=config.segments) / config.users
         mean_taste = float((share[:, None, None] * taste).sum() / (config.placements * config.creatives))  # if uniform
         self.rates: AnyArray = np.minimum(taste * config.rate / mean_taste, 0.9)  # without wear-out and drift
         self.views = np.zeros((config.users, config.creatives), np.int64)
         self._share = share
+
+    def _draw_appeal(self) -> AnyArray:
+        config = self.config
+        log_rate = self._rng.normal(0, config.spread, (config.segments, config.placements, config.creatives))
+        if config.content:  # otherwise the draws of a seed stay what they were
+            self.contents = self._rng.normal(size=(config.creatives, CONTENT_FEATURES))
+            effect = self.contents @ self._rng.normal(0, config.spread / CONTENT_FEATURES**0.5, CONTENT_FEATURES)
+            log_rate = (1 - config.content) ** 0.5 * log_rate + config.content**0.5 * effect
+        return log_rate
 
     def exact_value(self, table: AnyArray) -> float:
         """Return the exact value of a table (segments, placements, creatives) without wear-out and drift."""
@@ -128,22 +149,38 @@ class World:
         """Return the next contexts and advance the time."""
         config = self.config
         user = self._rng.integers(config.users, size=rows)
+        if config.bots:
+            user = np.where(self._rng.random(rows) < config.bot_share, user % config.bots, user)
         placement = self._rng.integers(config.placements, size=rows)
         hour = self._hour + np.arange(rows) / config.per_hour
         self._hour += rows / config.per_hour
         segment = self.segment_of[user]
         swing = 1 + config.drift * np.sin(2 * np.pi * hour / config.drift_hours)
+        swing *= 1 + config.daily * np.sin(2 * np.pi * hour / DAY)
         worn = (1 - config.wear_out) ** self.views[user]  # (rows, creatives)
         rate = np.minimum(self.rates[segment, placement] * worn * swing[:, None], 1.0)
+        rate[user < config.bots] = 0.0
         return Contexts(user, segment, placement, hour, rate)
 
     def show(self, contexts: Contexts, action: Int64Array, propensity: AnyArray) -> Log:
         """Return the outcome of showing creatives (rows,) with these propensities (rows,)."""
-        rows = np.arange(len(contexts))
-        clicked = self._rng.random(len(rows)) < contexts.rate[rows, action]
-        late = contexts.hour + self._rng.exponential(self.config.delay_hours, len(rows))
+        config, rows = self.config, np.arange(len(contexts))
+        bot = contexts.user < config.bots
+        of_bots = np.where(action == contexts.user % config.creatives, config.bot_rate, 0.0)
+        clicked = self._rng.random(len(rows)) < np.where(bot, of_bots, contexts.rate[rows, action])
+        hour = np.where(clicked, contexts.hour + self._rng.exponential(config.delay_hours, len(rows)), np.nan)
         np.add.at(self.views, (contexts.user, action), 1)
-        return Log(contexts, action, propensity, clicked, np.where(clicked, late, np.nan))
+        return Log(contexts, action, propensity, clicked, hour, *self._convert(np.where(bot, np.nan, hour)))
+
+    def _convert(self, click_hour: AnyArray) -> tuple[AnyArray, AnyArray]:
+        """Return the hours and values of conversions (rows,), NaN without one."""
+        config, rows = self.config, len(click_hour)
+        if not config.conversion:  # otherwise the draws of a seed stay what they were
+            return np.full(rows, np.nan), np.full(rows, np.nan)
+        converts = (self._rng.random(rows) < config.conversion) & np.isfinite(click_hour)
+        hour = click_hour + self._rng.exponential(config.conversion_hours, rows)
+        value = config.conversion_value * np.exp(self._rng.normal(0, VALUE_SPREAD, rows))
+        return np.where(converts, hour, np.nan), np.where(converts, value.round(2), np.nan)
 
     def serve(self, contexts: Contexts, probabilities: AnyArray) -> Log:
         """Return the outcome of drawing from probabilities (rows, creatives)."""

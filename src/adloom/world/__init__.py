@@ -1,0 +1,1 @@
+"""A simulated world that joins: users, purchases, creatives and clicks with known truth."""

@@ -295,9 +295,13 @@ ADWORLD = Entry(
     convert=formats.convert_world,
     files=(
         SourceFile("copy.csv", 137137, "sha256:6eccfd90fda214755e5e74d767e78dd119ace0d37fafc1ffc66c4a33a68a215e"),
-        SourceFile("creatives.csv", 12407825, "sha256:518bcef91fa788551e4801f870815dc064d40b933da9bb893d2017060ada77f0"),
+        SourceFile(
+            "creatives.csv", 12407825, "sha256:518bcef91fa788551e4801f870815dc064d40b933da9bb893d2017060ada77f0"
+        ),
         SourceFile("events.csv", 857315, "sha256:840c59f44c06e553e7a471b25cfface88c4a825ab9b3c05cf8d9e8e65ddd11f7"),
-        SourceFile("impressions.csv", 14902091, "sha256:828e3b02fc7e47bbf83e649fb225c3f81e3f8493ad1875823cd054493e893e6e"),
+        SourceFile(
+            "impressions.csv", 14902091, "sha256:828e3b02fc7e47bbf83e649fb225c3f81e3f8493ad1875823cd054493e893e6e"
+        ),
     ),
     source=Source(
         uri="adworld",

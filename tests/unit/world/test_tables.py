@@ -1,5 +1,6 @@
 """The tables keep their contracts, and join."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.support.worlds import small_world
@@ -13,10 +14,10 @@ def tables() -> dict[str, pd.DataFrame]:
     return build_tables(small_world(), 1, impressions=3000)
 
 
-@pytest.mark.parametrize("name", ["copy", "events", "impressions"])
+@pytest.mark.parametrize("name", ["events", "impressions"])
 def test_every_row_keeps_the_contract(tables: dict[str, pd.DataFrame], name: str) -> None:
     rows, reasons = contracts.validate(tables[name], name)
-    assert len(rows) == len(tables[name]) >= 20
+    assert len(rows) == len(tables[name]) > 20
     assert set(reasons) == {""}
 
 
@@ -36,7 +37,8 @@ def test_users_buy_what_their_segment_likes(tables: dict[str, pd.DataFrame]) -> 
     bought = tables["events"].merge(adworld_categories(tables), on="item_id")
     segment = adworld.purchases.segment_of[bought["user_id"].str.slice(1).astype(int)]
     liked = [adworld.taste[name][number] for name, number in zip(bought["category"], segment, strict=True)]
-    assert sum(liked) / len(liked) > 0.5  # of a variance of 1; 0 at random
+    average = np.mean(list(adworld.taste.values()), 0)[segment]  # of the items, if bought at random
+    assert np.mean(liked - average) > 0.3
 
 
 def adworld_categories(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -30,6 +30,8 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "run": ("run", "Run all stages that are out of date, from sources to registered models."),
     "runs": ("kubeflow", "List the runs on Kubeflow."),
     "schedules": ("kubeflow", "List, pause, resume or delete the schedules on Kubeflow."),
+    "segment-sql": ("audience", "Print SQL that assigns users in a database to segments."),
+    "segment-users": ("audience", "Assign the users of a table of any size to segments."),
     "serve": ("serve", "Serve the registry's champions, or the models of a folder, over HTTP."),
     "snapshot": ("stages", "Write sources.lock with the digests of the source files."),
     "stylize": ("style", "Paint a picture with the colours and strokes of another."),
@@ -40,7 +42,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "tune": ("tune", "Search the params of a training stage by its validation metric."),
     "trigger-server": ("kubeflow", "Start a pipeline on Kubeflow when a data platform posts a trigger."),
 }
-RESUMED = {*STAGES, "demo", "reproduce", "run", "tune"}  # commands that go on from a checkpoint
+RESUMED = {*STAGES, "demo", "reproduce", "run", "segment-users", "tune"}  # commands that go on from a checkpoint
 HELP = {name: line for name, (_, line) in COMMANDS.items()}
 
 

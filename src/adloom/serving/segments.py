@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
 import numpy as np
 
-from adloom.arrays import Float64Array
-from adloom.audience.segmenter import FEATURES
+from adloom.audience.assignment import UNSEEN, assign, list_reasons
+from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
-from adloom.errors import DataError
-from adloom.serving.api.problems import Problem, unavailable
-from adloom.serving.api.schemas import FeatureRow, ItemError, SegmentAnswer, SegmentAssignment, SegmentRequest
+from adloom.serving.api.problems import unavailable
+from adloom.serving.api.schemas import FeatureRow, SegmentAnswer, SegmentAssignment, SegmentRequest
 from adloom.serving.models.loader import Audience, LoadedModel, Models
 
 
@@ -35,29 +33,22 @@ def segment(request: SegmentRequest, models: Models, keys: PseudonymKeys) -> Seg
     """Find the segment of each user or row. Raises Problem."""
     audience = models.audience
     if request.users is not None:
-        items: list[SegmentAssignment | ItemError] = list(_by_users(request.users, audience, keys))
+        items = _by_users(request.users, audience, keys)
     else:
-        items = list(_by_rows(request.rows or [], audience.model))
+        items = _by_rows(request.rows or [], audience.model.segmenter)
     return SegmentAnswer(model=audience.origin, items=items)
 
 
 def _by_users(users: Sequence[str], audience: LoadedModel[Audience], keys: PseudonymKeys) -> list[SegmentAssignment]:
     key = keys.find(audience.model.key_fingerprint)
     names = audience.model.members.find([pseudonymise(user, key) for user in users])
-    return [SegmentAssignment(segment=name) for name in names]
+    return [SegmentAssignment(segment=name, reason=None if name else UNSEEN) for name in names]
 
 
-def _by_rows(rows: Sequence[FeatureRow], audience: Audience) -> list[SegmentAssignment | ItemError]:
+def _by_rows(rows: Sequence[FeatureRow], segmenter: Segmenter) -> list[SegmentAssignment]:
     features = np.array([[getattr(row, name) for name in FEATURES] for row in rows], np.float64)
-    try:
-        return [SegmentAssignment(segment=str(name)) for name in audience.segmenter.assign(features)]
-    except DataError:
-        return [_by_row(row, i, audience) for i, row in enumerate(features)]
-
-
-def _by_row(features: Float64Array, number: int, audience: Audience) -> SegmentAssignment | ItemError:
-    try:
-        return SegmentAssignment(segment=str(audience.segmenter.assign(features[None])[0]))
-    except DataError as error:
-        reason = str(error).replace("in row 0", f"in row {number}")
-        return ItemError(error=Problem(HTTPStatus.UNPROCESSABLE_ENTITY, reason, f"rows.{number}").body())
+    assigned, names, reasons = assign(segmenter, features), (*segmenter.names, None), list_reasons()
+    return [
+        SegmentAssignment(segment=names[segment], reason=reasons[code])
+        for segment, code in zip(assigned.segment, assigned.code, strict=True)
+    ]

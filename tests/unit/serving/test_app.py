@@ -81,7 +81,7 @@ def test_a_swap_between_two_requests(models: Models) -> None:
     client = TestClient(decide_app.with_middleware(service))
     post_invalid(client, SEGMENT, {"users": ["1"]}, 503)
     service.publish(RefreshResult(models, ("audience",), {}))
-    assert post_ok(client, SEGMENT, {"users": ["1"]})["items"] == [{"segment": "segment-1"}]
+    assert post_ok(client, SEGMENT, {"users": ["1"]})["items"] == [{"segment": "segment-1", "reason": None}]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from adloom.serving.models import loader
 from adloom.serving.models.sources import ModelArtifact
 from adloom.serving.segments import PseudonymKeys
 
+KNOWN = [{"segment": f"segment-{i}", "reason": None} for i in (1, 2)]
 DEPENDENCIES = decide_app.ServiceDependencies(PseudonymKeys(None))
 
 
@@ -24,22 +25,25 @@ class TestSegment:
 
     def test_known_users_and_a_stranger(self, client: TestClient) -> None:
         items = post_ok(client, SEGMENT, {"users": ["1", "3", "nobody"]})["items"]
-        assert items == [{"segment": "segment-1"}, {"segment": "segment-2"}, {"segment": None}]
+        assert items == [*KNOWN, {"segment": None, "reason": "unseen"}]
 
     def test_a_user_in_another_spelling(self, client: TestClient) -> None:
         items = post_ok(client, SEGMENT, {"users": [" 1", "1.0", "\ufeff3"]})["items"]
-        assert items == [{"segment": "segment-1"}] * 2 + [{"segment": "segment-2"}]
+        assert items == [KNOWN[0], *KNOWN]
 
     def test_rows(self, client: TestClient) -> None:
         rows = [{**self.ROW, "recency_days": 0}, {**self.ROW, "recency_days": 300, "interpurchase_days": None}]
         items = post_ok(client, SEGMENT, {"rows": rows})["items"]
-        assert items == [{"segment": "segment-1"}, {"segment": "segment-2"}]
+        assert items == KNOWN
 
-    def test_one_impossible_row_is_its_own_error(self, client: TestClient) -> None:
-        items = post_ok(client, SEGMENT, {"rows": [self.ROW, {**self.ROW, "monetary": -2}, self.ROW]})["items"]
-        assert items[0] == items[2] == {"segment": "segment-1"}
-        assert items[1]["error"]["detail"] == "monetary: -2.0 in row 1; expected a number from 0, or null"
-        assert items[1]["error"]["field"] == "rows.1"
+    def test_an_impossible_feature_and_a_row_without_features_have_a_reason(self, client: TestClient) -> None:
+        rows = [self.ROW, {**self.ROW, "monetary": -2, "tenure_days": None}, dict.fromkeys(FEATURES)]
+        items = post_ok(client, SEGMENT, {"rows": rows})["items"]
+        assert items == [
+            KNOWN[0],
+            {"segment": "segment-1", "reason": "monetary invalid, tenure_days missing"},
+            {"segment": None, "reason": "unseen"},
+        ]
 
     @pytest.mark.parametrize(
         ("body", "field", "said"),
@@ -71,7 +75,7 @@ class TestSegment:
         with_key = TestClient(
             decide_app.create_decide_app(models, decide_app.ServiceDependencies(PseudonymKeys(private)))
         )
-        assert post_ok(with_key, SEGMENT, {"users": ["4"]})["items"] == [{"segment": "segment-2"}]
+        assert post_ok(with_key, SEGMENT, {"users": ["4"]})["items"] == [KNOWN[1]]
         without = TestClient(
             decide_app.create_decide_app(
                 models, decide_app.ServiceDependencies(PseudonymKeys(b"another key of the shop"))
@@ -81,7 +85,7 @@ class TestSegment:
         assert key_fingerprint(private) in problem["detail"]
         assert "set ADLOOM_PSEUDONYM_KEY" in problem["detail"]
         assert private.decode() not in problem["detail"]
-        assert post_ok(without, SEGMENT, {"rows": [self.ROW]})["items"] == [{"segment": "segment-1"}]
+        assert post_ok(without, SEGMENT, {"rows": [self.ROW]})["items"] == [KNOWN[0]]
 
 
 def test_the_published_key_is_used_without_a_key(client: TestClient) -> None:

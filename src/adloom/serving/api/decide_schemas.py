@@ -129,6 +129,9 @@ class DecideAnswer(Message, frozen=True):
         Tier, Meta(description="model, cached (the model's last answer to the same question) or default (uniform).")
     ]
     segment: Annotated[str | None, Meta(description="The user's segment; null when it is not known.")]
+    segment_reason: Annotated[
+        str | None, Meta(description="Why a user has no segment: unseen (not in the events) or no audience.")
+    ]
     policy: ModelOrigin | None
     audience: ModelOrigin | None
     elapsed_ms: Annotated[float, Meta(description="Milliseconds from arrival to the answer.")]

@@ -317,10 +317,15 @@ class SegmentAssignment(Body):
     """A user's segment."""
 
     segment: str | None = Field(description="Null for a user id that was not in the events.")
+    reason: str | None = Field(
+        description="Null for a complete answer; unseen, suppressed, or the features that are missing or invalid, for "
+        "which the median user's count.",
+        examples=["monetary missing"],
+    )
 
 
 class SegmentAnswer(Body):
     """One item per user or row, in order."""
 
     model: ModelOrigin
-    items: list[SegmentAssignment | ItemError]
+    items: list[SegmentAssignment]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from adloom.arrays import Float64Array
+from adloom.audience.assignment import UNSEEN
 from adloom.audience.segment_index import SegmentIndex
 from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser, normalise_user_id
@@ -257,6 +258,7 @@ class Decider:
             creatives=[Chosen(creative_id=c, probability=p) for c, p in zip(chosen, propensities, strict=True)],
             tier=tier,
             segment=case.segment,
+            segment_reason=None if case.segment or not case.user else UNSEEN if serving.members else "no audience",
             policy=policy,
             audience=audience,
             elapsed_ms=elapsed_us / 1e3,

@@ -24,7 +24,14 @@ def test_the_origin_is_the_same_in_all_answers() -> None:
     origin = ModelOrigin("audience", 3, "abc")
     by_pydantic = msgspec.json.decode(SegmentAnswer(model=origin, items=[]).model_dump_json())["model"]
     answer = DecideAnswer(
-        decision_id="0", creatives=[], tier="model", segment=None, policy=None, audience=origin, elapsed_ms=0.1
+        decision_id="0",
+        creatives=[],
+        tier="model",
+        segment=None,
+        segment_reason="unseen",
+        policy=None,
+        audience=origin,
+        elapsed_ms=0.1,
     )
     by_msgspec = msgspec.json.decode(msgspec.json.encode(answer))["audience"]
     assert by_pydantic == by_msgspec == {"name": "audience", "version": 3, "digest": "abc"}

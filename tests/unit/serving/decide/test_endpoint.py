@@ -201,14 +201,16 @@ class TestProbabilities:
 
 class TestWho:
     def test_a_user_is_found_and_logged_by_pseudonym(self, ask: Service) -> None:
-        assert ask({**SIDE, "user_id": USERS[2]})["segment"] == "segment-2"
+        answer = ask({**SIDE, "user_id": USERS[2]})
+        assert (answer["segment"], answer["segment_reason"]) == ("segment-2", None)
         assert (ask.last.user, ask.last.user_key) == (
             pseudonymise(USERS[2], PUBLISHED_KEY),
             key_fingerprint(PUBLISHED_KEY),
         )
 
     def test_a_stranger_has_no_segment(self, ask: Service) -> None:
-        assert ask({**SIDE, "user_id": "a stranger"})["segment"] is None
+        answer = ask({**SIDE, "user_id": "a stranger"})
+        assert (answer["segment"], answer["segment_reason"]) == (None, "unseen")
         assert ask.last.user == pseudonymise("a stranger", PUBLISHED_KEY)
         assert "a stranger" not in encode(ask.last).decode()
 

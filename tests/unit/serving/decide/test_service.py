@@ -77,7 +77,8 @@ def test_users_under_an_unknown_key(tmp_path: Path, log: MemoryLog, caplog: pyte
     write_audience(tmp_path / "audience", b"a private key of the shop")
     models = loader.load(sources.find_in_folder(tmp_path, ["audience"]), 1)
     client = TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
-    assert ok(client, {**PLAIN, "user_id": "1"})["segment"] is None
+    answer = ok(client, {**PLAIN, "user_id": "1"})
+    assert (answer["segment"], answer["segment_reason"]) == (None, "no audience")
     assert logged(log).user_key == key_fingerprint(PUBLISHED_KEY)
     assert "which is unknown" in caplog.text
 

@@ -135,6 +135,7 @@ class Preparation:
         self._formats.require_clear()
         self.currencies.require_one()
         self.quality.duplicates += len(self._duplicate_contents.find_late())
+        self.quality.bots = self._shares.find_bots()
 
     def find_late_duplicates(self) -> Int64Array:
         """Return rows that were kept but have the key of an earlier one; prepare the table again with them."""

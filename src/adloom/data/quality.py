@@ -46,6 +46,7 @@ class Quality:
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
     refunds: int = 0
+    bots: list[str] = field(default_factory=list)  # users with a large share of the table: the start of their pseudonym
     currencies: Counter[str] = field(default_factory=Counter)  # valid rows with a value, before its conversion
     examples: dict[str, list[str]] = field(default_factory=dict)  # of quarantined rows, by reason
     columns_dropped: list[str] = field(default_factory=list)
@@ -146,6 +147,7 @@ class Quality:
             **({"erasure_list": self.erasure} if self.erasure is not None else {}),
             "duplicates": self.duplicates,
             "refunds": self.refunds,
+            **({"bots": self.bots} if self.bots else {}),
             "currencies": _sort_by_name(self.currencies),
             "categories": _sort_by_name(self.categories),
             "dates": {"first": self.first.isoformat(), "last": self.last.isoformat()}

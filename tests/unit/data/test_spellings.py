@@ -19,7 +19,7 @@ def test_two_spellings_of_one_name_are_warned_of(first: str, second: str) -> Non
 
 def test_events_and_placements_are_compared_and_other_columns_are_not() -> None:
     check = SpellingCheck()
-    check.count(pd.DataFrame({"event": ["Purchase", "purchase"], "placement": ["top", "TOP"], "item_id": ["a", "A"]}))
+    check.count(pd.DataFrame({"event": ["Purchase", "purchase"], "placement": ["top", "TOP"], "user_id": ["a", "A"]}))
     assert [warning.partition(":")[0] for warning in check.warnings()] == ["event", "placement"]
 
 

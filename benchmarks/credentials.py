@@ -27,7 +27,7 @@ from adloom.credentials import perceptual_index
 from adloom.credentials.keys import create_local_key
 from adloom.credentials.origin import COMPOSITE, Origin
 from adloom.credentials.perceptual_index import PerceptualIndex, compute_fingerprints, decode_picture
-from adloom.credentials.sidecar import sign_line, verify_line
+from adloom.credentials.sidecar import sign_content, verify_content
 from adloom.credentials.signer import Ingredient, PictureSigner
 from adloom.credentials.verification import PictureVerifier
 from adloom.serving.creatives.issued_pictures import IssuedPictures
@@ -104,7 +104,7 @@ def measure_costs(fashion: np.ndarray, icons: np.ndarray) -> Iterator[tuple[str,
     signed = signer.sign_picture(small, ORIGIN)
     layers = [Ingredient("picture", signed, "componentOf"), Ingredient("logo", icon, "componentOf")]
     composite = Origin("composer", source_type=COMPOSITE)
-    sidecar = sign_line("Lovely warm coat", ORIGIN, key)
+    sidecar = sign_content(b"Lovely warm coat", ORIGIN, key)
     yield "bytes added to a PNG of 28x28", f"{len(signed) - len(small)}"
     yield (
         "bytes with a signed and an unsigned layer",
@@ -115,8 +115,8 @@ def measure_costs(fashion: np.ndarray, icons: np.ndarray) -> Iterator[tuple[str,
     yield "ms to sign with two layers", f"{time_call(lambda: signer.sign_picture(icon, composite, layers)):.2f}"
     yield "ms to add to the index", f"{time_call(lambda: issued.add([signed], [ORIGIN])):.2f}"
     yield "ms to verify", f"{time_call(lambda: verifier.verify(signed)):.2f}"
-    yield "ms to sign a line", f"{time_call(lambda: sign_line('Lovely warm coat', ORIGIN, key)):.2f}"
-    yield "ms to verify a line", f"{time_call(lambda: verify_line('Lovely warm coat', sidecar, key)):.2f}"
+    yield "ms to sign a line", f"{time_call(lambda: sign_content(b'Lovely warm coat', ORIGIN, key)):.2f}"
+    yield "ms to verify a line", f"{time_call(lambda: verify_content(b'Lovely warm coat', sidecar, key)):.2f}"
 
 
 def measure_recovery(pictures: np.ndarray, strangers: np.ndarray) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adloom.cli.options import AS_JSON, print_json, read_input
+from adloom.cli.options import AS_JSON, name_sidecar, print_json, read_input
 from adloom.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,17 +15,20 @@ if TYPE_CHECKING:
     from adloom.serving.creatives.issuer import Issuer
 
 
+MIDI = b"MThd"  # a MIDI file begins with it
+
+
 @click.command("verify")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…")
 @click.option(
     "--sidecar",
     type=click.Path(path_type=Path),
-    help="FILE is a text with a line of copy, and this its sidecar, JSON of /v1/copy/generate.",
+    help="Sidecar of FILE, a text with a line of copy or a MIDI file; that of a MIDI file is found beside it.",
 )
 @AS_JSON
 def verify(files: tuple[Path, ...], sidecar: Path | None, as_json: bool) -> None:
     """
-    Say where pictures (PNG, JPEG, WebP) and lines come from, and whether they were changed; without a network.
+    Say where pictures (PNG, JPEG, WebP), lines and MIDI files come from, and whether they were changed; offline.
 
     The exit code is 0 if every file is whole, and ours or by a trusted signer; else 1.
 
@@ -53,19 +56,25 @@ def _verify(path: Path, sidecar: Path | None, issuer: "Issuer") -> "VerifyAnswer
     from adloom.errors import DataError
     from adloom.serving.creatives.verify import describe
 
+    content = read_input(path)
+    if content.startswith(MIDI):
+        beside = name_sidecar(path)
+        known = _read_sidecar(sidecar or beside) if sidecar or beside.exists() else None
+        return describe(issuer.verify_content(content, known), None)
     if sidecar:
-        return describe(issuer.verify_line(_read_text(path).rstrip("\r\n"), _read_sidecar(sidecar)), None)
+        return describe(issuer.verify_content(_strip_line(path, content), _read_sidecar(sidecar)), None)
     try:
-        return describe(*issuer.verify_picture(read_input(path)))
+        return describe(*issuer.verify_picture(content))
     except PictureError as error:
         raise DataError(f"{path}: {describe_error(error, MAX_PIXELS)}") from None
 
 
-def _read_text(path: Path) -> str:
+def _strip_line(path: Path, content: bytes) -> bytes:
+    """Return a line of copy without its line break. Raises DataError."""
     from adloom.errors import DataError
 
     try:
-        return read_input(path).decode()
+        return content.decode().rstrip("\r\n").encode()
     except UnicodeDecodeError:
         raise DataError(f"{path}: not text (UTF-8); expected a line of copy") from None
 
@@ -80,7 +89,7 @@ def _read_sidecar(path: Path) -> "Sidecar":
         return Sidecar.model_validate_json(read_input(path))
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise DataError(f"{path}: not a sidecar: {reason}; expected one of `sidecars` of /v1/copy/generate") from None
+        raise DataError(f"{path}: not a sidecar: {reason}; expected the `sidecar` that was answered with it") from None
 
 
 def _summarize(answer: "VerifyAnswer") -> str:

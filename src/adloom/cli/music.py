@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from adloom.cli.options import FiniteRange, check_outputs, write_output
+from adloom.cli.options import FiniteRange, check_outputs, name_sidecar, write_output
 
 
 @click.command("compose")
@@ -35,16 +35,19 @@ def compose(
     roll: Path | None,
 ) -> None:
     """
-    Compose a melody and write it as a MIDI file.
+    Compose a melody and write it as a MIDI file, with its signed origin as TARGET.sidecar.json.
 
     Example: adloom compose --bars 16 --seed 1 --key D out.mid
     """
-    from adloom.credentials.origin import SOURCE_TYPE
+    from adloom.config.settings import Settings
+    from adloom.credentials.origin import SOURCE_TYPE, Origin
     from adloom.errors import ConfigError
     from adloom.music import audio, midi
     from adloom.music.abc_notation import parse_key
     from adloom.music.composing import MelodyRequest, parse_short_metre
     from adloom.music.composing import compose as compose_melody
+    from adloom.serving.creatives.issuer import Issuer
+    from adloom.serving.creatives.signing_keys import open_signing_key
     from adloom.serving.models.card import ModelCard
     from adloom.serving.models.composer import open_composer
     from adloom.storage import manifest
@@ -54,13 +57,20 @@ def compose(
     if tonic is None:
         raise ConfigError(f"--key {key!r}: no key; expected one such as D, Em or Amix")
     request = MelodyRequest(bars, seed, tonic, parse_short_metre(metre or ""), temperature)
-    if skipped := manifest.verify(model).skipped:
-        raise ConfigError(f"{model}: skipped: {skipped}")
+    verified = manifest.verify(model)
+    if verified.skipped:
+        raise ConfigError(f"{model}: skipped: {verified.skipped}")
     composer = open_composer(model, ModelCard(), threads=1)
     tune = compose_melody(composer.write, composer.notes, request, composer.known)
-    facts = {"model": manifest.digest(model), "seed": seed, "source_type": SOURCE_TYPE}
+    facts = {"model": manifest.digest(model), "seed": str(seed), "source_type": SOURCE_TYPE}
     texts = tuple(f"adloom:{name}={value}" for name, value in facts.items())
-    contents = {target: midi.write_midi(tune, texts)}
+    melody = midi.write_midi(tune, texts)
+    described = {"key": str(tune.key), "metre": str(tune.metre)}
+    origin = Origin("music", None, facts["model"], verified.inputs.get("table"), seed, facts=described)
+    contents = {target: melody}
+    if target.is_file() or not target.exists():  # nothing lies beside a pipe
+        sidecar = Issuer(lambda: open_signing_key(Settings())).issue_file(melody, origin)
+        contents[name_sidecar(target)] = f"{sidecar.model_dump_json(indent=1)}\n".encode()
     if wav:
         contents[wav] = audio.render_wav(tune)
     if roll:

@@ -66,6 +66,11 @@ def read_input(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def name_sidecar(path: Path) -> Path:
+    """Return the file of the signed origin of a file."""
+    return path.with_name(f"{path.name}.sidecar.json")
+
+
 def write_output(path: Path, content: bytes) -> None:
     """Write a file whole or not at all. Raises OSError with its path."""
     target = path.resolve()

@@ -1,4 +1,4 @@
-"""The credentials of a line, and the result of a verification."""
+"""The credentials of a line or a melody, and the result of a verification."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,17 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from adloom.credentials.origin import Origin
 
 State = Literal["whole", "changed", "expired", "stripped"]
-Part = Literal["pixels", "metadata", "manifest", "line"]
+Part = Literal["pixels", "metadata", "manifest", "content"]
 MAX_FIELD = 16_384  # characters
 
 
 class Sidecar(BaseModel):
-    """A JSON Web Signature of a line; each field is base64url."""
+    """A JSON Web Signature of a line or a melody; each field is base64url."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     protected: str = Field(max_length=MAX_FIELD, description="Header: the algorithm and the signer's certificates.")
-    payload: str = Field(max_length=MAX_FIELD, description="The line's digest, its origin and the time.")
+    payload: str = Field(max_length=MAX_FIELD, description="The content's digest, its origin and the time.")
     signature: str = Field(max_length=MAX_FIELD, description="Signature of both.")
 
 
@@ -34,7 +34,7 @@ class UsedIngredient:
 
 @dataclass(frozen=True)
 class Verification:
-    """The credentials of a picture or line."""
+    """The credentials of a picture, a line or a melody."""
 
     state: State
     changed: tuple[Part, ...] = ()

@@ -1,7 +1,7 @@
 """
-Sign lines of copy by a sidecar, which travels next to the line: a JSON Web Signature (RFC 7515, flattened JSON, ES256).
+Sign lines of copy and melodies by a sidecar, a JSON Web Signature (RFC 7515, flattened JSON, ES256) next to the file.
 
-Its payload has the line's digest and origin, its header the signer's certificates.
+Its payload has the digest and the origin of the content, its header the signer's certificates.
 """
 
 import base64
@@ -29,7 +29,7 @@ from adloom.credentials.keys import SigningKey, describe_name, is_authority
 from adloom.credentials.origin import Origin
 from adloom.credentials.records import Sidecar, Verification
 
-ALGORITHM, TYPE = "ES256", "adloom-line"
+ALGORITHM, TYPE = "ES256", "adloom-sidecar"
 NUMBER_BYTES = 32  # of each half of a signature
 
 
@@ -42,27 +42,27 @@ class _Header(BaseModel):
 class _Payload(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    line: str
+    content: str  # its digest
     made_at: datetime
     origin: Origin
 
 
-def sign_line(line: str, origin: Origin, key: SigningKey) -> Sidecar:
-    """Return the sidecar of a line."""
+def sign_content(content: bytes, origin: Origin, key: SigningKey) -> Sidecar:
+    """Return the sidecar of a line in UTF-8 or of a file."""
     chain = [one.public_bytes(serialization.Encoding.DER) for one in key.chain if one.subject != one.issuer]
     certificates = [base64.b64encode(one).decode() for one in chain]
     header = _Header(alg=ALGORITHM, typ=TYPE, x5c=certificates)
-    payload = _Payload(line=_digest(line), made_at=datetime.now(UTC), origin=origin)
+    payload = _Payload(content=_digest(content), made_at=datetime.now(UTC), origin=origin)
     protected, body = (_encode(part.model_dump_json().encode()) for part in (header, payload))
     numbers = decode_dss_signature(key.key.sign(f"{protected}.{body}".encode(), ec.ECDSA(hashes.SHA256())))
     signature = b"".join(number.to_bytes(NUMBER_BYTES, "big") for number in numbers)
     return Sidecar(protected=protected, payload=body, signature=_encode(signature))
 
 
-def verify_line(
-    line: str, sidecar: Sidecar | None, key: SigningKey, trusted: Sequence[x509.Certificate] = ()
+def verify_content(
+    content: bytes, sidecar: Sidecar | None, key: SigningKey, trusted: Sequence[x509.Certificate] = ()
 ) -> Verification:
-    """Verify a line by its sidecar; without one it is stripped."""
+    """Verify a line or a file by its sidecar; without one it is stripped."""
     if sidecar is None:
         return Verification("stripped")
     try:
@@ -74,10 +74,10 @@ def verify_line(
         return Verification("changed", ("manifest",))
     signer, now = certificates[0], datetime.now(UTC)
     is_valid = signer.not_valid_before_utc <= now < signer.not_valid_after_utc
-    is_same = payload.line == _digest(line)
+    is_same = payload.content == _digest(content)
     return Verification(
         "changed" if not is_same else "whole" if is_valid else "expired",
-        () if is_same else ("line",),
+        () if is_same else ("content",),
         signer in key.signers,
         describe_name(signer.subject),
         describe_name(signer.issuer) if _is_trusted(certificates, trusted) else None,
@@ -124,8 +124,8 @@ def _require_issuing(_: Policy, __: x509.Certificate, usage: KeyUsage | None) ->
         raise ValueError("issues no certificates")
 
 
-def _digest(line: str) -> str:
-    return f"sha256:{hashlib.sha256(line.encode()).hexdigest()}"
+def _digest(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _encode(content: bytes) -> str:

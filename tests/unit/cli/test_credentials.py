@@ -10,7 +10,7 @@ from tests.support.signed_pictures import KEY, ORIGIN, OTHER_KEY, draw_blobs, en
 from adloom.cli.main import cli
 from adloom.config.settings import Settings
 from adloom.credentials.keys import to_pem
-from adloom.credentials.sidecar import sign_line
+from adloom.credentials.sidecar import sign_content
 from adloom.credentials.signer import PictureSigner
 from adloom.errors import DataError
 from adloom.serving.creatives.issuer import open_issuer
@@ -44,6 +44,17 @@ def test_our_picture_is_whole(ours: str) -> None:
     assert result.stdout == f"{signed}model gan, version 3, seed 7, number 1, category <Bag & é>\n"
 
 
+def test_a_melody_is_verified_by_the_sidecar_beside_it(folder: Path) -> None:
+    Path("a.mid").write_bytes(b"MThd and notes")
+    assert verify("a.mid").stdout == "a.mid: stripped\n"
+    sidecar = open_issuer(Settings()).issue_file(b"MThd and notes", ORIGIN).model_dump_json()
+    Path("a.mid.sidecar.json").write_text(sidecar)
+    assert verify("a.mid").exit_code == 0
+    Path("b.mid").write_bytes(b"MThd and other notes")
+    result = verify("b.mid", "--sidecar", "a.mid.sidecar.json")
+    assert (result.exit_code, result.stdout.split("; ")[0]) == (1, "b.mid: changed (content)")
+
+
 def test_a_stripped_picture_is_found_and_fails(ours: str) -> None:
     result = verify(ours, "plain.png")
     assert result.exit_code == 1
@@ -69,13 +80,13 @@ def test_json_has_every_field(ours: str) -> None:
 
 def test_a_line_verifies_by_its_sidecar(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("line.txt").write_text("Lovely coat\n", encoding="utf-8")
-    Path("line.json").write_text(sign_line("Lovely coat", ORIGIN, KEY).model_dump_json(), encoding="utf-8")
+    Path("line.json").write_text(sign_content(b"Lovely coat", ORIGIN, KEY).model_dump_json(), encoding="utf-8")
     Path("trusted.pem").write_bytes(to_pem(KEY.authorities))
     monkeypatch.setenv("ADLOOM_CREDENTIALS_TRUST", "trusted.pem")
     assert verify("line.txt", "--sidecar", "line.json").exit_code == 0
     Path("line.txt").write_text("Lovely goat\n", encoding="utf-8")
     result = verify("line.txt", "--sidecar", "line.json")
-    assert (result.exit_code, result.stdout.startswith("line.txt: changed (line); ")) == (1, True)
+    assert (result.exit_code, result.stdout.startswith("line.txt: changed (content); ")) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +108,7 @@ def test_wrong_sidecars_and_files_are_told(folder: Path) -> None:
     Path("line.json").write_text("{}", encoding="utf-8")
     for arguments, reason in {
         ("plain.png", "--sidecar", "line.json"): "plain.png: not text (UTF-8); expected a line of copy",
-        ("line.json", "--sidecar", "line.json"): "line.json: not a sidecar: Field required; expected one of `sidecars`",
+        ("line.json", "--sidecar", "line.json"): "line.json: not a sidecar: Field required; expected the `sidecar`",
         (".",): ".: not a file",
     }.items():
         assert str(verify(*arguments).exception).startswith(reason)

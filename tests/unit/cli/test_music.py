@@ -18,6 +18,11 @@ from adloom.storage import manifest
 PAGE = Path(__file__).parents[3] / "docs/how-to/music.md"
 
 
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "music"
@@ -43,6 +48,9 @@ def test_it_writes_a_melody_its_sound_and_its_picture(model: Path, tmp_path: Pat
         assert sound.getnframes() > 0
     with Image.open(roll) as picture:
         assert picture.format == "PNG"
+    verified = CliRunner().invoke(cli, ["verify", str(out)])
+    assert (verified.exit_code, verified.output.split("; ")[0]) == (0, f"{out}: whole")
+    assert verified.output.endswith("; model music, seed 1, key G major, metre 2/4\n")
     first = out.read_bytes()
     compose(model, "--bars", "4", "--key", "G", out)
     assert out.read_bytes() == first
@@ -82,4 +90,9 @@ def test_the_commands_of_the_documentation_compose(
         notes, _ = read_midi(Path("out.mid").read_bytes())
         assert said == f"out.mid: {len(notes)} notes in 16 bars of 2/4, D major\n"
     assert len(lines) == 2
-    assert sorted(path.name for path in tmp_path.glob("out.*")) == ["out.mid", "out.png", "out.wav"]
+    assert sorted(path.name for path in tmp_path.glob("out.*")) == [
+        "out.mid",
+        "out.mid.sidecar.json",
+        "out.png",
+        "out.wav",
+    ]

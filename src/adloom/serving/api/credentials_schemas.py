@@ -12,18 +12,19 @@ VERIFY = "/v1/creatives/verify"
 
 
 class VerifyRequest(Body):
-    """A picture, or a line with its sidecar."""
+    """A picture, or a line or a melody with its sidecar."""
 
     picture: str | None = Field(None, description="PNG, JPEG or WebP file, base64 or data URL.")
     line: str | None = Field(None, max_length=10_000, description="Line of copy.", examples=["Lovely warm coat"])
-    sidecar: Sidecar | None = Field(None, description="The line's sidecar, as /v1/copy/generate gave it.")
+    midi: str | None = Field(None, description="MIDI file, base64, as /v1/music/generate gave it.")
+    sidecar: Sidecar | None = Field(None, description="Sidecar of the line or the melody, as it was answered with it.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.picture is None) == (self.line is None):
-            raise ValueError("give exactly one of picture and line")
-        if self.sidecar and self.line is None:
-            raise ValueError("sidecar: of a line; a picture has its credentials inside")
+        if [self.picture, self.line, self.midi].count(None) != 2:
+            raise ValueError("give exactly one of picture, line and midi")
+        if self.sidecar and self.picture is not None:
+            raise ValueError("sidecar: of a line or a melody; a picture has its credentials inside")
         return self
 
 
@@ -61,7 +62,7 @@ class IssuedMatch(Body):
 
 
 class VerifyAnswer(Body):
-    """The credentials of a picture or line."""
+    """The credentials of a picture, a line or a melody."""
 
     state: State = Field(
         description="whole; changed; expired (signed by a certificate that has expired); or stripped (no credentials)."

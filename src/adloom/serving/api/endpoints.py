@@ -91,7 +91,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
             DREAM, DreamRequest, PaintedPicture, "Paint into a picture what a layer sees in it.", 6 * MIB, CREATIVE
         ),
         Endpoint(WRITE, CopyRequest, CopyAnswer, "Write lines of copy.", 64 * KIB, CREATIVE),
-        Endpoint(VERIFY, VerifyRequest, VerifyAnswer, "Verify a picture or a line.", 6 * MIB, CREATIVE),
+        Endpoint(VERIFY, VerifyRequest, VerifyAnswer, "Verify a picture, a line or a melody.", 6 * MIB, CREATIVE),
         Endpoint(COMPOSE, MusicRequest, MusicAnswer, "Compose a melody.", 64 * KIB, CREATIVE),
         Endpoint(MAKE_ADS, AdsRequest, AdsAnswer, "Make ads in several sizes.", 6 * MIB, CREATIVE),
         Endpoint(LIST, LibraryListRequest, LibraryListAnswer, "List creatives of the library.", 64 * KIB, STUDIO),

@@ -284,6 +284,7 @@ class MusicAnswer(Body):
     source_type: SourceType = Field(description="IPTC digital source type: made by a model.")
     bars: list[list[MelodyNote]] = Field(description="The notes of each bar.")
     midi: str = Field(description="MIDI file, base64.")
+    sidecar: Sidecar = Field(description="Signed origin of the MIDI file; keep it next to the file.")
 
 
 class FeatureRow(Body):

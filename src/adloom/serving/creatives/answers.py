@@ -62,7 +62,7 @@ ANSWERS: Mapping[str, Answer] = {
     ),
     MAKE_ADS: Answer(lambda request, service: ads.answer(request, service.models, service.dependencies)),
     VERIFY: Answer(lambda request, service: verify.answer(request, service.dependencies.issuer)),
-    COMPOSE: Answer(lambda request, service: compose.answer(request, service.models)),
+    COMPOSE: Answer(lambda request, service: compose.answer(request, service.models, service.dependencies.issuer)),
 }
 BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
     GENERATE: BatchedAnswer(

@@ -12,11 +12,12 @@ from adloom.music.midi import write_midi
 from adloom.music.tune import Key, Metre, TuneError
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MelodyNote, MusicAnswer, MusicRequest
+from adloom.serving.creatives.issuer import Issuer, describe_origin
 from adloom.serving.models.loader import Models
 
 
-def answer(request: MusicRequest, models: Models) -> MusicAnswer:
-    """Compose a melody. Raises Problem for an unknown key or metre, and if no melody was found."""
+def answer(request: MusicRequest, models: Models, issuer: Issuer) -> MusicAnswer:
+    """Compose a melody, and sign it. Raises Problem for an unknown key or metre, and if no melody was found."""
     music = models.music
     seed = secrets.randbits(32) if request.seed is None else request.seed
     melody_request = MelodyRequest(
@@ -28,6 +29,7 @@ def answer(request: MusicRequest, models: Models) -> MusicAnswer:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
     facts = {"model": music.origin.digest, "seed": str(seed), "source_type": SOURCE_TYPE}
     midi = write_midi(tune, tuple(f"adloom:{name}={value}" for name, value in facts.items()))
+    described = {"key": str(tune.key), "metre": str(tune.metre)}
     return MusicAnswer(
         model=music.origin,
         seed=seed,
@@ -36,6 +38,7 @@ def answer(request: MusicRequest, models: Models) -> MusicAnswer:
         source_type=SOURCE_TYPE,
         bars=[[MelodyNote(pitch=note.pitch, ticks=note.ticks) for note in bar] for bar in tune.bars],
         midi=base64.b64encode(midi).decode(),
+        sidecar=issuer.issue_file(midi, describe_origin(music, seed, described)),
     )
 
 

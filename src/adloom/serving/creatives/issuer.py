@@ -59,9 +59,13 @@ class Issuer:
 
     def issue_lines(self, lines: Sequence[str], origin: Origin) -> list[Sidecar]:
         """Return the sidecars of the lines of one request."""
-        from adloom.credentials.sidecar import sign_line
+        return [self.issue_file(line.encode(), replace(origin, number=number)) for number, line in enumerate(lines)]
 
-        return [sign_line(line, replace(origin, number=number), self.key) for number, line in enumerate(lines)]
+    def issue_file(self, content: bytes, origin: Origin) -> Sidecar:
+        """Return the sidecar of a file that has no place for credentials. Raises ConfigError."""
+        from adloom.credentials.sidecar import sign_content
+
+        return sign_content(content, origin, self.key)
 
     def verify_picture(self, picture: bytes) -> "tuple[Verification, IssuedMatch | None]":
         """Verify a picture; unless it is whole, search the index. Raises PictureError."""
@@ -82,11 +86,11 @@ class Issuer:
             return None
         return origin if match or verification.ours else replace(UNKNOWN, source_type=origin.source_type)
 
-    def verify_line(self, line: str, sidecar: Sidecar | None) -> Verification:
-        """Verify a line by its sidecar."""
-        from adloom.credentials.sidecar import verify_line
+    def verify_content(self, content: bytes, sidecar: Sidecar | None) -> Verification:
+        """Verify a line or a file by its sidecar."""
+        from adloom.credentials.sidecar import verify_content
 
-        return verify_line(line, sidecar, self.key, self._trusted)
+        return verify_content(content, sidecar, self.key, self._trusted)
 
     @cached_property
     def key(self) -> "SigningKey":

@@ -1,4 +1,4 @@
-"""Verify a picture or a line: the answer of the endpoint and of `adloom verify`."""
+"""Verify a picture, a line or a melody: the answer of the endpoint and of `adloom verify`."""
 
 from dataclasses import asdict
 from http import HTTPStatus
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 
 def answer(request: VerifyRequest, issuer: Issuer) -> VerifyAnswer:
-    """Verify a picture or a line. Raises Problem when the picture cannot be used."""
+    """Verify a picture, a line or a melody. Raises Problem when it cannot be used."""
     if request.line is not None:
-        return describe(issuer.verify_line(request.line, request.sidecar), None)
+        return describe(issuer.verify_content(request.line.encode(), request.sidecar), None)
     try:
+        if request.midi is not None:
+            return describe(issuer.verify_content(decode_file(request.midi), request.sidecar), None)
         return describe(*issuer.verify_picture(decode_file(request.picture or "")))
     except PictureError as error:
         reason = f"picture: {describe_error(error, MAX_PIXELS)}"

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from tests.support.http_client import post_invalid, post_ok
 from tests.support.midi_files import read_midi
 
+from adloom.serving.api.credentials_schemas import VERIFY
 from adloom.serving.api.schemas import COMPOSE
 from adloom.serving.models.loader import Models
 
@@ -29,8 +30,22 @@ def test_a_library_reads_the_notes_of_the_answer(client: TestClient, models: Mod
 
 def test_equal_seeds_give_equal_melodies_and_a_drawn_seed_repeats(client: TestClient) -> None:
     drawn = post_ok(client, COMPOSE, {"bars": 2})
-    assert post_ok(client, COMPOSE, {"bars": 2, "seed": drawn["seed"]}) == drawn
+    again = post_ok(client, COMPOSE, {"bars": 2, "seed": drawn["seed"]})
+    assert again | {"sidecar": None} == drawn | {"sidecar": None}  # signed at another time
     assert (drawn["key"], drawn["metre"]) == ("D major", "2/4")
+
+
+def test_a_melody_verifies_by_its_sidecar(client: TestClient, models: Models) -> None:
+    answer = post_ok(client, COMPOSE, {"bars": 2, "seed": 3, "key": "G"})
+    verified = post_ok(client, VERIFY, {"midi": answer["midi"], "sidecar": answer["sidecar"]})
+    assert (verified["state"], verified["ours"]) == ("whole", True)
+    origin = verified["origin"]
+    assert (origin["model"], origin["digest"], origin["seed"]) == ("music", models.music.origin.digest, 3)
+    assert origin["facts"] == {"key": "G major", "metre": "2/4"}
+    other = base64.b64encode(b"MThd").decode()
+    assert post_ok(client, VERIFY, {"midi": other, "sidecar": answer["sidecar"]})["changed"] == ["content"]
+    assert "not base64" in post_invalid(client, VERIFY, {"midi": "!"}, 422)["detail"]
+    assert "exactly one" in post_invalid(client, VERIFY, {"midi": other, "line": "a"}, 422)["detail"]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_lines_verify_by_their_sidecars(client: TestClient, models: Models) -> N
         assert (origin["digest"], origin["seed"], origin["number"]) == (models.lstm.origin.digest, 3, number)
         assert origin["facts"] == {"category": "Coats"}
         changed = post_ok(client, VERIFY, {"line": f"{line}!", "sidecar": sidecar})
-        assert (changed["state"], changed["changed"]) == ("changed", ["line"])
+        assert (changed["state"], changed["changed"]) == ("changed", ["content"])
 
 
 def test_a_line_without_sidecar_is_stripped(client: TestClient) -> None:
@@ -80,8 +80,8 @@ def test_a_line_without_sidecar_is_stripped(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ({}, "give exactly one of picture and line"),
-        ({"picture": GREY, "line": "Lovely"}, "give exactly one of picture and line"),
+        ({}, "give exactly one of picture, line and midi"),
+        ({"picture": GREY, "line": "Lovely"}, "give exactly one of picture, line and midi"),
         ({"picture": GREY, "sidecar": {"protected": "a", "payload": "b", "signature": "c"}}, "sidecar: of a line"),
         ({"line": "Lovely", "sidecar": {"protected": "a"}}, "sidecar.payload: Field required"),
         ({"line": "Lovely", "sidecar": {"protected": "a" * 16_385, "payload": "", "signature": ""}}, "at most 16384"),

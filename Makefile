@@ -21,7 +21,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt scripts/install scripts/instal
 	touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
-	scripts/install $(VENV) train,serve,dev
+	scripts/install $(VENV) train,serve,spark,dev
 	touch $@
 
 fmt: install-dev ## format the code and compile the pipelines

@@ -1,65 +1,83 @@
 """
-User features from purchases before a cut-off.
+User features at a point in time, as Ibis expressions over totals per user.
 
-The Ibis expressions run on any engine, here on DuckDB. Money is an exact decimal, so orders and threads do not matter.
+They run on any engine: DuckDB in process, or Spark.
 """
 
 import ibis
 import numpy as np
 import pandas as pd
+from ibis import Column
 
 from adloom.arrays import Float64Array
 from adloom.audience.segmenter import FEATURES
-from adloom.data.context import REFUND
-from adloom.errors import DataError
+from adloom.audience.user_totals import HOURS, WEEKDAYS, UserTotals, sum_events
 
-MAX_VALUE = 1e15  # of one purchase; with six decimals, 1e17 of them fit a decimal's 38 digits
+SPREAD = "interpurchase_spread_days"
+TOP_ITEMS = 3
 _DAY = 86_400  # seconds
 
 
-def compute_features(events: ibis.Table, cut: pd.Timestamp, purchase: str) -> pd.DataFrame:
+def compute_features(events: ibis.Table, as_of: pd.Timestamp, purchase: str) -> pd.DataFrame:
     """
-    Return user_id and FEATURES of each user with a purchase before the cut-off (UTC), sorted by user_id.
+    Return user_id and FEATURES of each user with a purchase before `as_of` (UTC), sorted by user_id.
 
     `purchase` is the value of `event` that counts; refunds reduce what users paid. Raises DataError when a value is too
     large for an exact sum.
     """
-    value = events.value if "value" in events.columns else ibis.null("float64")
-    bought = events.event == purchase
-    counted = events.filter(bought | (events.event == REFUND))
-    counted = counted.select("user_id", "timestamp", value=value, bought=bought)
-    if (largest := counted.value.abs().max().to_pyarrow().as_py() or 0.0) >= MAX_VALUE:
-        raise DataError(f"events: value {largest:g}, expected below {MAX_VALUE:g}; check the unit of `value`")
-    features: pd.DataFrame = build_expression(counted, cut).order_by("user_id").to_pyarrow().to_pandas()
+    activity = build_activity(sum_events(events, as_of, purchase), as_of).select("user_id", *FEATURES)
+    features: pd.DataFrame = activity.order_by("user_id").to_pyarrow().to_pandas()
     return features.astype(dict.fromkeys(FEATURES, "float64"))
 
 
-def build_expression(purchases: ibis.Table, cut: pd.Timestamp) -> ibis.Table:
-    """
-    Return each user's features over purchases and refunds (user_id, timestamp in UTC without zone, value, bought).
+def build_features(totals: UserTotals, as_of: pd.Timestamp) -> ibis.Table:
+    """Return user_id, FEATURES and all other features of each user with a purchase before `as_of` (UTC)."""
+    activity, affinity = build_activity(totals, as_of), _build_affinity(totals.items)
+    return activity.left_join(affinity, "user_id").drop("user_id_right")
 
-    A null value counts as 0, and so does the money of users with more refunds than purchases. The time between
-    purchases is null for users with one.
+
+def build_activity(totals: UserTotals, as_of: pd.Timestamp) -> ibis.Table:
     """
-    before = purchases.filter(purchases.timestamp < cut.tz_convert(None).to_pydatetime())
-    second = before.bought.ifelse(before.timestamp.epoch_seconds(), ibis.null())
-    money = before.value.cast("decimal(38, 6)").sum().cast("float64")
-    totals = before.group_by("user_id").aggregate(
-        first=second.min(),
-        last=second.max(),
-        frequency=second.count(),
-        monetary=ibis.greatest(money.fill_null(0.0), 0.0),
-    )
-    totals = totals.filter(totals.frequency > 0)
-    now = int(cut.timestamp())
-    return totals.select(
+    Return each user's features that need no items.
+
+    The money of users with more refunds than purchases is 0. The time between purchases is null for users with one,
+    its standard deviation for users with fewer than three. Hours (UTC) and weekdays are shares of purchases.
+    """
+    users = totals.users.filter(totals.users.frequency > 0)
+    now, period = int(as_of.timestamp()), users["last"] - users["first"]
+    gaps = (users.frequency - 1).nullif(0)
+    return users.select(
         "user_id",
-        recency_days=(now - totals["last"]) / _DAY,
-        frequency=totals["frequency"],
-        monetary=totals["monetary"],
-        tenure_days=(now - totals["first"]) / _DAY,
-        interpurchase_days=(totals["last"] - totals["first"]) / _DAY / (totals["frequency"] - 1).nullif(0),
+        recency_days=(now - users["last"]) / _DAY,
+        frequency=users.frequency,
+        monetary=ibis.greatest(users.paid.cast("float64") / 1e6, 0.0),
+        tenure_days=(now - users["first"]) / _DAY,
+        interpurchase_days=period / _DAY / gaps,
+        **{SPREAD: _build_spread(users.gap_squares, period, gaps)},
+        exposures=users.exposures,
+        exposed=users.exposures > 0,
+        **{name: users[name] / users.frequency for name in (*HOURS, *WEEKDAYS)},
     )
+
+
+def _build_spread(squares: Column, total: Column, count: Column) -> Column:
+    """Return the sample's standard deviation in days of `count` gaps in seconds, from exact sums."""
+    exact = count.cast("decimal(18, 0)") * squares - total.cast("decimal(18, 0)") * total.cast("decimal(18, 0)")
+    return (exact.cast("float64") / (count * (count - 1)).nullif(0)).sqrt() / _DAY
+
+
+def _build_affinity(items: ibis.Table) -> ibis.Table:
+    """Return the TOP_ITEMS items for which each user paid most, net of refunds, and their shares of all items."""
+    paid = items.filter(items.paid > 0)
+    by_user = ibis.window(group_by=paid.user_id)
+    rank = ibis.row_number().over(group_by=paid.user_id, order_by=[paid.paid.desc(), paid.item_id])
+    paid = paid.mutate(rank=rank, share=paid.paid.cast("float64") / paid.paid.sum().over(by_user).cast("float64"))
+    top = paid.filter(paid["rank"] < TOP_ITEMS)
+    columns = {}
+    for i in range(TOP_ITEMS):
+        columns[f"top_item_{i + 1}"] = top.item_id.max(where=top["rank"] == i)
+        columns[f"top_item_{i + 1}_share"] = top.share.max(where=top["rank"] == i)
+    return top.group_by("user_id").aggregate(**columns)
 
 
 def to_matrix(users: pd.DataFrame) -> Float64Array:

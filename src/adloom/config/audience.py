@@ -20,6 +20,17 @@ class Segment(ConfigModel):
     segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
     segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
     purchase: str = Field("purchase", description="The value of `event` that counts as a purchase.")
+    exposure: str | None = Field(
+        None, description="The value of `event` that is an exposure to an ad; by default no event is."
+    )
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb",
+        description="Engine of the features: DuckDB in this process, or Spark (extra `spark`, Java 17), on this machine "
+        "unless `spark-submit` started the stage.",
+    )
+    memory_gb: float = Field(
+        1, gt=0, strict=False, description="Memory of the engine in GB (of Spark's driver); more goes to the disk."
+    )
     sample: int = Field(
         3000,
         ge=100,

@@ -65,7 +65,7 @@ def _segment(table: Path, params: Segment, draft: manifest.Draft, progress: bool
     from adloom.audience.fit import apply_to_all
     from adloom.storage.table_scan import scan_table
 
-    events = scan_table(table, "calibration")
+    events = scan_table(table, "calibration", params.engine, params.memory_gb)
     if not (count := count_events(events)):
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
     data = model_selection.build_calibration(events, params.purchase, params.seed)

@@ -1,42 +1,75 @@
 """
-Tables as Ibis expressions: DuckDB streams their Parquet shards, so memory does not grow with the rows.
+Tables as Ibis expressions: DuckDB or Spark streams their Parquet shards, so memory does not grow with the rows.
 
 Every table has a column `timestamp`, which becomes a time in UTC without a zone.
 """
 
+import shutil
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import ibis
 import pandas as pd
 from ibis.backends.duckdb import Backend
 
+from adloom.errors import ConfigError
 from adloom.storage import parquet
 
-MEMORY = "1GB"  # of DuckDB; larger groups go to the temporary folder
+Engine = Literal["duckdb", "spark"]
+
+MEMORY_GB = 1.0  # of the engine; larger groups go to the temporary folder
 IN_UTC = (  # times without a zone; a cast would use the machine's zone
     "SELECT * REPLACE (make_timestamp(epoch_us(timestamp)) AS timestamp) FROM stored"
 )
 
 
-def scan_table(folder: Path, split: str | None = None) -> ibis.Table:
+def scan_table(
+    folder: Path, split: str | None = None, engine: Engine = "duckdb", memory_gb: float = MEMORY_GB
+) -> ibis.Table:
     """Return the rows of a prepared table, optionally of one split; they are read when a query runs."""
-    connection = _connect()
-    connection.con.read_parquet(parquet.list_shards(folder)).create_view("stored")
-    rows = _select_rows(connection)
+    rows = _scan_by_spark(folder, memory_gb) if engine == "spark" else _scan_by_duckdb(folder, memory_gb)
     return rows.filter(rows.split == split) if split else rows
+
+
+def _scan_by_duckdb(folder: Path, memory_gb: float) -> ibis.Table:
+    connection = _connect(memory_gb)
+    connection.con.read_parquet(parquet.list_shards(folder)).create_view("stored")
+    return _select_rows(connection)
+
+
+def _scan_by_spark(folder: Path, memory_gb: float) -> ibis.Table:
+    """Use the running Spark session, such as that of spark-submit, or start one on this machine."""
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise ConfigError("segment.engine spark: pyspark is not installed; run pip install 'adloom[spark]'") from None
+    memory = f"{int(memory_gb * 1024)}m"
+    session = SparkSession.builder.appName("adloom").config("spark.driver.memory", memory).getOrCreate()
+    return ibis.pyspark.connect(session).read_parquet(f"{folder}/rows-*.parquet")  # times become UTC
+
+
+def write_rows(rows: ibis.Table, folder: Path) -> None:
+    """Write the rows of a query, in order, as Parquet shards below a folder; memory does not grow with them."""
+    if rows.get_backend().name != "pyspark":
+        rows.to_parquet(folder / "rows-00000.parquet")
+        return
+    rows.to_parquet(folder / "spark", mode="overwrite")
+    for number, part in enumerate(sorted((folder / "spark").glob("part-*.parquet"))):
+        part.rename(folder / f"rows-{number:05}.parquet")
+    shutil.rmtree(folder / "spark")
 
 
 def hold_rows(rows: pd.DataFrame) -> ibis.Table:
     """Return rows that are in memory as a table."""
-    connection = _connect()
+    connection = _connect(MEMORY_GB)
     connection.con.register("stored", parquet.to_arrow(rows))
     return _select_rows(connection)
 
 
-def _connect() -> Backend:
+def _connect(memory_gb: float) -> Backend:
     """Connect with one thread, so that the memory of a query is that of one."""
-    return ibis.duckdb.connect(threads=1, memory_limit=MEMORY, temp_directory=tempfile.gettempdir())
+    return ibis.duckdb.connect(threads=1, memory_limit=f"{memory_gb}GB", temp_directory=tempfile.gettempdir())
 
 
 def _select_rows(connection: Backend) -> ibis.Table:

@@ -1,6 +1,7 @@
 """Features by hand, and their independence of order, engine and time zone."""
 
 import time
+from typing import Any
 
 import ibis
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_shops import CUT, events
 
-from adloom.audience.features import build_expression, compute_features, to_matrix
+from adloom.audience.features import build_features, compute_features, to_matrix
 from adloom.audience.segmenter import FEATURES
+from adloom.audience.user_totals import build_totals, sum_events
 from adloom.errors import DataError
 from adloom.storage.table_scan import hold_rows
 
@@ -97,9 +99,53 @@ def test_the_order_of_rows_does_not_matter(order: list[int]) -> None:
     assert to_matrix(shuffled).tobytes() == to_matrix(compute_features(hold_rows(rows), CUT, "purchase")).tobytes()
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "trino", "postgres", "bigquery"])
+@pytest.fixture
+def all_features() -> dict[str, dict[str, Any]]:
+    """Return all features by user; "view" is an exposure."""
+    rows = [
+        ("a", "2025-12-01T05:00", "purchase", 4.0, "hat"),  # a Monday
+        ("a", "2025-12-03T05:00", "purchase", 2.0, "bag"),
+        ("a", "2025-12-03T06:00", "refund", -4.0, "hat"),
+        ("a", "2025-12-09T23:00", "purchase", 6.0, "shoe"),
+        ("a", "2025-12-10T00:00", "view", 1.0, "hat"),
+        ("b", "2025-12-31", "purchase", 1.0, "hat"),
+        ("b", "2025-12-31", "purchase", 1.0, "bag"),
+        ("b", "2025-12-31", "purchase", 1.0, None),
+        ("b", "2026-01-01", "view", None, None),
+    ]
+    table = events([(user, time, value) for user, time, _, value, _ in rows])
+    table = table.assign(event=[row[2] for row in rows], item_id=[row[4] for row in rows])
+    features = build_features(sum_events(hold_rows(table), CUT, "purchase", "view"), CUT)
+    return {row["user_id"]: row for row in features.to_pyarrow().to_pylist()}
+
+
+def test_the_spread_is_the_deviation_of_the_days_between_purchases(all_features: dict[str, dict[str, Any]]) -> None:
+    days = [2.0, 6.75]
+    assert all_features["a"]["interpurchase_spread_days"] == pytest.approx(np.std(days, ddof=1), rel=1e-12)
+    assert all_features["b"]["interpurchase_spread_days"] == 0.0
+
+
+def test_hours_and_weekdays_are_shares_of_purchases(all_features: dict[str, dict[str, Any]]) -> None:
+    user = {name: value for name, value in all_features["a"].items() if value and name.startswith(("hour", "week"))}
+    assert user == {"hour_5": 2 / 3, "hour_23": 1 / 3, "weekday_0": 1 / 3, "weekday_1": 1 / 3, "weekday_2": 1 / 3}
+
+
+def test_top_items_are_those_paid_most_for_net_of_refunds(all_features: dict[str, dict[str, Any]]) -> None:
+    a, b = all_features["a"], all_features["b"]
+    assert [a["top_item_1"], a["top_item_2"], a["top_item_3"]] == ["shoe", "bag", None]
+    assert [a["top_item_1_share"], a["top_item_2_share"], a["top_item_3_share"]] == [0.75, 0.25, None]
+    assert [b["top_item_1"], b["top_item_2"]] == ["bag", "hat"]  # of equal ones the first by name
+
+
+def test_exposures_count_before_the_date_and_their_value_is_not_paid(all_features: dict[str, dict[str, Any]]) -> None:
+    assert [all_features[user]["exposures"] for user in "ab"] == [1, 0]
+    assert [all_features[user]["exposed"] for user in "ab"] == [True, False]
+    assert all_features["a"]["monetary"] == 8.0
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "trino", "postgres", "bigquery", "snowflake"])
 def test_the_expressions_are_not_those_of_one_engine(engine: str) -> None:
-    columns = {"user_id": "string", "timestamp": "timestamp", "value": "float64", "bought": "boolean"}
-    table = ibis.table(columns, name="purchases")
-    sql = ibis.to_sql(build_expression(table, CUT), dialect=engine)
+    columns = {"user_id": "string", "timestamp": "timestamp", "value": "float64", "item_id": "string"}
+    table = ibis.table(columns | {"bought": "boolean", "exposed": "boolean"}, name="rows")
+    sql = ibis.to_sql(build_features(build_totals(table), CUT), dialect=engine)
     assert all(name in sql for name in FEATURES)

@@ -25,8 +25,8 @@ class Segment(ConfigModel):
     )
     engine: Literal["duckdb", "spark"] = Field(
         "duckdb",
-        description="Engine of the features: DuckDB in this process, or Spark (extra `spark`, Java 17), on this machine "
-        "unless `spark-submit` started the stage.",
+        description="Engine of the features: DuckDB in this process, or Spark (extra `spark`, Java 17), on this "
+        "machine unless `spark-submit` started the stage.",
     )
     memory_gb: float = Field(
         1, gt=0, strict=False, description="Memory of the engine in GB (of Spark's driver); more goes to the disk."

@@ -114,7 +114,7 @@ def all_features() -> dict[str, dict[str, Any]]:
         ("b", "2026-01-01", "view", None, None),
     ]
     table = events([(user, time, value) for user, time, _, value, _ in rows])
-    table = table.assign(event=[row[2] for row in rows], item_id=[row[4] for row in rows])
+    table = table.assign(event=[row[2] for row in rows], item_id=pd.Series([row[4] for row in rows], dtype="str"))
     features = build_features(sum_events(hold_rows(table), CUT, "purchase", "view"), CUT)
     return {row["user_id"]: row for row in features.to_pyarrow().to_pylist()}
 

@@ -11,13 +11,17 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support import seaweedfs
 from tests.support.decide_server import REQUEST_BODY, Connection, DecideServer, run_decide_server
 from tests.support.decision_logs import wait_until
+from tests.support.seaweedfs import Server
 from tests.support.tiny_models import write_audience, write_generator, write_policy
 
+from adloom.config.settings import Settings
 from adloom.registry.base import CHAMPION
 from adloom.registry.mlflow import MlflowRegistry
 from adloom.serving.models.bundle_cache import BundleCache, Champion
+from adloom.serving.models.remote_bundles import open_remote_bundles
 from adloom.storage import manifest
 
 PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
@@ -102,6 +106,25 @@ def test_no_answer_is_not_no_champion(place: Path) -> None:
         shutil.copytree(place / "volume", place / ".adloom" / "bundles", dirs_exist_ok=True)
         wait_until(lambda: readiness(server)[0] == 200)
         assert tier(server) == "model"
+
+
+def test_a_pod_without_a_volume_serves_the_champions_in_s3(
+    place: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seaweedfs.visit(server, monkeypatch)
+    monkeypatch.setenv("ADLOOM_BUNDLE_URI", f"s3://{seaweedfs.BUCKET}/bundles")
+    volume, remote = BundleCache(place / "volume"), open_remote_bundles(Settings(), "demo")
+    assert remote
+    for model in ("audience", "policy"):
+        champion = volume.load_champion(model)
+        assert champion
+        remote.save(model, champion, volume.folder / champion.digest)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
+    variables = environment(uri, ADLOOM_BUNDLE_URI=remote.uri.removesuffix("/demo"), **server.environment())
+    with run_decide_server(place, FOLLOW, variables) as service:
+        assert readiness(service)[1]["sources"] == {"audience": "cache", "policy": "cache"}
+        assert tier(service) == "model"
 
 
 def test_a_service_that_follows_waits_for_its_first_champion(place: Path) -> None:

@@ -170,6 +170,10 @@ class Settings(BaseSettings):
     bundle_cache_mb: int = Field(
         4096, gt=0, description="Maximum size of that folder, in MiB; the least recently used models are deleted."
     )
+    bundle_uri: str | None = Field(
+        None,
+        description="Copies of the champions in S3, for new pods while the registry is away: s3://bucket/prefix.",
+    )
     library_url: SecretStr | None = Field(
         None,
         description="Database of the creative library: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE; by "

@@ -20,6 +20,7 @@ from adloom.config.brand import BRAND, BrandKit
 from adloom.config.models import MODELS
 from adloom.config.settings import Settings
 from adloom.context import open_store, read_pseudonym_key
+from adloom.deadline import start_call
 from adloom.decision_log import log
 from adloom.decision_log.creative_outcomes import OutcomeCounter
 from adloom.errors import ArtifactError, ConfigError
@@ -36,9 +37,10 @@ from adloom.serving.decide.service import MemoryLog
 from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import bundle_cache, loader, sources
-from adloom.serving.models.bundle_cache import Champion
+from adloom.serving.models.bundle_cache import BundleCache, Champion
 from adloom.serving.models.refresher import ModelRefresher, SharedChampions
 from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, RegistryWorker
+from adloom.serving.models.remote_bundles import RemoteBundles, open_remote_bundles
 from adloom.serving.models.trial import TrialProcess
 from adloom.serving.segments import PseudonymKeys
 from adloom.tracking.mlflow_server import describe_place
@@ -206,11 +208,15 @@ def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefreshe
     trials = TrialProcess(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
     keys = {model: sources.champion_key(model, query.pins) for model in query.models}
     find_cached = partial(sources.find_in_cache, cache, query.models, query.pins)
+    if remote := open_remote_bundles(settings, options.load_project()):
+        remote.restore(cache, keys.values())
     refresher = ModelRefresher(
         fetch,
         settings.serve_threads,
         trial=trials,
-        save_champion=lambda model, version, digest: cache.save_champion(keys[model], Champion(version, digest)),
+        save_champion=lambda model, version, digest: _save_champion(
+            cache, remote, keys[model], Champion(version, digest)
+        ),
         shared=SharedChampions(
             find_cached, partial(cache.hash_champions, keys.values()), settings.home / "follower.lock"
         ),
@@ -227,6 +233,12 @@ def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefreshe
         fetch.started.wait(0 if options.follow else START_TIMEOUT)
         refresher.first_refresh.wait(max(started + CACHE_AFTER - time.monotonic(), 0))
     return refresher
+
+
+def _save_champion(cache: BundleCache, remote: RemoteBundles | None, key: str, champion: Champion) -> None:
+    cache.save_champion(key, champion)
+    if remote:
+        start_call(partial(remote.save, key, champion, cache.folder / champion.digest))
 
 
 def _exit_soon() -> None:

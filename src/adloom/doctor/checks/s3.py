@@ -31,6 +31,7 @@ def check(context: DoctorContext) -> Iterator[Finding]:
         "ADLOOM_DVC_REMOTE": settings.dvc_remote,
         "ADLOOM_CHECKPOINT_URI": settings.checkpoint_uri,
         "ADLOOM_LOG_URI": settings.log_uri,
+        "ADLOOM_BUNDLE_URI": settings.bundle_uri,
     }
     written = [Use(uri, name, written=True) for name, uri in uris.items() if uri and uri.startswith(SCHEME)]
     uses, endpoint = [*_read_params(context.valid_params), *written], settings.s3_endpoint

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from adloom.config.settings import Settings
@@ -66,9 +66,8 @@ class BundleCache:
     def load_champion(self, key: str) -> Champion | None:
         """Return the last champion of a model, if known."""
         try:
-            fields = json.loads(self._champion_file(key).read_bytes())
-            return Champion(int(fields["version"]), str(fields["digest"]))
-        except (OSError, ValueError, TypeError, KeyError):
+            return parse_champion(self._champion_file(key).read_bytes())
+        except OSError:
             return None
 
     def save_champion(self, key: str, champion: Champion) -> None:
@@ -78,7 +77,7 @@ class BundleCache:
         path = self._champion_file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-            json.dump({"version": champion.version, "digest": champion.digest}, file)
+            json.dump(asdict(champion), file)
         Path(file.name).replace(path)
 
     def hash_champions(self, keys: Iterable[str]) -> int:
@@ -100,6 +99,15 @@ class BundleCache:
             if last_use[path] < idle and path.name not in protected and is_unwanted:
                 shutil.rmtree(path, ignore_errors=True)
                 total -= sizes[path]
+
+
+def parse_champion(content: bytes) -> Champion | None:
+    """Parse the JSON of a champion; return None when it is damaged."""
+    try:
+        fields = json.loads(content)
+        return Champion(int(fields["version"]), str(fields["digest"]))
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _last_use(folder: Path) -> float:

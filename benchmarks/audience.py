@@ -1,21 +1,28 @@
-"""Measure `segment` and the evaluation of its model at growing numbers of events.
+"""Compare features, increments and segments with their peers, at growing numbers of events.
 
-    python benchmarks/audience.py [--events 1000000 10000000]
+    python benchmarks/audience.py                           # all tables, 10 M events
+    python benchmarks/audience.py features --events 1000000 # one table: features, stages
+    pip install polars                                      # a peer
 
-Events are drawn on the fly with ten per user. Each stage runs in a process of its own, so its peak memory is its own.
-The last column is the growth of CPU seconds against the growth of events: 1 is linear, below 1 is bounded.
+Events are drawn on the fly with ten per user, in CDNOW's shape. Each task runs on one thread in a process of its own,
+so its CPU seconds and peak memory are its own; rounds alternate, and numbers are medians. `ratio` is the peer's CPU
+seconds against ours: above 1, ours is faster.
 """
 
 import argparse
 import hashlib
 import multiprocessing
+import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 
+import audience_features as peers_of_features  # type: ignore[import-not-found] # of this folder
 import numpy as np
 import pandas as pd
 
@@ -75,40 +82,97 @@ def run_evaluation(table: Path, model: Path) -> None:
     measure.measure(model, table, model, Evaluate())
 
 
-def time_process(task: Callable[[Path, Path], None], table: Path, model: Path) -> tuple[float, float, float]:
-    """Return wall seconds, CPU seconds and peak memory in MB of a task in a fresh process."""
+@dataclass(frozen=True)
+class Cost:
+    """What a task took in a process of its own."""
+
+    wall: float  # seconds
+    cpu: float  # seconds
+    memory: float  # peak in MB
+
+
+Task = Callable[..., object]
+
+
+def time_process(task: Task, *arguments: object) -> Cost:
+    """Run a task of a module's top level in a fresh process."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    start = time.perf_counter()
-    process = multiprocessing.get_context("spawn").Process(target=_report, args=(sender, task, table, model))
+    process = multiprocessing.get_context("spawn").Process(target=_report, args=(sender, task, arguments))
     process.start()
-    cpu, memory = receiver.recv()
+    sender.close()
+    cost: Cost = receiver.recv()
     process.join()
-    return time.perf_counter() - start, cpu, memory
+    return cost
 
 
-def _report(sender: Connection, task: Callable[..., None], *paths: Path) -> None:
-    task(*paths)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    sender.send((usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024))
+def _report(sender: Connection, task: Task, arguments: Sequence[object]) -> None:
+    start, cpu = time.perf_counter(), time.process_time()
+    task(*arguments)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    sender.send(Cost(time.perf_counter() - start, time.process_time() - cpu, memory))
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A task that does the same as ours, and the least ratio of its CPU seconds to ours that is expected."""
+
+    name: str
+    task: Task
+    bar: float
+
+
+def compare(row: str, ours: Task, peers: Sequence[Peer], arguments: Sequence[object], rounds: int = 3) -> None:
+    """Print a line per peer: CPU seconds of ours and theirs, their ratio, and whether it reaches the bar."""
+    costs: dict[str, list[Cost]] = {name: [] for name in ("ours", *(peer.name for peer in peers))}
+    for _ in range(rounds):
+        costs["ours"].append(time_process(ours, *arguments))
+        for peer in peers:
+            costs[peer.name].append(time_process(peer.task, *arguments))
+    cpu = {name: median(cost.cpu for cost in all_costs) for name, all_costs in costs.items()}
+    peak = {name: median(cost.memory for cost in all_costs) for name, all_costs in costs.items()}
+    print(f"{'row':<26}{'peer':<22}{'ours s':>9}{'theirs s':>10}{'ratio':>8}{'bar':>7}  {'MB ours':>8}{'theirs':>8}")
+    for peer in peers:
+        ratio = cpu[peer.name] / cpu["ours"]
+        verdict = "met" if ratio >= peer.bar else "missed"
+        numbers = f"{cpu['ours']:>9.2f}{cpu[peer.name]:>10.2f}{ratio:>8.2f}{peer.bar:>7g}"
+        print(f"{row:<26}{peer.name:<22}{numbers}  {peak['ours']:>8.0f}{peak[peer.name]:>8.0f}  {verdict}", flush=True)
+
+
+def measure_features(table: Path, _: int) -> None:
+    """All features of every user, written as Parquet, against the same features by hand."""
+    peers = [
+        Peer("pandas groupby", peers_of_features.run_pandas, 10),
+        Peer("Polars", peers_of_features.run_polars, 1),
+        Peer("DuckDB SQL", peers_of_features.run_duckdb, 1),
+    ]
+    compare("events -> features", peers_of_features.run_ours, peers, [table, table.parent / "features"])
+
+
+def measure_stages(table: Path, events: int) -> None:
+    """The stage `segment` and the evaluation of its model."""
+    print(f"{'stage':<12}{'events':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'µs/event':>10}")
+    for name, task in (("segment", run_segment), ("evaluate", run_evaluation)):
+        cost = time_process(task, table, table.parent / "model")
+        numbers = f"{cost.wall:>9.1f}{cost.cpu:>9.1f}{cost.memory:>9.0f}{cost.cpu / events * 1e6:>10.2f}"
+        print(f"{name:<12}{events:>12,}{numbers}", flush=True)
+
+
+TABLES: dict[str, Callable[[Path, int], None]] = {"features": measure_features, "stages": measure_stages}
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], default=list(TABLES))
+    parser.add_argument("--events", type=int, default=10_000_000)
     arguments = parser.parse_args()
-    before: dict[str, tuple[int, float]] = {}
-    print(f"{'stage':<12}{'events':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'growth':>8}")
-    for events in arguments.events:
-        with tempfile.TemporaryDirectory(prefix="audience-") as folder:
-            table, model = Path(folder, "events"), Path(folder, "model")
-            write_events(table, events)
-            for name, task in (("segment", run_segment), ("evaluate", run_evaluation)):
-                wall, cpu, memory = time_process(task, table, model)
-                count, seconds = before.get(name, (events, cpu))
-                growth = (cpu / seconds) / (events / count)
-                print(f"{name:<12}{events:>12,}{wall:>9.1f}{cpu:>9.1f}{memory:>9.0f}{growth:>8.2f}", flush=True)
-                before[name] = events, cpu
+    for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
+        os.environ[name] = "1"
+    with tempfile.TemporaryDirectory(prefix="audience-") as folder:
+        table = Path(folder, "events")
+        write_events(table, arguments.events)
+        for name in arguments.tables:
+            TABLES[name](table, arguments.events)
 
 
 if __name__ == "__main__":

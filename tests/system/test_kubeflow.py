@@ -173,6 +173,20 @@ def test_the_champion_scores_new_orders(trained: Project, tmp_path: Path) -> Non
     assert scoring.output("score", "scored")["metadata"]["to"] == str(tmp_path / "scored")
 
 
+def test_trials_of_a_stage_run_apart_and_are_compared(tmp_path: Path) -> None:
+    shop.write_shop(tmp_path, pictures=1)
+    values = shop.params() | {"tune": {"stage": "train_music", "trials": 2, "epochs": 1}}
+    tuned = Project(tmp_path, values)
+    ran = tuned.run("tuning")
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-4000:]
+    assert tuned.output("prepare", "rows")["metadata"]["skipped"] == "no source: ingest.creatives is not given"
+    page = Path(tuned.output("summarize-trials", "page")["uri"]).read_text(encoding="utf-8")
+    assert "Best of 2 trials, for params.yaml:\ntrain_music: {" in page
+    server = MlflowConnection(tuned.uri, tuned.params.project)
+    runs = server.client.search_runs([server.experiment_id()])
+    assert {run.info.run_name for run in runs} >= {f"train_music trial {number}" for number in range(2)}
+
+
 FINISH = """
 from adloom.kubeflow.component_runtime import finish
 from adloom.retry import RetryPolicy

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "doctor/mlflow_probe.py": "system/test_doctor_mlflow.py",
     "doctor/s3_probe.py": "system/test_doctor_s3.py",
     "kubeflow/client/memory.py": "unit/kubeflow/client/test_base.py",
+    "kubeflow/tuning_runtime.py": "system/test_kubeflow.py",
     "kubeflow/distributed.py": "system/test_distributed.py",
 }
 OF_SEVERAL_MODULES = {"stages/test_loop.py", "stages/test_register_policy.py"}

@@ -23,17 +23,16 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / compiled_pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 OUTSIDE = {"snapshot", "register", "finish"}  # they depend on other systems, so DVC does not run them
+TUNING = {"propose_trials", "tune_trial", "summarize_trials"}  # `adloom tune` on a laptop
 FUSED = {"prepare": {"ingest", "prepare"}, "evaluate": {"evaluate", "report"}}  # {task: stages that it runs}
 NETWORKED = {"snapshot", "prepare", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
 def list_tasks(pipeline: CompiledPipeline) -> dict[str, Any]:
-    """Return the tasks inside the exit handler, by name."""
+    """Return the tasks inside the exit handler and its loops, by name."""
     dags = [c["dag"]["tasks"] for c in pipeline.pipeline["components"].values() if "dag" in c]
-    assert len(dags) == 1
-    handler_tasks: dict[str, Any] = dags[0]
-    return handler_tasks
+    return {name: task for dag in dags for name, task in dag.items() if "parameterIterator" not in task}
 
 
 def read_dvc_edges() -> dict[str, tuple[set[str], set[str]]]:
@@ -97,7 +96,7 @@ def test_dvc_and_kubeflow_have_the_same_stages_edges_and_parameters() -> None:
 def test_every_component_is_a_stage_or_an_external_task() -> None:
     files = {path.stem for path in (ROOT / "components").glob("*.py") if not path.stem.startswith("_")}
     inner = {stage for task, fused in FUSED.items() for stage in fused - {task}}
-    assert files == {name.replace("-", "_") for name in STAGES} - inner | OUTSIDE
+    assert files == {name.replace("-", "_") for name in STAGES} - inner | OUTSIDE | TUNING
     assert files == COMPONENTS
     used = set().union(
         *(compiled_pipelines.load_pipeline(name, FOLDER).stage_names() for name in compiled_pipelines.NAMES)
@@ -187,8 +186,8 @@ def test_only_tasks_without_external_state_are_cached(name: str) -> None:
     pipeline = compiled_pipelines.load_pipeline(name, FOLDER)
     everything = {**list_tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
     fresh = {stage_name(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
-    last = {"register"} if name == "training" else {"score"}
-    assert fresh - {"exit_handler"} == {"snapshot", "finish", *last}
+    last = {"training": {"register"}, "scoring": {"score"}, "tuning": set()}
+    assert fresh - {"exit_handler"} == {"snapshot", "finish", *last[name]}
 
 
 @pytest.mark.parametrize("name", compiled_pipelines.NAMES)
@@ -202,6 +201,7 @@ def test_tasks_that_need_the_network_are_retried(name: str) -> None:
             "train_lstm",
             "train_style",
             "train_music",
+            "tune_trial",
         }
         assert bool(retries) == networked
         assert not networked or (retries["maxRetryCount"], retries["backoffDuration"]) == (3, "30s")
@@ -218,7 +218,11 @@ def test_secrets_are_referenced_by_name_only(name: str) -> None:
         for key in secret["keyToEnv"]
         if key["envVar"] == "ADLOOM_PSEUDONYM_KEY"
     }
-    lanes = {"training": ("exec-prepare-3", "exec-prepare-4"), "scoring": ("exec-prepare-2",)}  # tables of users
+    lanes = {
+        "training": ("exec-prepare-3", "exec-prepare-4"),
+        "scoring": ("exec-prepare-2",),
+        "tuning": (),
+    }  # tables of users
     assert with_key == {"exec-snapshot", *lanes[name]}
     assert all("env" not in e["container"] for e in pipeline.pipeline["deploymentSpec"]["executors"].values())
 

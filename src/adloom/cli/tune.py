@@ -1,6 +1,6 @@
 """`adloom tune`: search a training stage's params."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from optuna.trial import FrozenTrial
-
-    from adloom.tuning.study import TuneTask
 
 
 @click.command("tune")
@@ -37,7 +35,7 @@ def tune(
 
     find_space(stage.replace("-", "_"))  # before the imports that take seconds
     params, context = load_context(params_path)
-    from adloom.tuning import study
+    from adloom.tuning import study, summary
 
     task = study.define_task(stage.replace("-", "_"), params, epochs)
     journal = task.find_journal(context.home)
@@ -45,43 +43,17 @@ def tune(
         opened = study.open_study(task, journal)
         for trial in study.run_trials(opened, task, study.Budget(trials, minutes), context):
             click.echo(format_trial(trial), err=True)
-    front = study.find_front(opened)
-    result: dict[str, Any] = {
-        "study": str(journal),
-        "trials": len(study.list_finished(opened)),
-        "objective": task.space.objective,
-        "importance": study.measure_importance(opened, params.block(task.stage).seed),  # type: ignore[attr-defined]
-        "front": [{task.space.objective: t.value, **t.user_attrs, "params": t.params} for t in front],
-    }
+    result = {"study": str(journal), **summary.summarize(opened, task)}
     if as_json:
         print_json(result)
         return
-    for line in format_result(task, result):
+    for line in summary.format_summary(task, result):
         click.echo(line)
 
 
 def format_trial(trial: "FrozenTrial") -> str:
     """Return a line about a trial that ended."""
+    from adloom.tuning.summary import join_values
+
     value = "-" if trial.value is None else f"{trial.value:.4g}"
-    return f"trial {trial.number:<4} {trial.state.name.lower():9} {value:>8}   {_join(trial.params)}"
-
-
-def format_result(task: "TuneTask", result: dict[str, Any]) -> list[str]:
-    """Return the importance, the front and the best params as lines."""
-    objective, front = result["objective"], result["front"]
-    if not front:
-        return [f"{task.stage}: no trial was completed; give more --minutes"]
-    best = _join(front[-1]["params"], ": ")
-    return [
-        f"\nImportance for {objective}",
-        *(f"  {name:20} {share:5.0%}" for name, share in result["importance"].items()),
-        f"\n{'CPU s':>8} {objective:>16}   front",
-        *(f"{row['seconds']:8.1f} {row[objective]:16.4f}   {_join(row['params'])}" for row in front),
-        f"\nBest of {result['trials']} trials, for params.yaml:",
-        f"{task.stage}: {{{best}}}",
-    ]
-
-
-def _join(values: dict[str, Any], between: str = " ") -> str:
-    texts = {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in values.items()}
-    return ", ".join(f"{name}{between}{text}" for name, text in texts.items())
+    return f"trial {trial.number:<4} {trial.state.name.lower():9} {value:>8}   {join_values(trial.params)}"

@@ -235,6 +235,16 @@ class Score(ConfigModel):
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime; the result's bytes may depend on it.")
 
 
+class Tune(ConfigModel):
+    """The tuning pipeline: trials of a training stage side by side."""
+
+    stage: Literal["train_gan", "train_cnn", "train_lstm", "train_music"] = Field(
+        "train_cnn", description="The stage to tune."
+    )
+    trials: int = Field(16, gt=0, description="Number of trials; the first has the stage's own params.")
+    epochs: int | None = Field(None, gt=0, description="Epochs of a trial; by default those of the stage.")
+
+
 class Params(ConfigModel):
     """All of params.yaml."""
 
@@ -251,6 +261,7 @@ class Params(ConfigModel):
     evaluate: Evaluate
     gate: Gate
     score: Score = Score()
+    tune: Tune = Tune()
     pipeline: Pipeline = Pipeline()
 
     @property

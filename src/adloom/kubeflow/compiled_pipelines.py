@@ -20,13 +20,14 @@ from adloom.config.sources import Ingest
 from adloom.errors import ConfigError
 from adloom.stages.sources_lock import SourcesLock
 
-NAMES = ("training", "scoring")
+NAMES = ("training", "scoring", "tuning")
 FOLDER = COMPILED_FOLDER
 STAGES = {  # by pipeline: stages with an argument <stage>_params, which has all their parameters
     "training": (*(spec.stage for spec in MODELS.values()), "evaluate", "report"),
     "scoring": ("score",),
+    "tuning": ("tune",),
 }
-PIPELINE_TABLES = {"training": TABLES, "scoring": ("creatives", "events")}
+PIPELINE_TABLES = {"training": TABLES, "scoring": ("creatives", "events"), "tuning": ("creatives", "copy", "tunes")}
 SCHEDULING_MINUTES = 30  # minutes that a training's pods may wait for their nodes
 SCHEDULING_KEYS = ("activeDeadlineSeconds", "nodeSelector", "tolerations")
 NEVER = date(2200, 1, 1)  # start of the holdout if nothing is held out
@@ -109,9 +110,12 @@ def build_arguments(name: str, params: Params, lock: SourcesLock | None) -> dict
 
     Without a lock the run accepts any sources. Raises ConfigError if there is nothing to score.
     """
-    ingest, prepare = (params.ingest, params.prepare) if name == "training" else build_scoring_blocks(params)
+    ingest, prepare = build_scoring_blocks(params) if name == "scoring" else (params.ingest, params.prepare)
+    if name == "tuning":  # the other tables are skipped
+        table = next(spec.table for spec in MODELS.values() if spec.stage == params.tune.stage)
+        ingest = Ingest.model_validate({table: ingest.source(table)})
     arguments = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
-    if name == "training":
+    if name != "scoring":
         arguments["params"] = params.model_dump_json(
             by_alias=True, exclude_unset=True
         )  # resources have only what they set

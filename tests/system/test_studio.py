@@ -5,6 +5,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from tests.support.tiny_models import write_generator, write_models
 from tests.support.tokens import tokens_file
 
 from adloom.ads.colours import contrast
+from adloom.library.features import describe_picture
 from adloom.library.library import Library
-from adloom.library.records import CreativeQuery
+from adloom.library.records import CreativeQuery, content_id
 from adloom.serving.api.auth import TokenAuth
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import loader, sources
@@ -39,7 +41,16 @@ PAIRS = [  # text colour, background
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = write_models(tmp_path_factory.mktemp("models"))
     write_generator(folder / "gan", tones=["plain", HOSTILE])
-    return loader.load(sources.find_in_folder(folder), threads=1)
+    models = loader.load(sources.find_in_folder(folder), threads=1)
+    return know_pictures(models, [content_id(LIGHT), content_id(b"lost"), "creative-2", "creative-3", "creative-4"])
+
+
+def know_pictures(models: Models, ids: list[str]) -> Models:
+    """Return the models with these ids of the reader's known pictures."""
+    cnn = models.cnn
+    known = replace(cnn.model.known, creative_id=np.array(ids))
+    read = replace(cnn, model=replace(cnn.model, known=known))
+    return replace(models, loaded={**models.loaded, "cnn": read})
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +91,18 @@ class TestMake:
         assert selected.get_by_role("img").get_attribute("alt") == "Boot, seed 7, picture 3"
         assert selected.locator("#reading li").count() == 3 + 5  # categories, neighbours
         assert re.search(r"creative-\d · (Bag|Boot|Coat)", selected.inner_text())
+
+    def test_neighbours_in_the_library_are_pictures_that_open(self, page: Any, library: Library) -> None:
+        library.add(describe_picture(LIGHT, category="Coat"), LIGHT)
+        draw(page)
+        options(page).nth(0).click()
+        wait_for(page, "selected")
+        reading = page.locator("#reading")
+        assert reading.get_by_role("img").count() == 1
+        assert f"{content_id(b'lost')} · " in reading.inner_text()
+        assert "are not in the library: the model keeps no pictures" in reading.inner_text()
+        reading.get_by_role("button", name="Picture · Coat").click()
+        page.locator("#creative").get_by_role("button", name="Approve").wait_for()
 
     def test_equal_seeds_show_equal_pictures(self, page: Any) -> None:
         def files() -> list[bytes]:

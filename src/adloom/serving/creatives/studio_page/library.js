@@ -50,7 +50,7 @@ const describe = ({ kind, category, text, placement }) =>
   [{ ad: "Ad", picture: "Picture", line: "Line" }[kind], placement, category, text].filter(Boolean).join(" · ");
 
 /** Return a picture of a creative, or its text. */
-function preview(creative, content) {
+export function preview(creative, content) {
   return creative.media_type.startsWith("image/")
     ? image(content, describe(creative), creative.media_type)
     : element("blockquote", {}, creative.text ?? "");
@@ -104,7 +104,7 @@ function outcomeView({ impressions, click_rate: rate, low, high }, most) {
 }
 
 /** Open a creative with its chain, history and review buttons. */
-function show(id) {
+export function show(id) {
   byId("creative-body").replaceChildren();
   if (!detail.open) detail.showModal();
   run(detail, "Looking…", async (signal) => {

@@ -2,7 +2,7 @@
 
 import { ApiError, post, run } from "./api.js";
 import { bars, byId, dataUrl, downloadLink, element, facts, image, percent } from "./dom.js";
-import { reviewButtons } from "./library.js";
+import { preview, reviewButtons, show } from "./library.js";
 import { stylize } from "./pictures.js";
 
 /**
@@ -60,9 +60,28 @@ async function read(picture, signal) {
   const [reading] = (await post("v1/creatives/read", { pictures: [picture.file], nearest: 5 }, signal)).items;
   if (reading.error) throw new ApiError(reading.error.detail);
   const likely = Object.entries(reading.probabilities).sort((a, b) => b[1] - a[1]).slice(0, 3);
-  const nearest = reading.nearest.map(({ creative_id, category, similarity }) => [`${creative_id} · ${category}`, similarity]);
-  byId("reading").replaceChildren(bars("Read as", likely), bars("Nearest known creatives", nearest, (cosine) => cosine.toFixed(2)));
+  const held = await Promise.all(reading.nearest.map(({ creative_id }) => findInLibrary(creative_id, signal)));
+  const nearest = reading.nearest.map((neighbour, index) => [describeNeighbour(neighbour, held[index]), neighbour.similarity]);
+  const isPartial = held.includes(null);
+  byId("reading").replaceChildren(...[bars("Read as", likely), bars("Nearest known creatives", nearest, (cosine) => cosine.toFixed(2)),
+    isPartial && element("p", { className: "quiet" }, "Names alone are training pictures that are not in the library: the model keeps no pictures."),
+  ].filter(Boolean));
   return `Read as ${reading.category}.`;
+}
+
+/** Return a creative of the library, or null; ids of the library are digests, others are the advertiser's own. */
+async function findInLibrary(id, signal) {
+  if (!id.startsWith("sha256:")) return null;
+  return post("v1/library/show", { id }, signal).catch((error) => {
+    if (error instanceof ApiError) return null;
+    throw error;
+  });
+}
+
+/** Return a button with the neighbour's picture if the library holds it, else its name. */
+function describeNeighbour({ creative_id: id, category }, held) {
+  if (!held) return `${id} · ${category}`;
+  return element("button", { type: "button", className: "neighbour", onclick: () => show(id) }, preview(held.creative, held.content), category);
 }
 
 async function verify(picture, signal) {

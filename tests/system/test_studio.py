@@ -100,7 +100,7 @@ class TestMake:
         reading = page.locator("#reading")
         assert reading.get_by_role("img").count() == 1
         assert f"{content_id(b'lost')} · " in reading.inner_text()
-        assert "are not in the library: the model keeps no pictures" in reading.inner_text()
+        assert "because the model keeps no pictures" in reading.inner_text()
         reading.get_by_role("button", name="Picture · Coat").click()
         page.locator("#creative").get_by_role("button", name="Approve").wait_for()
 

@@ -64,7 +64,7 @@ async function read(picture, signal) {
   const nearest = reading.nearest.map((neighbour, index) => [describeNeighbour(neighbour, held[index]), neighbour.similarity]);
   const isPartial = held.includes(null);
   byId("reading").replaceChildren(...[bars("Read as", likely), bars("Nearest known creatives", nearest, (cosine) => cosine.toFixed(2)),
-    isPartial && element("p", { className: "quiet" }, "Names alone are training pictures that are not in the library: the model keeps no pictures."),
+    isPartial && element("p", { className: "quiet" }, "A training picture that is not in the library has only a name here, because the model keeps no pictures."),
   ].filter(Boolean));
   return `Read as ${reading.category}.`;
 }

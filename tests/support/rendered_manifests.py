@@ -16,7 +16,12 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 COMPONENTS = sorted(path.parent.name for path in ROOT.glob("k8s/components/*/kustomization.yaml"))[::-1]
-ALONE = {"bundle-cache", "credentials", "mlflow-plugin"}  # independent components: not combined with others
+ALONE = {
+    "bundle-cache",
+    "credentials",
+    "library-volume",
+    "mlflow-plugin",
+}  # independent components: not combined with others
 NEEDS = {"gpu": "trainer", "mlflow-plugin": "network-policies"}  # components that patch another component's objects
 PODS_IN = {  # path of the pod template, by kind
     "Deployment": ("spec", "template"),

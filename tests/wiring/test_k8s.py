@@ -105,11 +105,25 @@ def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) 
 
 
 def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
-    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "ingress", "gpu"]
-    names += ["credentials", "bundle-cache"]
+    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "library-volume", "ingress"]
+    names += ["gpu", "credentials", "bundle-cache"]
     assert names == rendered_manifests.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
-    assert {name: len(renderings) for name, renderings in of.items()} == {"base": 50, "dev": 15, "prod": 5}
+    assert {name: len(renderings) for name, renderings in of.items()} == {"base": 51, "dev": 16, "prod": 6}
+
+
+@pytest.mark.parametrize("name", ["creatives", "decide"])
+def test_the_library_volume_holds_database_and_files(everything: Mapping[str, Rendered], name: str) -> None:
+    spec = everything["base+library-volume"].one("Deployment", f"adloom-{name}")["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    variables = {item["name"]: item.get("value") for item in container["env"]}
+    assert len(variables) == len(container["env"])
+    [mount] = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "library"]
+    library = Settings(library_url=variables["ADLOOM_LIBRARY_URL"], library_files=variables["ADLOOM_LIBRARY_FILES"])
+    assert library.library_url
+    assert library.library_url.get_secret_value() == f"sqlite:///{mount}/library.db"
+    assert library.library_files == f"{mount}/library"
+    assert {"name": "library", "persistentVolumeClaim": {"claimName": "adloom-library"}} in spec["volumes"]
 
 
 @pytest.mark.parametrize("components", [["gpu"], ["gpu", "trainer"]])

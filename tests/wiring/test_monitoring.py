@@ -86,6 +86,9 @@ def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     samples = export_metrics(
         server.create_named_app("decide", models, ServiceDependencies(PseudonymKeys(None), log=log))
     )
+    creatives = server.create_named_app("creatives", models, ServiceDependencies(PseudonymKeys(None)))
+    for metric, labels in export_metrics(creatives).items():
+        samples.setdefault(metric, []).extend(labels)
     for metric, labels in export_metrics(trigger_server.create_app(fail_trigger, Settings(tokens_file=tokens))).items():
         samples.setdefault(metric, []).extend(labels)
     return samples
@@ -113,6 +116,7 @@ def test_counters_in_alerts_start_at_zero(metrics: dict[str, list[dict[str, str]
     for metric, expected in watched.items():
         for label, values in expected.items():
             assert {labels[label] for labels in metrics[metric]} == values
+    assert metrics["adloom_copies_refused_total"] == [{}]
 
 
 def test_every_alert_has_a_panel_with_its_metrics() -> None:

@@ -4,11 +4,12 @@ import os
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -98,6 +99,19 @@ class BatchMetricsCollector(Collector):
             metrics.queue_seconds.add_to(queue_seconds, path)
             poisoned.add_metric((path,), metrics.poisoned)
         yield from (size, queue_seconds, poisoned)
+
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # another series for each counter
+COPIES_REFUSED = PrometheusCounter(
+    "adloom_copies_refused", "Generated pictures refused as copies of training pictures.", registry=None
+)
+
+
+def register_creative_metrics(registry: CollectorRegistry, find_expiry: Callable[[], float]) -> None:
+    """Add the metrics of pictures and of the certificate, which expires at the Unix time of `find_expiry`."""
+    registry.register(COPIES_REFUSED)
+    about = "Unix time at which the certificate that signs creatives expires."
+    Gauge("adloom_certificate_expiry_timestamp_seconds", about, registry=registry).set_function(find_expiry)
 
 
 @dataclass

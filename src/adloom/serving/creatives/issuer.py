@@ -92,6 +92,10 @@ class Issuer:
 
         return verify_content(content, sidecar, self.key, self._trusted)
 
+    def find_expiry(self) -> float:
+        """Return the Unix time at which the certificate expires."""
+        return self.key.certificate.not_valid_after_utc.timestamp()
+
     @cached_property
     def key(self) -> "SigningKey":
         """The key that signs. Raises ConfigError."""

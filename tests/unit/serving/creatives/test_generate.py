@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 from tests.support.http_client import post_invalid, post_ok
 from tests.support.tiny_models import EDGE, LINES, write_generator
@@ -27,6 +28,7 @@ from adloom.serving.api.schemas import GENERATE, WRITE, CopyRequest, GenerateReq
 from adloom.serving.creatives import generate
 from adloom.serving.creatives.generate import NOTHING_REJECTED, DrawnPictures, draw_pictures, prepare_pictures
 from adloom.serving.creatives.issuer import create_memory_issuer
+from adloom.serving.metrics import COPIES_REFUSED
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -255,8 +257,10 @@ class TestCopies:
         [((), [0, 1, 2, 3]), ((1,), [0, 2, 3, 4]), ((0, 3, 4, 6), [1, 2, 5, 7]), ((9,), [0, 1, 2, 3])],
     )
     def test_later_numbers_take_their_place(self, models: Models, copies: tuple[int, ...], numbers: list[int]) -> None:
+        before = count_refused()
         drawn = draw_numbers(self.refuse(models, *copies), self.REQUEST)
         assert drawn.numbers == numbers
+        assert count_refused() - before == max(numbers) + 1 - len(numbers)
         every = draw_numbers(models, GenerateRequest(category="Bag", n=64, seed=5)).pixels
         np.testing.assert_array_equal(drawn.pixels, every[numbers])
 
@@ -279,6 +283,12 @@ class TestCopies:
         assert isinstance(problem, Problem)
         assert problem.status == 503
         assert "model gan draws copies of training pictures" in problem.detail
+
+
+def count_refused() -> float:
+    registry = CollectorRegistry()
+    registry.register(COPIES_REFUSED)
+    return registry.get_sample_value("adloom_copies_refused_total") or 0.0
 
 
 def draw_numbers(

@@ -1,6 +1,7 @@
 """The issuer: pictures of the endpoints are signed, with the model's origin."""
 
 import base64
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from adloom.credentials.verification import PictureVerifier
 from adloom.errors import ConfigError
 from adloom.serving import app, server
 from adloom.serving.api.schemas import DREAM, GENERATE, STYLIZE
-from adloom.serving.creatives.issuer import Issuer, open_issuer
+from adloom.serving.creatives.issuer import Issuer, create_memory_issuer, open_issuer
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 
@@ -69,3 +70,7 @@ def test_a_label_is_drawn_on_request(client: TestClient, path: str) -> None:
     changed = first.reshape(*first.shape[:2], -1) != second.reshape(*second.shape[:2], -1)
     assert changed.any((0, 2))[-1]
     assert not changed[: len(first) // 2].any()
+
+
+def test_a_certificate_of_this_machine_expires_in_ten_years() -> None:
+    assert (create_memory_issuer().find_expiry() - time.time()) / 86400 == pytest.approx(3650, abs=1)

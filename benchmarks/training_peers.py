@@ -28,7 +28,8 @@ from torch.nn import functional
 
 from adloom import threads
 from adloom.arrays import Int64Array
-from adloom.config.params import TrainGan, Training, load
+from adloom.config.params import TrainGan, load
+from adloom.config.training import Training
 from adloom.errors import WorkerExit
 from adloom.tracking.memory import MemoryTracker
 from adloom.training import loop

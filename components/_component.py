@@ -1,7 +1,6 @@
 """The decorator of all components: it sets the image and installs no packages at run time."""
 
 import ast
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,10 @@ from kfp import dsl
 
 from adloom.config.resources import Pipeline
 
+SCRIPT = (  # what kfp's own does: run the program, the first argument, with the others
+    'p=$(mktemp -d)/c.py\nprintf %s "$0" >"$p"\n'
+    '_KFP_RUNTIME=true exec python3 -m kfp.dsl.executor_main --component_module_path "$p" "$@"'
+)
 IMAGE = Pipeline().image  # the default; `pipeline.image` in params.yaml replaces it
 
 
@@ -20,15 +23,15 @@ def component(function: Callable[..., Any]) -> Any:
     """
     created = dsl.component(function, base_image=IMAGE, install_kfp_package=False)
     container: Any = created.component_spec.implementation.container
-    shell, option, script, source = container.command
-    container.command = [shell, option, re.sub(" +", " ", script), _shorten(source)]
+    shell, option, _, source = container.command
+    container.command = [shell, option, SCRIPT, _shorten(source)]
     return created
 
 
 def _shorten(source: str) -> str:
-    """Return a program without docstrings, comments and needless spaces."""
-    tree = ast.parse(source)
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node):
+    """Return a program without docstrings, comments, needless imports and spaces."""
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    for node in functions:
+        if ast.get_docstring(node):
             del node.body[0]
-    return ast.unparse(tree)
+    return "\n".join(["from kfp.dsl import *", *map(ast.unparse, functions)])

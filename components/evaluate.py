@@ -21,6 +21,7 @@ def evaluate(
     style: Input[Model],
     music: Input[Model],
     audience: Input[Model],
+    recommender: Input[Model],
     policy: Input[Model],
     reports: Output[Artifact],
     metrics: Output[Metrics],
@@ -28,20 +29,11 @@ def evaluate(
     page: Output[HTML],
 ) -> None:
     """Evaluate all models and write the report, with a confusion matrix for the picture reader."""
+    artifacts = locals()
     from adloom.kubeflow import component_runtime
 
-    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions, "tunes": tunes}
-    models = {
-        "gan": gan,
-        "cnn": cnn,
-        "lstm": lstm,
-        "style": style,
-        "music": music,
-        "audience": audience,
-        "policy": policy,
-    }
     component_runtime.log_metrics(
-        component_runtime.evaluate(project, params, report_params, tables, models, reports), metrics
+        component_runtime.evaluate(project, params, report_params, artifacts, reports), metrics
     )
     component_runtime.copy_report(reports, page)
     if matrix := component_runtime.read_confusion_matrix(reports):

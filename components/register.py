@@ -21,20 +21,12 @@ def register(
     style: Input[Model],
     music: Input[Model],
     audience: Input[Model],
+    recommender: Input[Model],
     policy: Input[Model],
     reports: Input[Artifact],
 ) -> dict[str, str | float]:
     """Return the dataset's digest, and the verdicts with their reasons."""
+    artifacts = locals()
     from adloom.kubeflow import component_runtime
 
-    tables = {"creatives": creatives, "copy": copy, "events": events, "impressions": impressions, "tunes": tunes}
-    models = {
-        "gan": gan,
-        "cnn": cnn,
-        "lstm": lstm,
-        "style": style,
-        "music": music,
-        "audience": audience,
-        "policy": policy,
-    }
-    return dict(component_runtime.register(project, params, sources, tables, models, reports))
+    return dict(component_runtime.register(project, params, sources, artifacts, reports))

@@ -1,4 +1,4 @@
-"""Find audience segments."""
+"""Find audience segments, and learn to recommend items: one task, because both read the events."""
 
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
 
@@ -7,10 +7,19 @@ from components._component import component
 
 @component
 def segment(
-    project: str, params: str, events: Input[Dataset], audience: Output[Model], metrics: Output[Metrics]
+    project: str,
+    params: str,
+    recommend_params: str,
+    events: Input[Dataset],
+    audience: Output[Model],
+    recommender: Output[Model],
+    metrics: Output[Metrics],
 ) -> None:
-    """Segment the users of the prepared events."""
+    """Segment the users of the prepared events, then learn to recommend items to them."""
     from adloom.kubeflow import component_runtime
 
-    values = component_runtime.run_stage("segment", project, params, {"events": events}, {"audience": audience})
-    component_runtime.log_metrics(values, metrics)
+    segments = component_runtime.run_stage("segment", project, params, {"events": events}, {"audience": audience})
+    items = component_runtime.run_stage(
+        "recommend", project, recommend_params, {"events": events, "audience": audience}, {"recommender": recommender}
+    )
+    component_runtime.log_metrics({**segments, **items}, metrics)

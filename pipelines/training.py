@@ -13,8 +13,9 @@ from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineChannel
 
 from adloom.config.models import MODELS, ModelSpec
-from adloom.config.params import TABLES, Training, stage_class
+from adloom.config.params import TABLES, stage_class
 from adloom.config.pod_env import TRAINING_SERVICES
+from adloom.config.training import Training
 from adloom.kubeflow.client.base import DEFAULT_REASON
 from components.evaluate import evaluate
 from components.finish import finish
@@ -24,13 +25,17 @@ from pipelines._cluster import add_retries, add_settings, allow_artifact_access,
 from pipelines._tables import prepare_table
 
 
-def train(spec: ModelSpec, params: PipelineChannel, available: Mapping[str, PipelineChannel], project: str) -> Any:
-    """Add the task that trains a model from its tables and models; return the model."""
-    component = getattr(import_module(f"components.{spec.stage}"), spec.stage)
-    inputs = {name: available[name] for name in component.component_spec.inputs if name in available}
-    task = add_settings(component(project=project, params=params, **inputs), *TRAINING_SERVICES)
+def train(
+    spec: ModelSpec, available: Mapping[str, PipelineChannel], arguments: Mapping[str, Any]
+) -> dict[str, PipelineChannel]:
+    """Add the task that trains a model from its tables and models; return its models."""
+    component = getattr(import_module(f"components.{spec.task}"), spec.task)
+    values = {**arguments, "params": arguments[f"{spec.stage}_params"], **available}
+    inputs = {name: values[name] for name in component.component_spec.inputs}
+    task = add_settings(component(**inputs), *TRAINING_SERVICES)
     resumes = issubclass(stage_class(spec.stage), Training)  # from its checkpoint
-    return (add_retries(task) if resumes else task).outputs[spec.name]
+    outputs = (add_retries(task) if resumes else task).outputs
+    return {name: outputs[name] for name in outputs if name in MODELS}
 
 
 @dsl.pipeline(name="training", description="From an advertiser's sources to registered models.")
@@ -53,6 +58,7 @@ def training(
     train_style_params: str,
     train_music_params: str,
     segment_params: str,
+    recommend_params: str,
     train_policy_params: str,
     evaluate_params: str,
     report_params: str,
@@ -90,7 +96,8 @@ def training(
         }
         models: dict[str, PipelineChannel] = {}
         for name, spec in MODELS.items():
-            models[name] = train(spec, arguments[f"{spec.stage}_params"], tables | models, project)
+            if name not in models:
+                models |= train(spec, tables | models, arguments)
 
         evaluation = evaluate(project=project, params=evaluate_params, report_params=report_params, **tables, **models)
         verdicts = register(

@@ -46,6 +46,7 @@ ARTIFACTS = {  # {path in DVC: (task in the pipeline, name of its output)}
     "models/style": ("train-style", "style"),
     "models/music": ("train-music", "music"),
     "models/audience": ("segment", "audience"),
+    "models/recommender": ("segment", "recommender"),
     "models/policy": ("train-policy", "policy"),
     **{f"reports/{name}": ("evaluate", f"reports/{name}") for name in (*MODELS, "report")},
 }

@@ -7,7 +7,7 @@ from adloom.stages import runner, sources_lock
 
 STAGES = [
     *("ingest", "prepare", "train-gan", "train-cnn", "train-lstm", "train-style", "train-music", "segment"),
-    "train-policy",
+    *("recommend", "train-policy"),
 ]
 
 

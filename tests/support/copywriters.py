@@ -30,6 +30,7 @@ def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = Fals
             "style": [],
             "music": [],
             "audience": [],
+            "recommender": [],
             "policy": [MetricRule(metric="click_rate", margin=0)],
         }
     )

@@ -1,5 +1,6 @@
 """A small shop: four tables in a user's formats, each with a known pattern."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 from tests.support import toy_tunes
 
 CATEGORIES = ("hats", "scarves", "shoes")
+ARTICLES = 24
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
@@ -35,7 +37,7 @@ def params() -> dict[str, Any]:
         "events": {
             "uri": "shop/orders.csv",
             "format": "csv",
-            "columns": {"user_id": "customer", "timestamp": "ordered_at", "value": "total"},
+            "columns": {"user_id": "customer", "timestamp": "ordered_at", "item_id": "article", "value": "total"},
             "constants": {"event": "purchase"},
         },
         "impressions": {"uri": "shop/impressions.parquet", "format": "parquet"},
@@ -50,6 +52,7 @@ def params() -> dict[str, Any]:
     loaded["train_style"]["enabled"] = False  # it needs pretrained weights
     loaded["train_music"] |= small | {"hidden": 16}
     loaded["segment"] |= {"segments_min": 2, "segments_max": 3, "min_segment_size": 5, "bootstraps": 3}
+    loaded["recommend"] = {"lstm": {"epochs": 1, "steps_per_epoch": 4, "hidden": 8, "length": 8}}
     loaded["evaluate"] |= {"threads": 1, "bootstraps": 20, "gan_samples": 100, "lstm_samples": 100, "tunes": 5}
     loaded["evaluate"]["features"] = None
     loaded["gate"]["audience"] = [{"metric": "smallest_segment", "at_least": 5}]
@@ -91,7 +94,13 @@ def _orders(rng: np.random.Generator, users: int) -> pd.DataFrame:
     frame["ordered_at"] = (pd.Timestamp("2026-01-02") + pd.to_timedelta(frame.pop("day"), unit="D")).dt.strftime(
         "%Y-%m-%d"
     )
-    return frame
+    return frame.assign(article=[f"article-{number}" for number in _articles(frame["customer"])])
+
+
+def _articles(customers: pd.Series) -> list[int]:
+    """Return the number of each order's article: a customer buys the articles of a circle in order."""
+    orders = customers.groupby(customers).cumcount()
+    return [(zlib.crc32(name.encode()) + order) % ARTICLES for name, order in zip(customers, orders, strict=True)]
 
 
 def _impressions(rng: np.random.Generator, pictures: int, users: int) -> pd.DataFrame:

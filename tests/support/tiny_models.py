@@ -17,12 +17,16 @@ from adloom.copywriting.verbatim_filter import fingerprint_lines
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
 from adloom.policy.content_model import TEXT_BUCKETS, ContentModel
 from adloom.policy.scorer import Policy
-from adloom.storage import manifest
+from adloom.recommendation.histories import Histories
+from adloom.recommendation.item_neighbours import ItemNeighbours
+from adloom.recommendation.popularity import Popularity
+from adloom.storage import manifest, npz
 
 CATEGORIES = ["Bag", "Boot", "Coat"]
 EDGE, LATENT, DIMENSIONS = 28, 4, 5
 NO_ATTRIBUTES: Mapping[str, Sequence[str]] = {}
 LINES = ["Lovely dress", "Lovely warm coat", "Very warm dress", "Soft warm coat", "Soft dress"]
+RECOMMENDED = ["item-a", "item-b", "item-c", "item-d"]
 USERS = ["1", "2", "3", "4"]
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 PARAMS = Source(uri="by hand")
@@ -37,6 +41,7 @@ def write_models(folder: Path, key: bytes = PUBLISHED_KEY) -> Path:
     write_stylizer(folder / "style")
     write_composer(folder / "music")
     write_audience(folder / "audience", key)
+    write_recommender(folder / "recommender", key, manifest.digest(folder / "audience"))
     write_policy(folder / "policy", manifest.digest(folder / "audience"))
     return folder
 
@@ -175,6 +180,31 @@ def write_audience(target: Path, key: bytes = PUBLISHED_KEY, users: Sequence[str
         ids = [pseudonymise(user, key) for user in users]
         SegmentIndex.build(ids, np.arange(len(ids)) * 2 // len(ids), names).save(draft.path / "members.npz")
         write_card(draft.path, None, [])
+        draft.facts["key"] = key_fingerprint(key)
+
+
+def write_recommender(target: Path, key: bytes = PUBLISHED_KEY, audience: str | None = None) -> None:
+    """
+    Write an item-kNN of four items in a circle: the nearest of each is the next one.
+
+    User 1 has item-a, user 2 has item-a and item-b. item-d is the most popular; in segment-2, item-c is.
+    """
+    share = np.array([0.3, 0.2, 0.1, 0.4], np.float32)
+    popularity = Popularity(share, np.array(["segment-2"]), share[None, [0, 1, 3, 2]])
+    neighbours = ItemNeighbours(np.array([[1], [2], [3], [0]], np.int32), np.ones((4, 1), np.float32), share)
+    users = sorted((pseudonymise(user, key), items) for user, items in (("1", [0]), ("2", [0, 1])))
+    lengths, items = [len(each) for _, each in users], [item for _, each in users for item in each]
+    ids = np.array([user for user, _ in users], "S32")
+    histories = Histories(ids, np.append(0, np.cumsum(lengths)), np.array(items, np.int32))
+    with manifest.draft(target, "recommend", PARAMS, {}) as draft:
+        npz.save(draft.path / "items.npz", items=np.array(RECOMMENDED))
+        npz.save(draft.path / "popularity.npz", **popularity.to_arrays())
+        npz.save(draft.path / "neighbours.npz", **neighbours.to_arrays())
+        histories.save(draft.path / "histories.npz")
+        draft.write_json(
+            "card.json", {"categories": [], "chosen": "neighbours", "audience": audience, "candidates": {}}
+        )
+        draft.write_json("history.json", {})
         draft.facts["key"] = key_fingerprint(key)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from adloom.config.params import Training
+from adloom.config.training import Training
 from adloom.context import StageContext
 from adloom.errors import ConfigError
 from adloom.storage import manifest

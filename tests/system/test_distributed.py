@@ -23,9 +23,10 @@ from tests.support.pipeline_artifact import PipelineArtifact
 from tests.support.relay import Relay
 from tests.support.seaweedfs import BUCKET, Server
 
-from adloom.config.params import TrainCnn, TrainGan, Training, TrainLstm
+from adloom.config.params import TrainCnn, TrainGan, TrainLstm
 from adloom.config.settings import Settings
 from adloom.config.sources import Source
+from adloom.config.training import Training
 from adloom.context import StageContext, open_store
 from adloom.errors import AdloomError, ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import component_runtime, distributed

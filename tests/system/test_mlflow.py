@@ -147,7 +147,7 @@ def test_a_registry_that_is_down_is_one_line(nowhere: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "style", "music", "audience", "policy"])
+@pytest.mark.parametrize("model", ["gan", "cnn", "lstm", "style", "music", "audience", "recommender", "policy"])
 def test_an_artifact_comes_back_as_it_was_and_only_once(
     model: str, folder: Path, registry: MlflowRegistry, tmp_path: Path
 ) -> None:

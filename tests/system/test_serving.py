@@ -76,7 +76,7 @@ def address(process: "subprocess.Popen[str]") -> str:
 
 def test_one_question_each(url: str) -> None:
     answers = ask_all(url)
-    assert list(answers) == ["gan", "cnn", "lstm", "style", "music", "audience", "policy"]
+    assert list(answers) == ["gan", "cnn", "lstm", "style", "music", "audience", "recommender", "policy"]
     assert answers["policy"].startswith("chose creative-")
     assert answers["gan"].startswith("drew 4 pictures of 'Bag'")
     assert answers["cnn"].startswith("read a drawn 'Bag' as 'Bag'")

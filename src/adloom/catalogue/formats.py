@@ -73,6 +73,16 @@ def convert_reviews(members: Members) -> dict[str, bytes]:
     return {"reviews.csv": _csv([list(names.values()), *with_title])}
 
 
+def convert_ratings(members: Members) -> dict[str, bytes]:
+    """Return ratings of films as CSV: user, film, rating, time in seconds since 1970."""
+    import pyarrow.parquet as pq
+
+    names = {"user_id": "user", "movie_id": "film", "rating": "rating", "timestamp": "rated_at"}
+    (parquet,) = members.values()
+    rows = pq.read_table(io.BytesIO(parquet), columns=list(names)).to_pylist()
+    return {"ratings.csv": _csv([list(names.values()), *([row[name] for name in names] for row in rows)])}
+
+
 def convert_bandit_logs(members: Members) -> dict[str, bytes]:
     """
     Return the logs of the Open Bandit sample as one CSV.

@@ -24,6 +24,7 @@ STAGES = {
     "train-style": "Train the stylizer.",
     "train-music": "Train the composing model.",
     "segment": "Find audience segments.",
+    "recommend": "Learn to recommend the next item to a user.",
     "train-policy": "Train the policy that decides which creative to show.",
     "evaluate": "Evaluate one model on its test rows.",
     "report": "Combine all evaluations into one report.html.",

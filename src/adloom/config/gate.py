@@ -29,10 +29,16 @@ class MetricRule(ConfigModel):
         "alone reject nothing.",
     )
 
+    beyond_error: bool = Field(
+        False, description="The worse end of the 95 % interval must meet the bar instead of the value."
+    )
+
     @model_validator(mode="after")
     def _check_direction(self) -> Self:
         if self.at_least is not None and self.at_most is not None:
             raise ValueError(f"rule for {self.metric}: set at_least or at_most, not both")
+        if self.within_error and self.beyond_error:
+            raise ValueError(f"rule for {self.metric}: set within_error or beyond_error, not both")
         if not self.has_bar and self.margin is None:
             raise ValueError(f"rule for {self.metric}: set at_least or at_most, or only a margin if more is better")
         return self

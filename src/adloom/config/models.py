@@ -18,11 +18,17 @@ class ModelSpec:
     stage: str  # training stage
     evaluator: str  # (model folder, table folder, judge folder, Evaluate, policy for its rows) -> Evaluation
     opener: str  # (folder, ModelCard, threads) -> the model, tested by one inference
+    shares_task: str | None = None  # stage in whose task on Kubeflow this one runs too, since every task takes room
     judge: str | None = None  # the model that its evaluation needs
     has_baseline: bool = False  # whether the first version is compared with a baseline
     app: Literal["decide", "creatives"] | None = None  # the app that serves it, in addition to `all`
     example_request: str | None = None  # (url, categories) -> a line about the response
     signature: str | None = None  # (folder) -> TableSignature; None for ONNX files
+
+    @property
+    def task(self) -> str:
+        """The task on Kubeflow that trains it."""
+        return self.shares_task or self.stage
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,19 @@ _ROWS = (
         app="decide",
         example_request="adloom.serving.client:request_segment",
         signature="adloom.audience.segmenter:describe_columns",
+    ),
+    ModelSpec(
+        name="recommender",
+        title="Recommender",
+        summary="Recommends the next item to a user, from the items before.",
+        table="events",
+        stage="recommend",
+        shares_task="segment",
+        evaluator="adloom.stages.measure:measure_recommender",
+        opener="adloom.serving.models.recommender:open_recommender",
+        app="decide",
+        example_request="adloom.serving.client:request_recommendation",
+        signature="adloom.recommendation.recommender:describe_columns",
     ),
     ModelSpec(
         name="policy",

@@ -13,7 +13,7 @@ Cpu = Annotated[str, require_match(r"\d+(\.\d+)?|\d+m", "a number of CPUs, such 
 Memory = Annotated[str, require_match(r"\d+(\.\d+)?[KMGTP]i?", "a size, such as 2Gi")]
 COMPILED_FOLDER = Path("pipelines/compiled")  # of a project
 COMPONENTS = {  # steps that run in their own pod
-    *("snapshot", "prepare", *(spec.stage for spec in MODELS.values())),
+    *("snapshot", "prepare", *(spec.task for spec in MODELS.values())),
     *("evaluate", "register", "score", "propose_trials", "tune_trial", "summarize_trials", "finish"),
 }
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from adloom.data.context import CLOCK_SKEW, MAX_COLUMNS, PREFIX
 from adloom.decision_log import reading
 from adloom.decision_log.reading import DamagedError, SegmentRef
-from adloom.decision_log.record import Decision, Feedback, Header, Line, decode
+from adloom.decision_log.record import Decision, Feedback, Header, Line, Record, decode
 from adloom.decision_log.verify import MAX_EXAMPLES
 from adloom.errors import DataError
 from adloom.storage import files
@@ -248,7 +248,7 @@ class _RecordFiles:
                 for number, line in segment.read_lines(path):
                     record = self._add_line(f"{segment.name}:{number}", line)
                     header = record if isinstance(record, Header) else header
-                    count += record is None or isinstance(record, Decision | Feedback)
+                    count += record is None or isinstance(record, Record)
         except DamagedError as error:
             self.damaged.append(str(error))
         if header:

@@ -69,6 +69,23 @@ class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):
     feedback_id: Name | None = None  # without it, a creative has one feedback of a kind per decision
 
 
+class Recommendation(_Line, tag="recommendation", frozen=True, kw_only=True):
+    """Recommended items."""
+
+    time: Time
+    recommendation_id: Identity
+    project: Name
+    user: Identity | None = None  # a pseudonym, never an id
+    user_key: Annotated[str, Meta(pattern="^[0-9a-f]{16}$")] | None = None  # fingerprint of the pseudonym key
+    segment: str | None = None  # of the audience
+    recent: list[Name] = []  # items of the request
+    items: list[Name]  # best first
+    model: Name  # digest
+    model_version: Count | None = None  # in the registry; null for a folder
+    tier: Tier
+    elapsed_us: Count
+
+
 class Header(_Line, tag="header", frozen=True, kw_only=True):
     """The first line of a segment."""
 
@@ -77,7 +94,7 @@ class Header(_Line, tag="header", frozen=True, kw_only=True):
     project: Name
     process: Identity  # random id
     number: Count  # of the segment within its process, from 0
-    records: Count  # decisions and feedback written before
+    records: Count  # decisions, feedback and recommendations written before
 
 
 class Gap(_Line, tag="gap", frozen=True, kw_only=True):
@@ -92,12 +109,12 @@ class End(_Line, tag="end", frozen=True, kw_only=True):
     """The last line of a segment."""
 
     time: Time
-    records: Count  # decisions and feedback written so far
+    records: Count  # as in the header, written so far
     last: bool  # whether this is the process's last segment
 
 
-Record = Decision | Feedback
-Line = Decision | Feedback | Header | Gap | End
+Record = Decision | Feedback | Recommendation
+Line = Decision | Feedback | Recommendation | Header | Gap | End
 
 encode = json.Encoder().encode
 _decoder: json.Decoder[Line] = json.Decoder(Line)

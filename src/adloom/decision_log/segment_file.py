@@ -18,7 +18,7 @@ from pathlib import Path
 from isal import igzip
 
 from adloom.decision_log.counters import ProcessCounters
-from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Line, decode, encode, now
+from adloom.decision_log.record import End, Gap, Header, Line, Record, decode, encode, now
 from adloom.storage import files, manifest
 
 OPEN, DAMAGED = "open", "damaged"
@@ -230,7 +230,7 @@ def _count_records(path: Path) -> int:
         except ValueError:  # damaged by a power failure; `verify` reports it
             count += 1
             continue
-        count += record.records if isinstance(record, Header) else isinstance(record, Decision | Feedback)
+        count += record.records if isinstance(record, Header) else isinstance(record, Record)
     return count
 
 

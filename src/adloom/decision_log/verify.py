@@ -12,7 +12,7 @@ from adloom.data.context import CLOCK_SKEW
 from adloom.decision_log import reading
 from adloom.decision_log.outcomes import Outcomes
 from adloom.decision_log.reading import DamagedError, SegmentRef
-from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, decode, now
+from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Recommendation, Record, decode, now
 from adloom.storage import manifest
 from adloom.storage.base import Store
 
@@ -64,6 +64,7 @@ class VerificationReport:
     segments: int = 0
     decisions: int = 0
     feedback: int = 0
+    recommendations: int = 0
     gaps: Counter[str] = field(default_factory=Counter)  # records by reason
     summaries: dict[str, list[SegmentSummary]] = field(default_factory=lambda: defaultdict(list))  # by process
     ended: set[str] = field(default_factory=set)  # processes that ended their log
@@ -87,6 +88,7 @@ class VerificationReport:
             "processes_without_end": len(self.summaries.keys() - self.ended),  # running, or not yet recovered
             "decisions": self.decisions,
             "feedback": self.feedback,
+            "recommendations": self.recommendations,
             "gaps": dict(self.gaps),
             "checks": {name: {"count": self.counts[name], "examples": self.examples.get(name, [])} for name in CHECKS},
         }
@@ -170,7 +172,7 @@ class _SegmentCheck:
             self._check_record(number, record)
         return None
 
-    def _check_record(self, number: int, record: Decision | Feedback) -> None:
+    def _check_record(self, number: int, record: Record) -> None:
         self._count += 1
         if record.time > self._at + CLOCK_SKEW:
             self._add_issue("future", number, f"{(record.time - self._at) / 1e6:.0f} s")
@@ -180,6 +182,9 @@ class _SegmentCheck:
         if isinstance(record, Feedback):
             self._outcomes.add_feedback(record)
             self._report.feedback += 1
+            return
+        if isinstance(record, Recommendation):
+            self._report.recommendations += 1
             return
         self._outcomes.add_decision(record)
         self._report.decisions += 1

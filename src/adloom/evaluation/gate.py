@@ -57,9 +57,9 @@ def decide(candidate: Mapping[str, Metric], differences: Differences | None, rul
 
 
 def meets_bar(metric: Metric, rule: MetricRule) -> bool:
-    """Return whether a metric, or the better end of its interval, meets a rule's bar."""
-    better_end = metric.high if rule.at_least is not None else metric.low
-    value = better_end if rule.within_error else metric.value
+    """Return whether a metric, or the end of its interval that the rule names, meets a rule's bar."""
+    worse, better = (metric.low, metric.high) if rule.at_least is not None else (metric.high, metric.low)
+    value = better if rule.within_error else worse if rule.beyond_error else metric.value
     return value >= rule.at_least if rule.at_least is not None else value <= get_bar(rule)
 
 

@@ -185,6 +185,15 @@ TERMS = {
         "Share of melodies with 16 notes of a training tune, in any key or rhythm, before these are rejected.",
         "lower",
     ),
+    "recall_at_10": Term("Recall", "Share of next new items that are among the 10 recommended ones.", "higher"),
+    "ndcg_at_10": Term(
+        "NDCG", "Mean of 1 / log2(place + 1) of the next new items up to place 10, and of 0 for the others.", "higher"
+    ),
+    "ndcg_against_popularity": Term(
+        "NDCG against popularity", "NDCG divided by that of the most popular items; above 1 it is better.", "higher"
+    ),
+    "popularity_recall_at_10": Term("Recall of popularity", "Recall when all users get the same items.", "neither"),
+    "popularity_ndcg_at_10": Term("NDCG of popularity", "NDCG when all users get the same items.", "neither"),
     "silhouette": Term(
         "Silhouette", "How much closer customers are to their own segment than to the next one; from -1 to 1.", "higher"
     ),

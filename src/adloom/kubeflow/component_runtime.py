@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from adloom.config import params
 from adloom.config.gate import Gate
 from adloom.config.models import MODELS
-from adloom.config.params import TABLES, Evaluate, Params, Prepare, Score, Training
+from adloom.config.params import TABLES, Evaluate, Params, Prepare, Score
 from adloom.config.settings import Settings
 from adloom.config.sources import Ingest
+from adloom.config.training import Training
 from adloom.context import StageContext, build_context
 from adloom.errors import ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import cache, distributed
@@ -137,10 +138,9 @@ def _check_privacy(table: str, block: Prepare, digest: str, context: StageContex
 
 
 @RETRY
-def evaluate(
-    project: str, block: str, report_block: str, tables: Artifacts, models: Artifacts, reports: Artifact
-) -> Metrics:
-    """Evaluate every model and write the report into one artifact; return all metrics."""
+def evaluate(project: str, block: str, report_block: str, artifacts: Artifacts, reports: Artifact) -> Metrics:
+    """Evaluate every model among the artifacts and write the report into one; return all metrics."""
+    tables, models = _select(artifacts, TABLES), _select(artifacts, MODELS)
     context, parameters, gate = _context(project), params.parse(Evaluate, block), params.parse(Gate, report_block)
     folders = {name: artifact.path for name, artifact in {**tables, **models}.items()}
     targets = {model: f"{reports.path}/{model}" for model in (*MODELS, "report")}
@@ -157,17 +157,16 @@ def evaluate(
 
 
 @RETRY
-def register(
-    project: str, params_json: str, sources: str, tables: Artifacts, models: Artifacts, reports: Artifact
-) -> Metrics:
+def register(project: str, params_json: str, sources: str, artifacts: Artifacts, reports: Artifact) -> Metrics:
     """
-    Store the dataset, register every model, and record in MLflow how to repeat this run.
+    Store the tables among the artifacts, register every model, and record in MLflow how to repeat this run.
 
     `params_json` is all of params.yaml, `sources` the digests from `scan_sources`.
     """
     from adloom.datasets import run_record
     from adloom.stages.register import format_outcomes, register_all
 
+    tables, models = _select(artifacts, TABLES), _select(artifacts, MODELS)
     parameters, context = params.parse(Params, params_json), _registry_context(project)
     dataset = _store_dataset(project, tables)
     with _link_artifacts({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
@@ -176,6 +175,10 @@ def register(
         record = run_record.build_record(values, json.loads(sources), dataset, root, Settings())
     run_record.save_record_if_new(record, context.tracker)
     return {"dataset": dataset} | format_outcomes(outcomes)
+
+
+def _select(artifacts: Artifacts, names: Iterable[str]) -> Artifacts:
+    return {name: artifacts[name] for name in names}
 
 
 def _store_dataset(project: str, tables: Artifacts) -> str:

@@ -16,9 +16,10 @@ from pathlib import Path
 from types import FrameType
 
 from adloom.config.base import ConfigModel
-from adloom.config.params import Training, parse
+from adloom.config.params import parse
 from adloom.config.resources import PodResources
 from adloom.config.settings import Settings, read_kernel_variables
+from adloom.config.training import Training
 from adloom.context import StageContext
 from adloom.errors import AdloomError, ConfigError, ExternalServiceError
 from adloom.kubeflow.jobs.base import Job, JobClient, JobState

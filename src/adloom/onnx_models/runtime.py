@@ -145,3 +145,16 @@ class Composer(SequenceOnnx):
     """The composer, composer.onnx."""
 
     FILE = "composer.onnx"
+
+
+class ItemEncoder:
+    """The LSTM over items, encoder.onnx."""
+
+    def __init__(self, folder: Path, threads: int, seconds: float | None = None) -> None:
+        self._session = open_session(folder / "encoder.onnx", threads, seconds)
+        self._layers, _, self._hidden = self._session.get_inputs()[1].shape
+
+    def __call__(self, token: Int64Array) -> Float32Array:
+        """Map tokens (batch, sequence) to features (batch, sequence, hidden)."""
+        h, c = np.zeros((2, self._layers, len(token), self._hidden), np.float32)
+        return self._session.run(None, {"token": token, "h": h, "c": c})[0]  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adloom.config.params import SequenceTraining
+from adloom.config.training import SequenceTraining
 from adloom.sequences.batches import Batch
 from adloom.sequences.net import SequenceLstm
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -29,11 +30,13 @@ from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.endpoints import ENDPOINTS, Endpoint
 from adloom.serving.api.middleware import ApiMiddleware, current_request
 from adloom.serving.api.problems import Problem
+from adloom.serving.api.recommend_schemas import RECOMMEND
 from adloom.serving.api.schemas import REFRESH, SEGMENT, ModelList, Readiness
 from adloom.serving.creatives.issuer import Issuer, create_memory_issuer
 from adloom.serving.decide.endpoint import DecisionEndpoint, LifespanMiddleware, Tracing
 from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.decide.micro_batcher import MAX_QUEUE
+from adloom.serving.decide.recommendations import RecommendationService
 from adloom.serving.decide.service import Decider, Log, MemoryLog
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.metrics import MetricsExporter, RequestMetrics
@@ -43,7 +46,7 @@ from adloom.serving.models.refresher import ModelRefresher, RefreshResult
 if TYPE_CHECKING:
     from adloom.ads.brand import Brand
 
-DECIDE_ENDPOINTS = {path: ENDPOINTS[path] for path in (DECIDE, FEEDBACK, SEGMENT, REFRESH)}
+DECIDE_ENDPOINTS = {path: ENDPOINTS[path] for path in (DECIDE, FEEDBACK, RECOMMEND, SEGMENT, REFRESH)}
 HEARTBEAT = 1.0  # seconds between two measurements of the event loop's lag
 
 
@@ -86,6 +89,7 @@ class Service:
         )
         self.exporter = MetricsExporter(metrics.registry, dependencies.metrics_folder)
         self.decider = Decider(models, dependencies.keys, dependencies.log, dependencies.project, dependencies.library)
+        self.recommendations = RecommendationService(dependencies.keys, dependencies.log, dependencies.project)
         self.openapi = orjson.dumps(openapi.document(endpoints))
         self._heartbeat: asyncio.Task[None] | None = None
 
@@ -125,6 +129,7 @@ class Service:
             await asyncio.wrap_future(deadline.start_call(close))  # all threads of the loop may be busy
         if self._heartbeat:
             self._heartbeat.cancel()
+        self.recommendations.pool.shutdown(wait=False)
         self.auth.close()
         self.dependencies.after_stop()
 
@@ -185,7 +190,7 @@ def with_middleware(service: Service) -> LifespanMiddleware:
 
 def create_routes(service: Service) -> Starlette:
     """Return the pages and the other endpoints."""
-    routes = {SEGMENT: _segment, REFRESH: _refresh}
+    routes = {RECOMMEND: _recommend, SEGMENT: _segment, REFRESH: _refresh}
     app = Starlette(
         routes=[
             *(Route(path, routes[path], methods=["POST"]) for path in routes if path in service.endpoints),
@@ -221,6 +226,17 @@ async def problem_response(request: Request, problem: Exception) -> Response:
 async def _segment(request: Request) -> Response:
     service = _service(request)
     return json_response(segments.segment(current_request.get(), service.models, service.dependencies.keys))
+
+
+async def _recommend(request: Request) -> Response:
+    service, arrival = _service(request), time.perf_counter()
+    recommendations = service.recommendations
+    answer = await asyncio.get_running_loop().run_in_executor(
+        recommendations.pool, recommendations.answer, current_request.get(), arrival, service.models
+    )
+    seconds, tmax_ms = time.perf_counter() - arrival, current_request.get().tmax_ms
+    service.decision_metrics.observe_recommendation(answer.tier, seconds, tmax_ms)
+    return json_response(answer)
 
 
 async def _refresh(request: Request) -> Response:

@@ -16,6 +16,7 @@ from adloom.config.models import MODELS
 from adloom.connection_errors import describe_error
 from adloom.errors import ExternalServiceError
 from adloom.serving.api.decide_schemas import DECIDE
+from adloom.serving.api.recommend_schemas import RECOMMEND
 from adloom.serving.api.schemas import COMPOSE, GENERATE, READ, SEGMENT, STYLIZE, WRITE
 
 TIMEOUT = 30  # seconds for an answer
@@ -114,6 +115,12 @@ def request_segment(url: str, categories: list[str]) -> str:
     row = {"recency_days": 10, "frequency": 8, "monetary": 300, "tenure_days": 400, "interpurchase_days": 56}
     item = ask(url + SEGMENT, {"rows": [row]})["items"][0]
     return f"a buyer of 8 orders, the last 10 days ago, is in {item['segment']}"
+
+
+def request_recommendation(url: str, categories: list[str]) -> str:
+    """Recommend three items to a new user."""
+    items = ask(url + RECOMMEND, {"recent": [], "n": 3})["items"]
+    return f"recommends {', '.join(items)} to a new user"
 
 
 def request_decision(url: str, categories: list[str]) -> str:

@@ -12,6 +12,8 @@ from adloom.serving.api.problems import unavailable
 from adloom.serving.api.schemas import FeatureRow, SegmentAnswer, SegmentAssignment, SegmentRequest
 from adloom.serving.models.loader import Audience, LoadedModel, Models
 
+KEYLESS = {"audience": "rows", "recommender": "recent"}  # fields of requests that need no key
+
 
 @dataclass(frozen=True)
 class PseudonymKeys:
@@ -19,14 +21,14 @@ class PseudonymKeys:
 
     own: bytes | None
 
-    def find(self, required: str) -> bytes:
-        """Return the key with this fingerprint. Raises Problem (503)."""
+    def find(self, required: str, model: str) -> bytes:
+        """Return the key with this fingerprint, which a model's users have. Raises Problem (503)."""
         for key in (self.own, PUBLISHED_KEY):
             if key and key_fingerprint(key) == required:
                 return key
         own = key_fingerprint(self.own) if self.own else "none"
-        reason = f"users are under the key {required}, this service has {own}; set ADLOOM_PSEUDONYM_KEY, or send rows"
-        raise unavailable("audience", reason)
+        advice = f"set ADLOOM_PSEUDONYM_KEY, or send {KEYLESS[model]}"
+        raise unavailable(model, f"users are under the key {required}, this service has {own}; {advice}")
 
 
 def segment(request: SegmentRequest, models: Models, keys: PseudonymKeys) -> SegmentAnswer:
@@ -40,7 +42,7 @@ def segment(request: SegmentRequest, models: Models, keys: PseudonymKeys) -> Seg
 
 
 def _by_users(users: Sequence[str], audience: LoadedModel[Audience], keys: PseudonymKeys) -> list[SegmentAssignment]:
-    key = keys.find(audience.model.key_fingerprint)
+    key = keys.find(audience.model.key_fingerprint, "audience")
     names = audience.model.members.find([pseudonymise(user, key) for user in users])
     return [SegmentAssignment(segment=name, reason=None if name else UNSEEN) for name in names]
 

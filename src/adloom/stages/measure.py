@@ -215,6 +215,20 @@ def measure_audience(subject: Subject) -> Evaluation:
     return evaluation.evaluate(segmenter, scan_table(subject.table), read_card(subject.model), subject.params)
 
 
+def measure_recommender(subject: Subject) -> Evaluation:
+    """Measure the recommender."""
+    from adloom.onnx_models.runtime import ItemEncoder
+    from adloom.recommendation import evaluation
+    from adloom.recommendation.recommender import load_items, load_models
+    from adloom.storage.table_scan import scan_table
+
+    model, params = subject.model, subject.params
+    encode = ItemEncoder(model, params.threads) if (model / "encoder.onnx").exists() else None
+    models = load_models(model, encode)
+    events, card = scan_table(subject.table), read_card(model)
+    return evaluation.evaluate(models, load_items(model), events, card, params, _history(model))
+
+
 def measure_policy(subject: Subject) -> Evaluation:
     """Measure the policy. Raises ArtifactError when the judge is not its own audience."""
     from adloom.policy import evaluation

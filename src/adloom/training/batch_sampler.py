@@ -7,7 +7,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from adloom.arrays import Int64Array
-from adloom.config.params import Training
+from adloom.config.training import Training
 from adloom.training.process_group import SINGLE_PROCESS, ProcessGroup
 
 

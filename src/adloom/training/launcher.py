@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import Any, TypeGuard
 
 from adloom.config.base import ConfigModel
-from adloom.config.params import Training
 from adloom.config.settings import Settings
+from adloom.config.training import Training
 from adloom.errors import UNEXPECTED, AdloomError, ConfigError, UserError
 
 COMMAND = (sys.executable, "-m", "adloom")

@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from adloom.arrays import Int64Array
-from adloom.config.params import Training
 from adloom.config.settings import read_kernel_variables
+from adloom.config.training import Training
 from adloom.context import StageContext
 from adloom.errors import ConfigError, WorkerExit
 from adloom.storage import manifest

@@ -24,7 +24,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from adloom.config.params import Params, Training
+from adloom.config.params import Params
+from adloom.config.training import Training
 from adloom.context import StageContext
 from adloom.errors import ConfigError, UserError
 from adloom.stages import runner

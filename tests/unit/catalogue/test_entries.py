@@ -12,6 +12,7 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
         "cdnow",
         "twemoji",
         "twemoji-people",
+        "movielens-100k",
         "open-bandit",
         "fiddle-tunes",
         "mnist-digits",

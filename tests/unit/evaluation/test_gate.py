@@ -42,6 +42,10 @@ def test_a_bar_from_above(value: float, verdict: str) -> None:
         (MetricRule(metric="ece", at_most=0.05), 0.049, 0.12, "reject"),
         (MetricRule(metric="ece", at_least=0.1, within_error=True), 0.01, 0.1, "promote"),
         (MetricRule(metric="ece", at_least=0.1, within_error=True), 0.01, 0.09, "reject"),
+        (MetricRule(metric="ece", at_least=0.01, beyond_error=True), 0.01, 0.09, "promote"),
+        (MetricRule(metric="ece", at_least=0.011, beyond_error=True), 0.01, 0.09, "reject"),
+        (MetricRule(metric="ece", at_most=0.09, beyond_error=True), 0.01, 0.09, "promote"),
+        (MetricRule(metric="ece", at_most=0.089, beyond_error=True), 0.01, 0.09, "reject"),
     ],
 )
 def test_a_bar_that_the_interval_reaches(rule: MetricRule, low: float, high: float, verdict: str) -> None:

@@ -22,6 +22,7 @@ GATE = Gate.model_validate(
         "style": [MetricRule(metric="style_ratio", at_most=0.8)],
         "music": [MetricRule(metric="note_bits_ratio", at_most=1.0)],
         "audience": [MetricRule(metric="smallest_segment", at_least=100)],
+        "recommender": [MetricRule(metric="ndcg_against_popularity", at_least=1, beyond_error=True)],
         "policy": [MetricRule(metric="click_rate", margin=0.0)],
     }
 )
@@ -47,6 +48,7 @@ METRICS = {
     "style": {"style_ratio": Metric(0.53, 0.5, 0.56, 32, "ratio")},
     "music": {"note_bits_ratio": Metric(0.896, 0.881, 0.914, 102, "ratio")},
     "audience": {"smallest_segment": Metric(1234, 1234, 1234, 23570, "count")},
+    "recommender": {"ndcg_against_popularity": Metric(2.5, 2.3, 2.7, 222, "ratio")},
     "policy": {"click_rate": Metric(0.0042, 0.0031, 0.0055, 16170, "share")},
 }
 
@@ -140,7 +142,7 @@ def test_numbers_stand_against_their_bars() -> None:
     assert 'aria-label="Bits against Kneser-Ney: 0.996, 95 % interval 0.990 to 1.003; expected at most 1"' in text
     assert 'aria-label="Smallest segment: 1,234; expected at least 100"' in text
     assert (
-        "4 of 6 with bars meet all of them" in text
+        "5 of 7 with bars meet all of them" in text
     )  # the generator's copies were not measured, the reader's accuracy missed
     assert text.count(">not measured</span>") == 2 + 1  # the summary's rule, its card, and the generator as a whole
     assert text.count(">fail</span>") == 2

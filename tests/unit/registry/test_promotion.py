@@ -77,7 +77,8 @@ def test_unknown_versions_and_models_are_refused(registry: MemoryRegistry) -> No
     with pytest.raises(UserError, match="gan: no version 1; registered: none, `adloom register` makes one"):
         promotion.promote(registry, "gan", 1, "why not")
     with pytest.raises(
-        UserError, match="cmm: no such model; expected one of gan, cnn, lstm, style, music, audience, policy"
+        UserError,
+        match="cmm: no such model; expected one of gan, cnn, lstm, style, music, audience, recommender, policy",
     ):
         promotion.promote(registry, "cmm", 1, "why not")
     with pytest.raises(UserError, match="gan: no champion before it"):

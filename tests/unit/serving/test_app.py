@@ -31,7 +31,7 @@ DEPENDENCIES = decide_app.ServiceDependencies(PseudonymKeys(None))
 def test_models(client: TestClient, models: Models) -> None:
     listed = client.get("/v1/models").json()
     names = [model["model"]["name"] for model in listed["models"]]
-    assert names == ["gan", "cnn", "lstm", "style", "music", "audience", "policy"]
+    assert names == ["gan", "cnn", "lstm", "style", "music", "audience", "recommender", "policy"]
     assert listed["models"][0]["categories"] == CATEGORIES
     assert listed["models"][0]["since"].endswith("+00:00")
     assert listed["absent"] == {}

@@ -89,4 +89,4 @@ class TestSegment:
 
 
 def test_the_published_key_is_used_without_a_key(client: TestClient) -> None:
-    assert PseudonymKeys(None).find(key_fingerprint(PUBLISHED_KEY)) == PUBLISHED_KEY
+    assert PseudonymKeys(None).find(key_fingerprint(PUBLISHED_KEY), "audience") == PUBLISHED_KEY

@@ -42,6 +42,7 @@ def params(margin: float = 0.0, smallest: int = 1, *, approve: bool = False) -> 
             "style": [],
             "music": [],
             "audience": rules,
+            "recommender": [],
             "policy": [MetricRule(metric="click_rate", margin=margin)],
         }
     )

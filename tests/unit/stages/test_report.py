@@ -25,6 +25,7 @@ GATE = Gate.model_validate(
         "style": [],
         "music": [],
         "audience": [],
+        "recommender": [],
         "policy": [],
     }
 )

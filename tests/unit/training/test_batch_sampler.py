@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from adloom.config.params import Training
+from adloom.config.training import Training
 from adloom.training.batch_sampler import BatchSampler
 from adloom.training.process_group import ProcessGroup
 

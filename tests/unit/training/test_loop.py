@@ -14,7 +14,7 @@ from tests.conftest import MakeTable
 from torch import nn
 
 from adloom.arrays import Int64Array
-from adloom.config.params import Training
+from adloom.config.training import Training
 from adloom.context import StageContext
 from adloom.errors import ConfigError
 from adloom.storage import manifest

@@ -115,7 +115,7 @@ class ModelOrigin:
 
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
-    name: Annotated[str, Field(description="gan, cnn, lstm, style, music, audience or policy.")]
+    name: Annotated[str, Field(description="gan, cnn, lstm, style, music, audience, recommender or policy.")]
     version: Annotated[int | None, Field(description="Version in the registry; null when served from a folder.")]
     digest: Annotated[str, Field(description="sha256 of the artifact's manifest.")]
 

@@ -30,6 +30,7 @@ from adloom.serving.api.library_schemas import (
     LibraryShowAnswer,
     LibraryShowRequest,
 )
+from adloom.serving.api.recommend_schemas import RECOMMEND, RecommendAnswer, RecommendRequest
 from adloom.serving.api.schemas import (
     COMPOSE,
     DREAM,
@@ -81,6 +82,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     for endpoint in (
         Endpoint(DECIDE, DecideRequest, DecideAnswer, "Decide which creatives to show.", MAX_BYTES),
         Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "Report a click or a conversion.", MAX_BYTES, {"feedback"}),
+        Endpoint(RECOMMEND, RecommendRequest, RecommendAnswer, "Recommend the next items to a user.", 256 * KIB),
         Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Find the segments of users.", MIB),
         Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Generate pictures of a category.", 64 * KIB, CREATIVE),
         Endpoint(READ, ReadRequest, ReadAnswer, "Read pictures: category, embedding, neighbours.", 16 * MIB, CREATIVE),

@@ -29,21 +29,35 @@ class DecisionMetrics(Collector):
     swaps: Counter[str] = field(default_factory=Counter)  # by model
     refused: Counter[str] = field(default_factory=Counter)  # by model
     late: int = 0  # answers after the request's tmax_ms
+    late_recommendations: int = 0
     loop_lag: float = 0.0  # seconds
 
     def __post_init__(self) -> None:
         self.tiers: dict[Tier, Histogram] = {tier: Histogram(DECISION_BUCKETS) for tier in get_args(Tier)}
+        self.recommendations: dict[Tier, Histogram] = {tier: Histogram(DECISION_BUCKETS) for tier in get_args(Tier)}
         for counter in (self.swaps, self.refused):
             counter.update(dict.fromkeys(MODELS, 0))  # Prometheus does not see the first event of a new series
         self.registry.register(self)
 
+    def observe_recommendation(self, tier: Tier, seconds: float, tmax_ms: int) -> None:
+        """Count a recommendation."""
+        self.recommendations[tier].observe(seconds)
+        self.late_recommendations += seconds * 1e3 > tmax_ms
+
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
-        seconds = HistogramMetricFamily("adloom_decide_seconds", "From arrival to answer, by tier.", labels=("tier",))
-        for tier, histogram in self.tiers.items():
-            histogram.add_to(seconds, tier)
-        yield seconds
+        for name, histograms in (
+            ("adloom_decide_seconds", self.tiers),
+            ("adloom_recommend_seconds", self.recommendations),
+        ):
+            about = "From arrival to answer, by tier."
+            seconds = HistogramMetricFamily(name, about, labels=("tier",))
+            for tier, histogram in histograms.items():
+                histogram.add_to(seconds, tier)
+            yield seconds
         yield CounterMetricFamily("adloom_decide_late", "Answers sent after the request's tmax_ms.", self.late)
+        late = "Recommendations sent after the request's tmax_ms."
+        yield CounterMetricFamily("adloom_recommend_late", late, self.late_recommendations)
         lag = "Lag of the event loop when last measured."
         yield GaugeMetricFamily("adloom_loop_lag_seconds", lag, self.loop_lag)
         models = GaugeMetricFamily("adloom_model_info", "Models that serve.", labels=("model", "version", "digest"))

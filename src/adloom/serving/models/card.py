@@ -26,7 +26,8 @@ class ModelCard(BaseModel):
     categories: list[str] = []
     attributes: dict[str, list[str]] = {}
     image: ImageSize | None = None
-    audience: str | None = None  # digest of the audience that a policy was trained with
+    audience: str | None = None  # digest of the audience that a policy or a recommender was trained with
+    chosen: str | None = None  # model of a recommender
     reader: str | None = None  # digest of the picture reader that a policy was trained with
 
     @property

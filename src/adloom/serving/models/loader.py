@@ -31,6 +31,7 @@ from adloom.serving.api.problems import Problem, unavailable
 from adloom.serving.api.schemas import ServedModel
 from adloom.serving.models.card import INFERENCE_TIMEOUT, ModelCard, check_output
 from adloom.serving.models.composer import MelodyWriter
+from adloom.serving.models.recommender import ItemRecommender
 from adloom.serving.models.sources import ModelArtifact, SourceName, Sources, UnavailableModel
 from adloom.serving.models.stylizer import StyleModel
 from adloom.storage import manifest
@@ -161,6 +162,11 @@ class Models:
     def audience(self) -> LoadedModel[Audience]:
         """The audience segments."""
         return self._get("audience")
+
+    @property
+    def recommender(self) -> LoadedModel[ItemRecommender]:
+        """The recommender."""
+        return self._get("recommender")
 
 
 Trial = Callable[[str, Path], None]  # tries a model's artifact in isolation; raises AdloomError

@@ -16,6 +16,7 @@ from adloom.serving.api import auth
 from adloom.serving.api.auth import SCOPES, Access, TokenAuth
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.endpoints import ENDPOINTS
+from adloom.serving.api.recommend_schemas import RECOMMEND
 from adloom.serving.api.schemas import REFRESH, SEGMENT
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.models.loader import Models
@@ -81,7 +82,13 @@ class TestHttp:
         given = {"Authorization": f"Bearer {tokens['studio']}"}
         with TestClient(server.create_named_app("all", models, dependencies)) as client:
             statuses = {endpoint: client.post(endpoint, json=[], headers=given).status_code for endpoint in ENDPOINTS}
-        assert {path for path, status in statuses.items() if status == 403} == {DECIDE, FEEDBACK, SEGMENT, REFRESH}
+        assert {path for path, status in statuses.items() if status == 403} == {
+            DECIDE,
+            FEEDBACK,
+            RECOMMEND,
+            SEGMENT,
+            REFRESH,
+        }
         assert {status for status in statuses.values() if status != 403} == {422}
 
     @pytest.mark.parametrize("endpoint", QUESTIONS)

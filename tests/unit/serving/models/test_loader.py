@@ -39,7 +39,7 @@ def rewrite(target: Path, name: str, content: bytes) -> None:
 
 
 def test_every_model_serves(models: Models, folder: Path) -> None:
-    assert list(models.loaded) == ["gan", "cnn", "lstm", "style", "music", "audience", "policy"]
+    assert list(models.loaded) == ["gan", "cnn", "lstm", "style", "music", "audience", "recommender", "policy"]
     assert not models.absent
     assert models.gan.origin.digest == manifest.digest(folder / "gan")
     assert models.gan.card.categories == CATEGORIES
@@ -51,7 +51,7 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     models = reload(own)
-    assert list(models.loaded) == ["gan", "lstm", "style", "music", "audience", "policy"]
+    assert list(models.loaded) == ["gan", "lstm", "style", "music", "audience", "recommender", "policy"]
     assert f"{path}: changed since it was written" in models.absent["cnn"]
     assert caplog.messages == [f"cnn is not served: {models.absent['cnn']}"]
 
@@ -67,6 +67,8 @@ def test_a_changed_byte_refuses_one_model_and_says_which_file(own: Path, caplog:
         ("lstm", "tokenizer.json", b"{}", "not a tokenizer"),
         ("music", "vocabulary.json", b"{}", "no notes of this project"),
         ("audience", "members.npz", b"", "expected an npz"),
+        ("recommender", "items.npz", b"", "expected an npz"),
+        ("recommender", "card.json", b'{"chosen": "lstm"}', "chose lstm"),
         ("policy", "policy.npz", b"", "expected an npz"),
     ],
 )

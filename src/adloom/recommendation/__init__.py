@@ -1,0 +1,1 @@
+"""The next item for a user, from the sequence of items before."""

@@ -1,0 +1,39 @@
+"""Open the recommender."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adloom.errors import ArtifactError
+from adloom.onnx_models.runtime import ItemEncoder
+from adloom.recommendation.histories import Histories
+from adloom.recommendation.recommender import Recommender, load_items, load_models, load_popularity
+from adloom.serving.models.card import INFERENCE_TIMEOUT, ModelCard, check_output
+from adloom.storage import manifest
+
+
+@dataclass(frozen=True)
+class ItemRecommender:
+    """The recommender, the items of known users, and the key of their pseudonyms."""
+
+    recommender: Recommender
+    histories: Histories
+    key_fingerprint: str
+
+
+def open_recommender(folder: Path, card: ModelCard, threads: int) -> ItemRecommender:
+    """Open the chosen recommender and score the items after the first of them."""
+    items = load_items(folder)
+    has_lstm = card.chosen == "lstm" and (folder / "encoder.onnx").exists()
+    encode = ItemEncoder(folder, threads, INFERENCE_TIMEOUT) if has_lstm else None
+    models = load_models(folder, encode)
+    if card.chosen not in models:
+        raise ArtifactError(f"{folder}: card.json chose {card.chosen}, which it lacks; run `adloom recommend` again")
+    scorer, first = models[card.chosen], np.zeros(1, np.int32)
+    check_output(folder, "scores", scorer.score([first]), (1, len(items)))
+    if (key := manifest.read(folder).facts.get("key")) is None:
+        raise ArtifactError(f"{folder}: its manifest names no pseudonym key; run `adloom recommend` again")
+    recommender = Recommender(items, load_popularity(folder), scorer)
+    recommender.find_items(items[:1].tolist())  # the first search builds an index
+    return ItemRecommender(recommender, Histories.load(folder / "histories.npz"), key)

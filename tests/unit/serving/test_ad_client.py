@@ -8,6 +8,7 @@ from tests.support.tokens import tokens_file
 from tests.support.uvicorn_server import running
 
 from adloom.config.settings import Settings
+from adloom.decision_log.record import Decision
 from adloom.errors import (
     AuthenticationError,
     ConfigError,
@@ -42,7 +43,9 @@ def test_a_decision_is_logged(served: tuple[str, MemoryLog]) -> None:
     with AdClient(url, "secret") as client:
         decisions = [client.decide(BODY) for _ in range(3)]
     assert [d.creative_id for d in decisions] == ["creative-0"] * 3
-    assert [decision.decision_id for decision in decisions] == [record.decision_id for record in log.records]
+    assert [decision.decision_id for decision in decisions] == [
+        record.decision_id for record in log.records if isinstance(record, Decision)
+    ]
 
 
 def test_a_missing_token_names_the_variable(served: tuple[str, MemoryLog]) -> None:

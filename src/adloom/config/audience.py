@@ -9,6 +9,41 @@ from adloom.config.base import ConfigModel
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+PLATFORM_MINIMA = {"none": 1, "platform_100": 100, "platform_1000": 1000}  # users that ad platforms ask for
+
+
+class Privacy(ConfigModel):
+    """What leaves the segments."""
+
+    k: int = Field(10, ge=1, description="Users that a published segment or number is about at least.")
+    preset: Literal["none", "platform_100", "platform_1000"] = Field(
+        "none", description="Smallest audience of ad platforms, where it is above k."
+    )
+    small_segments: Literal["merge", "suppress"] = Field(
+        "merge", description="Merge a smaller segment into the nearest, or leave its users without one."
+    )
+    sensitive: list[str] = Field(
+        [], description="Columns of events whose values must not be guessed from a segment, such as item_id."
+    )
+    diversity: int = Field(
+        2, ge=2, description="Different values of each sensitive column in a published segment, at least."
+    )
+    epsilon: float | None = Field(
+        None,
+        gt=0,
+        strict=False,
+        description="Differential privacy of profiles.json: noise hides single users. Null adds none.",
+    )
+    budget: float = Field(
+        10.0, gt=0, strict=False, description="Epsilon of all registered versions together; register refuses more."
+    )
+
+    @property
+    def smallest(self) -> int:
+        """The least number of users."""
+        return max(self.k, PLATFORM_MINIMA[self.preset])
+
+
 class Segment(ConfigModel):
     """Audience segments."""
 
@@ -39,6 +74,7 @@ class Segment(ConfigModel):
     bootstraps: int = Field(10, gt=1, description="Refits that measure the stability (ARI).")
     min_segment_size: int = Field(100, gt=0, description="A smaller segment is merged into its nearest neighbour.")
     min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if no other reaches it.")
+    privacy: Privacy = Field(Privacy(), description="What leaves the segments.")
 
 
 class TrainPolicy(ConfigModel):

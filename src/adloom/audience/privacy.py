@@ -1,0 +1,236 @@
+"""
+Privacy of what leaves the segments: small groups are merged or hidden, and profiles may be noisy.
+
+k-anonymity (Sweeney 2002): a published segment or cell is about k users at least. l-diversity (Machanavajjhala et al.
+2007): the users of a published segment have l different values of a sensitive column. Differential privacy (Dwork et
+al. 2006) hides whether one user is among the data.
+"""
+
+import hashlib
+import hmac
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from adloom.arrays import Float64Array, Int64Array
+from adloom.audience.assignment import SUPPRESSED
+from adloom.audience.segmenter import FEATURES, Segmenter, find_nearest
+from adloom.config.audience import Privacy
+from adloom.errors import ConfigError
+
+BOUNDS = {  # of a user's features in noisy means; public, so that they reveal nothing
+    "recency_days": 36_500.0,
+    "frequency": 10_000.0,
+    "monetary": 1_000_000.0,
+    "tenure_days": 36_500.0,
+    "interpurchase_days": 36_500.0,
+}
+OPTIONAL = "interpurchase_days"  # the feature that some users lack, whose mean needs a count of its own
+CELLS = ("users", *(f"sum {name}" for name in FEATURES), f"count {OPTIONAL}")  # of a segment; they share epsilon
+STEPS = 1000  # of a logarithm per unit, so that sums are exact integers
+_UNIFORM_BITS = 128
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The cost of privacy: users whose segment changed or disappeared."""
+
+    merged: Mapping[str, str]  # segment: the one that it became part of
+    merged_users: int
+    suppressed: tuple[str, ...]  # segments
+    suppressed_users: int
+    lost: float  # share of all users that no published segment reaches
+
+
+def find_weak(segment: Int64Array, segments: int, sensitive: Sequence[Int64Array], params: Privacy) -> Int64Array:
+    """
+    Return the segments with users that must not be published, the smallest first.
+
+    sensitive holds a value code per user (users,) of each sensitive column, -1 for none, which is no value of its own.
+    """
+    sizes = np.bincount(segment, minlength=segments)
+    is_weak = (sizes > 0) & (sizes < params.smallest)
+    for codes in sensitive:
+        pairs = np.unique(np.stack([segment, codes])[:, codes >= 0], axis=1)
+        values = np.bincount(pairs[0], minlength=segments)
+        is_weak |= (sizes > 0) & (values > 0) & (values < params.diversity)
+    weak = np.flatnonzero(is_weak)
+    return weak[np.argsort(sizes[weak], kind="stable")]
+
+
+def merge_weak(
+    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[Int64Array], params: Privacy
+) -> tuple[Segmenter, dict[str, str], int]:
+    """
+    Merge each weak segment into the nearest other, until none is left or all users are in one.
+
+    Return the segmenter, the segment that each merged one became part of, and the number of its users.
+    """
+    scaled, segment = segmenter.scale(features), segmenter.index(features)
+    mapping, merged, moved = np.arange(len(segmenter.names)), {}, 0
+    while len(weak := find_weak(segment, len(mapping), sensitive, params)) and len(np.unique(segment)) > 1:
+        others = np.setdiff1d(segment, weak[:1])
+        means = np.array([scaled[segment == i].mean(axis=0) for i in (weak[0], *others)])
+        into = others[find_nearest(means[:1], means[1:])[0]]
+        merged[segmenter.names[weak[0]]] = segmenter.names[into]
+        moved += int((segment == weak[0]).sum())
+        mapping[mapping == weak[0]], segment = into, np.where(segment == weak[0], into, segment)
+    kept, index = np.unique(mapping, return_inverse=True)
+    names = tuple(segmenter.names[i] for i in kept)
+    return replace(segmenter, segment=index[segmenter.segment], names=names), merged, moved
+
+
+def suppress_weak(
+    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[Int64Array], params: Privacy
+) -> tuple[Segmenter, tuple[str, ...], int]:
+    """
+    Give all weak segments together the name SUPPRESSED, after the others.
+
+    Return the segmenter, the names of the weak segments and the number of their users.
+    """
+    segment = segmenter.index(features)
+    weak = find_weak(segment, len(segmenter.names), sensitive, params)
+    if not len(weak):
+        return segmenter, (), 0
+    kept = np.setdiff1d(np.arange(len(segmenter.names)), weak)
+    mapping = np.full(len(segmenter.names), len(kept))
+    mapping[kept] = np.arange(len(kept))
+    names = (*(segmenter.names[i] for i in kept), SUPPRESSED)
+    hidden = tuple(segmenter.names[i] for i in sorted(weak))
+    return (
+        replace(segmenter, segment=mapping[segmenter.segment], names=names),
+        hidden,
+        int(np.isin(segment, weak).sum()),
+    )
+
+
+def protect(
+    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[Int64Array], params: Privacy
+) -> tuple[Segmenter, Reach]:
+    """Return the segmenter without weak segments, and the cost. A last weak segment is suppressed."""
+    merged, moved = dict[str, str](), 0
+    if params.small_segments == "merge":
+        segmenter, merged, moved = merge_weak(segmenter, features, sensitive, params)
+    segmenter, hidden, users = suppress_weak(segmenter, features, sensitive, params)
+    return segmenter, Reach(merged, moved, hidden, users, users / max(len(features), 1))
+
+
+def hide_small_cells(
+    profile: Mapping[str, Any], counts: Mapping[str, int | Mapping[str, int]], smallest: int
+) -> dict[str, Any]:
+    """Return a profile without values about fewer users than `smallest`; counts has the number of users of values."""
+    hidden = dict(profile)
+    for name, count in counts.items():
+        if isinstance(count, int):
+            hidden[name] = profile[name] if count >= smallest else None
+        elif profile[name] is not None:
+            hidden[name] = {cell: value for cell, value in profile[name].items() if count[cell] >= smallest}
+    return hidden
+
+
+def describe_privately(
+    features: Float64Array, segment: Int64Array, names: Sequence[str], params: Privacy, key: bytes, content: str
+) -> list[dict[str, Any]]:
+    """
+    Return profiles of segments from noisy counts and means; each release costs params.epsilon.
+
+    features (users, 5), NaN where null; segment (users,) is an index into names. `content` identifies the data. A mean
+    is that of logarithms, so a few huge customers count little.
+    """
+    exact = {name: sum_cells(features[segment == i]) for i, name in enumerate(names) if name != SUPPRESSED}
+    noisy = add_noise(exact, params, key, content)
+    total = sum(max(cells["users"], 0) for cells in noisy.values())
+    return [_describe_noisy(name, cells, total, params.smallest) for name, cells in noisy.items()]
+
+
+def sum_cells(features: Float64Array) -> dict[str, int]:
+    """Return the exact CELLS of the users of a segment (users, 5): counts, and sums of logarithms."""
+    logs = np.log1p(np.clip(features, 0, list(BOUNDS.values())))
+    sums = np.nansum(np.rint(logs * STEPS), axis=0).astype(np.int64).tolist()
+    count = int((~np.isnan(features[:, FEATURES.index(OPTIONAL)])).sum())
+    return dict(zip(CELLS, (len(features), *sums, count), strict=True))
+
+
+def add_noise(
+    exact: Mapping[str, Mapping[str, int]], params: Privacy, key: bytes, content: str
+) -> dict[str, dict[str, int]]:
+    """
+    Return cells by segment with noise that is a keyed function of them all.
+
+    Equal data have equal noise, which averages nothing out; other data have unrelated noise.
+    """
+    release = hashlib.sha256(json.dumps([content, exact, params.epsilon]).encode()).hexdigest()
+    return {
+        name: {
+            cell: n + draw_noise(key, f"{release} {name} {cell}", scale_of(cell, params)) for cell, n in cells.items()
+        }
+        for name, cells in exact.items()
+    }
+
+
+def draw_noise(key: bytes, message: str, scale: float) -> int:
+    """
+    Return discrete Laplace noise of this scale (Ghosh et al. 2009), a function of key and message.
+
+    Without the key it cannot be told from chance. It is the difference of two geometric numbers.
+    """
+    first, second = (
+        math.floor(-scale * math.log((int.from_bytes(digest[:16]) + 1) / 2**_UNIFORM_BITS))
+        for digest in (hmac.digest(key, f"adloom noise {i} {message}".encode(), "sha256") for i in (1, 2))
+    )
+    return first - second
+
+
+def scale_of(cell: str, params: Privacy) -> float:
+    """Return the scale of a cell's noise. A user is in one segment, so its CELLS share epsilon."""
+    return _sensitivity(cell) * len(CELLS) / (params.epsilon or math.inf)
+
+
+def measure_epsilon(params: Privacy) -> float:
+    """Return the epsilon of a release by OpenDP's account of its cells."""
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")
+    domain, metric = dp.atom_domain(T=int), dp.absolute_distance(T=int)
+    mechanisms: list[tuple[Any, int]] = [
+        (dp.m.make_laplace(domain, metric, scale=scale_of(cell, params)), _sensitivity(cell)) for cell in CELLS
+    ]
+    return float(sum(mechanism.map(sensitivity) for mechanism, sensitivity in mechanisms))
+
+
+def require_key(params: Privacy, key: bytes | None) -> bytes:
+    """Return the key of the noise. Raises ConfigError without one."""
+    if key is None:
+        raise ConfigError(
+            f"segment.privacy.epsilon {params.epsilon:g}: the noise needs a secret key; set ADLOOM_PSEUDONYM_KEY, "
+            "`openssl rand -hex 32` makes one"
+        )
+    return key
+
+
+def _sensitivity(cell: str) -> int:
+    """Return the most that one user changes a cell."""
+    part, _, name = cell.partition(" ")
+    return math.ceil(math.log1p(BOUNDS[name]) * STEPS) if part == "sum" else 1
+
+
+def _describe_noisy(name: str, cells: Mapping[str, int], total: int, smallest: int) -> dict[str, Any]:
+    """Return a profile from noisy cells alone; numbers about fewer users than `smallest` are None."""
+    users = max(cells["users"], 0)
+    counts = {feature: cells[f"count {OPTIONAL}"] if feature == OPTIONAL else users for feature in FEATURES}
+    typical = {
+        feature: _typical_value(cells[f"sum {feature}"] / count, BOUNDS[feature]) if count >= smallest else None
+        for feature, count in counts.items()
+    }
+    share = round(users / total, 4) if total else 0.0
+    sentence = f"About {users:,} customers ({share:.0%}); numbers have noise that hides single customers."
+    return {"segment": name, "name": name, "users": users, "share": share, **typical, "sentence": sentence}
+
+
+def _typical_value(mean: float, bound: float) -> float:
+    """Return the value that a mean logarithm, in STEPS, stands for."""
+    return round(math.expm1(min(max(mean / STEPS, 0.0), math.log1p(bound))), 2)

@@ -1,9 +1,10 @@
 """Questions to a table of events, as Ibis expressions that an engine answers without holding the table."""
 
 import ibis
+import numpy as np
 import pandas as pd
 
-from adloom.arrays import BoolArray
+from adloom.arrays import BoolArray, Int64Array
 
 
 def count_events(events: ibis.Table) -> int:
@@ -32,6 +33,14 @@ def find_buyers(users: pd.Series, events: ibis.Table, start: pd.Timestamp, purch
 def find_learning_users(users: pd.Series, events: ibis.Table) -> BoolArray:
     """Return whether each user (users,) is in half a, which rates are learnt from."""
     return users.isin(_fetch_distinct(events.filter(events.half == "a"), "user_id")).to_numpy()
+
+
+def find_values(users: pd.Series, events: ibis.Table, column: str) -> tuple[Int64Array, Int64Array]:
+    """Return the distinct pairs (pairs,) of a user's index and the number of one of the user's values in a column."""
+    pairs = events.filter(events[column].notnull()).select("user_id", column).distinct().to_pyarrow().to_pandas()
+    index = pd.Index(users).get_indexer(pairs["user_id"])
+    known = index >= 0
+    return index[known].astype(np.int64), pd.factorize(pairs[column][known], sort=True)[0].astype(np.int64)
 
 
 def _fetch_distinct(events: ibis.Table, column: str) -> pd.Series:

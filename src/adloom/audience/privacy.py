@@ -36,6 +36,14 @@ _UNIFORM_BITS = 128
 
 
 @dataclass(frozen=True)
+class SensitiveColumn:
+    """The values that users have in a sensitive column."""
+
+    users: Int64Array  # (pairs,) index of a user
+    codes: Int64Array  # (pairs,) number of one of the user's values
+
+
+@dataclass(frozen=True)
 class Reach:
     """The cost of privacy: users whose segment changed or disappeared."""
 
@@ -46,16 +54,12 @@ class Reach:
     lost: float  # share of all users that no published segment reaches
 
 
-def find_weak(segment: Int64Array, segments: int, sensitive: Sequence[Int64Array], params: Privacy) -> Int64Array:
-    """
-    Return the segments with users that must not be published, the smallest first.
-
-    sensitive holds a value code per user (users,) of each sensitive column, -1 for none, which is no value of its own.
-    """
+def find_weak(segment: Int64Array, segments: int, sensitive: Sequence[SensitiveColumn], params: Privacy) -> Int64Array:
+    """Return the segments with users that must not be published, the smallest first."""
     sizes = np.bincount(segment, minlength=segments)
     is_weak = (sizes > 0) & (sizes < params.smallest)
-    for codes in sensitive:
-        pairs = np.unique(np.stack([segment, codes])[:, codes >= 0], axis=1)
+    for column in sensitive:
+        pairs = np.unique(np.stack([segment[column.users], column.codes]), axis=1)
         values = np.bincount(pairs[0], minlength=segments)
         is_weak |= (sizes > 0) & (values > 0) & (values < params.diversity)
     weak = np.flatnonzero(is_weak)
@@ -63,7 +67,7 @@ def find_weak(segment: Int64Array, segments: int, sensitive: Sequence[Int64Array
 
 
 def merge_weak(
-    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[Int64Array], params: Privacy
+    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
 ) -> tuple[Segmenter, dict[str, str], int]:
     """
     Merge each weak segment into the nearest other, until none is left or all users are in one.
@@ -85,7 +89,7 @@ def merge_weak(
 
 
 def suppress_weak(
-    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[Int64Array], params: Privacy
+    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
 ) -> tuple[Segmenter, tuple[str, ...], int]:
     """
     Give all weak segments together the name SUPPRESSED, after the others.
@@ -109,7 +113,7 @@ def suppress_weak(
 
 
 def protect(
-    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[Int64Array], params: Privacy
+    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
 ) -> tuple[Segmenter, Reach]:
     """Return the segmenter without weak segments, and the cost. A last weak segment is suppressed."""
     merged, moved = dict[str, str](), 0

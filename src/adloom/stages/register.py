@@ -16,11 +16,11 @@ from adloom.config.models import MODELS
 from adloom.config.params import Register
 from adloom.context import StageContext
 from adloom.errors import ConfigError, ExternalServiceError
-from adloom.registry import pairing, promotion
-from adloom.registry.base import CHAMPION, find_alias, find_digest
+from adloom.registry import pairing, privacy_budget, promotion
+from adloom.registry.base import CHAMPION, ModelVersion, find_alias, find_digest
 from adloom.registry.verdict import Outcome, apply_verdict
 from adloom.stages.judging import Candidate, build_tags, judge
-from adloom.stages.measure import find_spec, resolve_judge
+from adloom.stages.measure import find_spec, read_card, resolve_judge
 from adloom.storage import manifest
 
 MAX_JUDGEMENTS = 5  # of one candidate, each against another champion
@@ -86,8 +86,12 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
             advice = f"`adloom promote {model} {version.version}` brings it back"
             reason = f"a person withdrew this version ({why}); {advice}"
             return Outcome(model, version.version, "hold", [reason], champion.version if champion else None)
+        if overrun := _find_overrun(candidate.model, versions):
+            return Outcome(model, None, "reject", [overrun], champion.version if champion else None)
         judgement = judge(candidate, version, champion, params, context)
         tags = build_tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
+        if epsilon := manifest.read(candidate.model).facts.get("epsilon"):
+            tags[privacy_budget.EPSILON_TAG] = epsilon
         version = registry.register(model, candidate.model, tags)  # stores lost files again
         current = find_alias(registry.versions(model), CHAMPION)
         if (current and current.version) == (champion and champion.version):
@@ -96,6 +100,15 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
     raise ExternalServiceError(
         f"{model}: {MAX_JUDGEMENTS} new champions while this was judged; stop the processes that promote, then retry"
     )
+
+
+def _find_overrun(model: Path, versions: list[ModelVersion]) -> str | None:
+    """Return why a model's noisy profiles would cost more than its privacy budget, or None."""
+    epsilon = manifest.read(model).facts.get("epsilon")
+    if epsilon is None:
+        return None
+    budget = read_card(model)["params"]["privacy"]["budget"]
+    return privacy_budget.find_overrun(versions, manifest.digest(model), float(epsilon), budget)
 
 
 def format_outcomes(outcomes: list[Outcome]) -> dict[str, float | str]:

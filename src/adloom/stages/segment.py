@@ -9,21 +9,25 @@ Example: adloom segment
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adloom.config.audience import Segment
+from adloom.audience.assignment import SUPPRESSED
+from adloom.config.audience import Privacy, Segment
 from adloom.context import StageContext
 from adloom.errors import DataError
+from adloom.stages.segment_privacy import describe_noisily, protect_profiles, protect_segments
 from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
     import ibis
+    import pandas as pd
 
     from adloom.arrays import Float64Array, Int64Array
     from adloom.audience.model_selection import Calibration, Candidate
+    from adloom.audience.privacy import Reach
     from adloom.audience.segmenter import Segmenter
 
 STAGE = "segment"
@@ -52,13 +56,13 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext
     if manifest.propagate_skip(outputs.audience, STAGE, params, inputs.events):
         return {}
     with track_run(STAGE, inputs.events, outputs.audience, params, context) as (draft, run):
-        metrics = _segment(inputs.events, params, draft, context.progress)
+        metrics = _segment(inputs.events, params, draft, context)
         draft.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.log_metrics(metrics, 0)
     return metrics
 
 
-def _segment(table: Path, params: Segment, draft: manifest.Draft, progress: bool) -> dict[str, float]:
+def _segment(table: Path, params: Segment, draft: manifest.Draft, context: StageContext) -> dict[str, float]:
     from adloom.audience import model_selection
     from adloom.audience.events import count_events
     from adloom.audience.features import to_matrix
@@ -70,16 +74,19 @@ def _segment(table: Path, params: Segment, draft: manifest.Draft, progress: bool
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
     data = model_selection.build_calibration(events, params.purchase, params.seed)
     _require_users(data, events, params)
-    fitted = _measure_candidates(data, params, progress)
+    fitted = _measure_candidates(data, params, context.progress)
     chosen = model_selection.choose([candidate for candidate, _ in fitted], params)
     features = to_matrix(data.users)
     segmenter = next(segmenter for candidate, segmenter in fitted if candidate is chosen)
     segmenter = apply_to_all(segmenter, features, params)
+    segmenter, reach = protect_segments(segmenter, features, data.users["user_id"], events, params.privacy)
     draft.rows.update(users=len(data.users), calibration=count)
-    sizes = _write_segments(draft, list(data.users["user_id"]), features, segmenter)
-    _write_card(draft, [candidate for candidate, _ in fitted], chosen, segmenter, params)
+    sizes = _write_segments(
+        draft, data.users["user_id"], features, segmenter, params.privacy, context.pseudonym_key, table
+    )
+    _write_card(draft, [candidate for candidate, _ in fitted], chosen, segmenter, reach, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
-    counted = {"segments": float(len(sizes)), "smallest_segment": float(sizes.min())}
+    counted = {"segments": float(len(sizes)), "smallest_segment": float(sizes.min()), "reach_lost": reach.lost}
     return counted | {name: value for name, value in measured.items() if value is not None}
 
 
@@ -119,9 +126,15 @@ def _measure_candidates(data: "Calibration", params: Segment, progress: bool) ->
 
 
 def _write_segments(
-    draft: manifest.Draft, users: list[str], features: "Float64Array", segmenter: "Segmenter"
+    draft: manifest.Draft,
+    users: "pd.Series",
+    features: "Float64Array",
+    segmenter: "Segmenter",
+    privacy: Privacy,
+    key: bytes | None,
+    events: Path,
 ) -> "Int64Array":
-    """Write the segments; return the number of users of each."""
+    """Write the segments; return the number of users of each that is published."""
     import numpy as np
 
     from adloom.audience.profiles import describe_segments
@@ -129,14 +142,27 @@ def _write_segments(
 
     segmenter.save(draft.path / "segmenter.npz")
     segment = segmenter.index(features)
-    SegmentIndex.build(users, segment, segmenter.names).save(draft.path / "members.npz")
-    profiles = [profile.to_json() for profile in describe_segments(features, segment, segmenter.names)]
+    published = np.array(segmenter.names)[segment] != SUPPRESSED
+    index = SegmentIndex.build(list(users[published]), segment[published], segmenter.names)
+    index.save(draft.path / "members.npz")
+    profiles = (
+        protect_profiles(
+            describe_segments(features, segment, segmenter.names), features, segment, segmenter.names, privacy.smallest
+        )
+        if privacy.epsilon is None
+        else describe_noisily(draft, features, segment, segmenter.names, privacy, key, events)
+    )
     draft.write_json("profiles.json", profiles)
-    return np.bincount(segment, minlength=len(segmenter.names))
+    return np.bincount(segment[published])
 
 
 def _write_card(
-    draft: manifest.Draft, candidates: "list[Candidate]", chosen: "Candidate", segmenter: "Segmenter", params: Segment
+    draft: manifest.Draft,
+    candidates: "list[Candidate]",
+    chosen: "Candidate",
+    segmenter: "Segmenter",
+    reach: "Reach",
+    params: Segment,
 ) -> None:
     from adloom.audience import model_selection
     from adloom.audience.segmenter import FEATURES
@@ -146,6 +172,7 @@ def _write_card(
         "categories": [],
         "features": FEATURES,
         "segments": segmenter.names,
+        "reach": asdict(reach),
         "rule": model_selection.RULE,
         "chosen": model_selection.to_json(chosen),
         "candidates": [

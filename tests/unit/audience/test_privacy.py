@@ -12,6 +12,7 @@ from adloom.audience.assignment import SUPPRESSED, assign, list_reasons
 from adloom.audience.privacy import (
     BOUNDS,
     CELLS,
+    SensitiveColumn,
     add_noise,
     describe_privately,
     draw_noise,
@@ -72,7 +73,7 @@ def test_too_few_users_for_any_segment_are_all_suppressed(segmenter: Segmenter) 
 
 
 def test_a_segment_of_one_sensitive_value_is_merged_until_there_are_two(segmenter: Segmenter) -> None:
-    illness = np.concatenate([np.arange(30) % 3, np.full(12, 1), np.full(7, -1)])  # -1: none
+    illness = SensitiveColumn(np.arange(42), np.concatenate([np.arange(30) % 3, np.full(12, 1)]))  # c and d have none
     private, reach = protect(segmenter, users(segmenter), [illness], Privacy(k=1))
     assert (private.names, reach.merged) == (("a", "c", "d"), {"b": "a"})
     private, _ = protect(segmenter, users(segmenter), [illness], Privacy(k=1, diversity=4))

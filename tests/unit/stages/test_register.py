@@ -250,3 +250,13 @@ def test_one_model_is_shown_in_full(tmp_path: Path, context: StageContext, table
     }
     with pytest.raises(ConfigError, match="give --model, --table and --report, or no option"):
         run(Inputs(model=one.model), Outputs(), params().register, context)
+
+
+def test_noisy_profiles_above_the_privacy_budget_are_not_registered(tmp_path: Path, context: StageContext) -> None:
+    with manifest.draft(tmp_path / "audience", "segment", Source(uri="test"), {}) as draft:
+        draft.facts["epsilon"] = "2"
+        draft.write_json("card.json", {"model": "audience", "params": {"privacy": {"budget": 1.5}}})
+    outcome = register(Candidate(*[tmp_path / "audience"] * 4), params().register, context)
+    assert (outcome.version, outcome.verdict) == (None, "reject")
+    assert "privacy: epsilon 2 and the 0 of versions none are above segment.privacy.budget 1.5" in outcome.reasons[0]
+    assert context.registry.versions("audience") == []

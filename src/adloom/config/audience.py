@@ -74,7 +74,7 @@ class Segment(ConfigModel):
     bootstraps: int = Field(10, gt=1, description="Refits that measure the stability (ARI).")
     min_segment_size: int = Field(100, gt=0, description="A smaller segment is merged into its nearest neighbour.")
     min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if no other reaches it.")
-    privacy: Privacy = Field(Privacy(), description="What leaves the segments.")
+    privacy: Privacy = Field(Privacy(), description="Protection of the users behind published segments.")
 
 
 class TrainPolicy(ConfigModel):

@@ -78,7 +78,11 @@ def describe_noisily(
     key: bytes | None,
     events: Path,
 ) -> list[dict[str, Any]]:
-    """Return noisy profiles as JSON, and note the key of the noise and the epsilon that they cost. Raises ConfigError without a key."""
+    """
+    Return noisy profiles as JSON, and note the key of the noise and the epsilon that they cost.
+
+    Raises ConfigError without a key.
+    """
     secret = require_key(params, key)
     draft.facts |= {"noise_key": key_fingerprint(secret), "epsilon": f"{measure_epsilon(params):.9g}"}
     return describe_privately(features, segment, names, params, secret, manifest.digest(events))

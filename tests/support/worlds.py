@@ -7,17 +7,18 @@ import numpy as np
 
 from adloom.world.adworld import CONFIG, AdWorld, create_adworld
 from adloom.world.playing import Body, Decision
+from adloom.world.simulator import Config
 
 CATEGORIES = ("Bag", "Coat", "Dress", "Shirt")
 SMALL = replace(CONFIG, creatives=6, users=200, bots=2)
 
 
-def small_world(seed: int = 1) -> AdWorld:
+def small_world(seed: int = 1, config: Config = SMALL) -> AdWorld:
     """Return a world of 40 pictures, of which 6 run."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
     categories = [CATEGORIES[i % 4] for i in range(40)]
     lines = [f"line {'x' * i}" for i in range(30)]
-    return create_adworld([f"p-{i:02}" for i in range(40)], categories, pixels, lines, seed, SMALL)
+    return create_adworld([f"p-{i:02}" for i in range(40)], categories, pixels, lines, seed, config)
 
 
 class FixedService:

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "stages/sequence_export.py": "unit/stages/test_train_lstm.py",
     "__main__.py": "wiring/test_commands.py",
     "audience/figures.py": "unit/audience/test_evaluation.py",
+    "cli/closed_loop.py": "system/test_closed_loop.py",
     "cli/datasets.py": "system/test_dataset.py",
     "cli/decision_log.py": "system/test_decision_log.py",
     "cli/init.py": "wiring/test_commands.py",

@@ -1,7 +1,7 @@
 """`adloom log`: verify the decision log, and convert it to impressions."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,10 @@ from adloom.config.settings import Settings
 from adloom.context import open_store
 from adloom.errors import DataError
 from adloom.storage import manifest
-from adloom.storage.base import is_remote
+from adloom.storage.base import Store, is_remote
 
 if TYPE_CHECKING:
+    from adloom.decision_log.impressions import ConversionReport
     from adloom.decision_log.verify import VerificationReport
 
 LOGS = click.argument("logs", nargs=-1, required=True, metavar="PATH|s3://…")
@@ -69,9 +70,19 @@ def to_impressions(logs: tuple[str, ...], out: str, as_json: bool) -> None:
 
     Example: adloom log to-impressions s3://shop/decisions --out s3://shop/impressions
     """
+    converted = convert_log(logs, out, open_store(Settings()))
+    print_values(asdict(converted), as_json)
+    if converted.damaged:
+        raise DataError(
+            f"{len(converted.damaged)} damaged segments, {converted.missing_records} records missing; the rest was "
+            f"converted: {'; '.join(converted.damaged[:3])}"
+        )
+
+
+def convert_log(logs: Sequence[str], out: str, store: Store) -> "ConversionReport":
+    """Convert logs to a table of impressions. Raises DataError if its folder has other files."""
     from adloom.decision_log import impressions
 
-    store = open_store(Settings())
     store.require(out)
     if not is_remote(out) and any(Path(out).glob("*")) and not (Path(out) / manifest.MANIFEST).is_file():
         raise DataError(f"{out}: contains files other than impressions, which would be replaced; name another folder")
@@ -83,12 +94,7 @@ def to_impressions(logs: tuple[str, ...], out: str, as_json: bool) -> None:
             draft.rows = {"impressions": converted.impressions}
         if is_remote(out):
             store.push(target, out)
-    print_values(asdict(converted), as_json)
-    if converted.damaged:
-        raise DataError(
-            f"{len(converted.damaged)} damaged segments, {converted.missing_records} records missing; the rest was "
-            f"converted: {'; '.join(converted.damaged[:3])}"
-        )
+    return converted
 
 
 def _format_report(report: "VerificationReport") -> Iterator[str]:

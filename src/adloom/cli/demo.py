@@ -45,15 +45,16 @@ def demo(params_path: Path) -> None:
 
     Example: adloom demo
     """
+    from adloom.cli.closed_loop import close_loop
     from adloom.serving.client import ask, ask_all, serving
 
     params, context = load_working_context(params_path)
     outcomes = run_pipeline(params, context)
-    with serving() as url:
+    with serving(log=context.home / "serve.log") as url:
         answers = ask_all(url)
         absent = ask(f"{url}/v1/models")["absent"]
     bars = list(read_bars(params.gate))
-    for line in summarize(outcomes, bars, answers):
+    for line in summarize(outcomes, bars, answers, close_loop(params, context)):
         click.echo(line)
     if missed := [f"{bar.model} {bar.rule.metric}" for bar in bars if not bar.is_met]:
         raise AdloomError(f"under the bar: {', '.join(missed)}; {REPORT} shows where")
@@ -71,8 +72,8 @@ def read_bars(gate: Gate) -> Iterator[Bar]:
         yield from (Bar(model, rule, metrics.get(rule.metric)) for rule in gate.rules(model) if rule.has_bar)
 
 
-def summarize(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str]) -> Iterator[str]:
-    """Yield the lines of the summary: metrics, verdicts, answers, next steps."""
+def summarize(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str], loop: list[str]) -> Iterator[str]:
+    """Yield the lines of the summary: metrics, verdicts, answers, the closed loop, next steps."""
     yield f"\n{'model':9} {'metric':18} {'value':>8}   {'95 % interval':17} bar"
     yield from (_format_bar(bar) for bar in bars)
     yield "\nGate"
@@ -81,6 +82,8 @@ def summarize(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str])
         yield f"  {outcome.model:9} {outcome.verdict:8} version {version}, champion {champion}"
     yield "\nAsked over HTTP"
     yield from (f"  {name:9} {answer}" for name, answer in answers.items())
+    yield "\nLearning from clicks, in a simulated world"
+    yield from loop
     yield f"\nReport {REPORT.absolute()}"
     yield NEXT_STEPS
 

@@ -1,10 +1,10 @@
 """The typed form of params.yaml: one class per stage; unknown keys are errors."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from adloom.config.audience import Segment, TrainPolicy
 from adloom.config.base import AnyModel, ConfigModel, describe_errors, load_file, require_match
@@ -27,11 +27,23 @@ Pretrained = Annotated[str, Field(min_length=1, description=PRETRAINED_FEATURES)
 PRETRAINED = "efficientnet-lite0"
 
 
+def _to_utc(value: date) -> date:
+    """Return a time without its zone, in UTC; a date stays."""
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) and value.tzinfo else value
+
+
+Day = Annotated[date, Field(strict=False)]
+Time = Annotated[datetime, Field(strict=False)]
+Moment = Annotated[Day | Time, Field(union_mode="left_to_right"), AfterValidator(_to_utc)]
+
+
 class Period(ConfigModel):
     """Dates that split a table: calibration before the holdout, then the holdout."""
 
-    holdout_start: date = Field(strict=False, description="First day of the holdout period (UTC).")
-    end: date = Field(strict=False, description="First day after the holdout period; later rows are quarantined.")
+    holdout_start: Moment = Field(
+        description="First day of the holdout period (UTC), or a time such as 2026-11-26T17:30 for a log of hours."
+    )
+    end: Moment = Field(description="First day, or time, after the holdout period; later rows are quarantined.")
 
 
 class Prepare(ConfigModel):
@@ -252,7 +264,7 @@ class Params(ConfigModel):
             period: Period | None = getattr(self.prepare, table)
             if self.ingest.source(table) and period is None:
                 raise ValueError(f"prepare.{table}: holdout_start and end are required because ingest.{table} is set")
-            if period and period.holdout_start >= period.end:
+            if period and str(period.holdout_start) >= str(period.end):
                 raise ValueError(f"prepare.{table}: holdout_start must be before end")
         if unknown := sorted(self.pipeline.stages.keys() - COMPONENTS):
             raise ValueError(

@@ -59,8 +59,7 @@ class AdClient:
     def _post(self, path: str, body: Body) -> dict[str, Any]:
         """Return the answer to a POST. Raises ExternalServiceError, AuthenticationError, PermissionDeniedError."""
         try:
-            self._connection.request("POST", self._path + path, json.dumps(body), self._headers)
-            response = self._connection.getresponse()
+            response = self._exchange(path, json.dumps(body))
             answer: dict[str, Any] = json.loads(response.read())
         except (OSError, http.client.HTTPException) as error:
             reason = describe_error(error, self.url)
@@ -72,6 +71,16 @@ class AdClient:
         if response.status != HTTPStatus.OK:
             self._raise_problem(path, response.status, str(answer.get("detail")))
         return answer
+
+    def _exchange(self, path: str, body: str) -> Any:
+        """Return the response, on a second connection if the service closed the first one."""
+        try:
+            self._connection.request("POST", self._path + path, body, self._headers)
+            return self._connection.getresponse()
+        except ConnectionError:
+            self._connection.close()
+            self._connection.request("POST", self._path + path, body, self._headers)
+            return self._connection.getresponse()
 
     def _raise_problem(self, path: str, status: int, detail: str) -> None:
         message = f"{self.url}{path}: {status} {detail}"

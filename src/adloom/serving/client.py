@@ -6,7 +6,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
@@ -24,17 +25,27 @@ STOP_TIMEOUT = 10  # seconds until the process is killed
 
 GREY_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="  # a PNG
 
+POLICY = "policy"
+
 Answer = dict[str, Any]
 
 
 @contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[str]:
-    """Run `adloom serve` on a free port, and yield its URL. Raises ExternalServiceError when it does not start."""
+def serving(*arguments: str, log: Path | None = None, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """
+    Run `adloom serve` on a free port, and yield its URL; its log may go to a file.
+
+    Raises ExternalServiceError when it does not start.
+    """
     command = [sys.executable, "-m", "adloom", "serve", "--port", "0", *arguments]
     authentication = {} if "ADLOOM_TOKENS_FILE" in os.environ else {"ADLOOM_AUTH": "off"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **authentication}) as process:  # noqa: S603
+    variables = {**os.environ, **authentication, **(environment or {})}
+    with (
+        log.open("w", encoding="utf-8") if log else contextlib.nullcontext() as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=variables) as process,  # noqa: S603
+    ):
         try:
-            yield _wait_until_ready(process)
+            yield _wait_until_ready(process, log)
         finally:
             process.terminate()
             try:
@@ -61,6 +72,8 @@ def ask_all(url: str) -> dict[str, str]:
     """Send every model an example request; return a line about each."""
     listed = ask(f"{url}/v1/models")
     answers = {name: f"not served: {reason}" for name, reason in listed["absent"].items()}
+    if POLICY in answers:
+        answers[POLICY] = f"no champion, so it explores evenly and evidence accrues: {request_decision(url, [])}"
     for served in listed["models"]:
         name = served["model"]["name"]
         example = MODELS[name].example_request
@@ -131,9 +144,11 @@ def request_decision(url: str, categories: list[str]) -> str:
     return f"chose {chosen['creative_id']} of {what} with probability {chosen['probability']:.2g}"
 
 
-def _wait_until_ready(process: "subprocess.Popen[str]") -> str:
+def _wait_until_ready(process: "subprocess.Popen[str]", log: Path | None) -> str:
     assert process.stdout is not None
     for line in process.stdout:
         if match := re.match(r"ready on (\S+);", line):
             return match.group(1)
-    raise ExternalServiceError("adloom serve ended before it was ready; the lines above say why")
+    raise ExternalServiceError(
+        f"adloom serve ended before it was ready; {f'{log} says' if log else 'the lines above say'} why"
+    )

@@ -18,8 +18,10 @@ def test_a_bar_is_met_only_by_a_number_on_its_right_side() -> None:
 
 def test_the_summary_has_bars_verdicts_and_answers() -> None:
     bars = [Bar("policy", RULE, metric(0.8)), Bar("cnn", RULE, None)]
-    lines = list(summarize([Outcome("policy", 3, "promote", ["why"], 3)], bars, {"policy": "chose a"}))
+    outcomes = [Outcome("policy", 3, "promote", ["why"], 3)]
+    lines = list(summarize(outcomes, bars, {"policy": "chose a"}, ["  lift +80 %"]))
     assert any("0.8" in line and line.endswith("✓") for line in lines)
     assert any("not measured" in line and line.endswith("✗") for line in lines)
     assert any("promote" in line and "version 3, champion 3" in line for line in lines)
     assert any("chose a" in line for line in lines)
+    assert "  lift +80 %" in lines

@@ -1,6 +1,6 @@
 """params.yaml as a whole: values, rules across blocks, files that are not YAML."""
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 from tests.support.params_files import SHIPPED, load_error
 
 from adloom.config import params
+from adloom.config.params import Period
 from adloom.errors import ConfigError
 
 
@@ -48,6 +49,25 @@ def test_a_project_is_named_like_an_example(raw: dict[str, Any], tmp_path: Path)
 def test_a_bare_date_is_refused_since_dvc_cannot_read_it(raw: dict[str, Any], tmp_path: Path) -> None:
     raw["prepare"]["events"]["end"] = date(1998, 7, 1)
     assert "prepare.events.end: put the date in quotes" in load_error(raw, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-26", date(2026, 11, 26)),
+        ("2026-11-26T17:30", datetime(2026, 11, 26, 17, 30)),
+        ("2026-11-26T17:30+02:00", datetime(2026, 11, 26, 15, 30)),
+    ],
+)
+def test_a_period_starts_at_a_day_or_a_time_in_utc(text: str, expected: date) -> None:
+    period = Period.model_validate({"holdout_start": text, "end": "2026-12-01"})
+    assert period.holdout_start == expected
+    assert Period.model_validate(period.model_dump(mode="json")) == period
+
+
+def test_a_period_that_ends_before_it_starts_is_refused(raw: dict[str, Any], tmp_path: Path) -> None:
+    raw["prepare"]["events"] = {"holdout_start": "1998-07-01T00:00:01", "end": "1998-07-01"}
+    assert "prepare.events: holdout_start must be before end" in load_error(raw, tmp_path)
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The ad server's client: decisions and feedback over one connection, and plain errors."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,13 @@ def test_a_decision_is_logged(served: tuple[str, MemoryLog]) -> None:
     assert [decision.decision_id for decision in decisions] == [
         record.decision_id for record in log.records if isinstance(record, Decision)
     ]
+
+
+def test_a_connection_that_the_service_closed_is_opened_again(served: tuple[str, MemoryLog]) -> None:
+    with AdClient(served[0], "secret") as client:
+        client.decide(BODY)
+        client._connection.sock.shutdown(socket.SHUT_RDWR)
+        assert client.decide(BODY).tier == "default"
 
 
 def test_a_missing_token_names_the_variable(served: tuple[str, MemoryLog]) -> None:

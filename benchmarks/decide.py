@@ -39,6 +39,7 @@ import numpy as np
 import orjson
 import uvicorn
 import uvloop
+from load_generator import processor_seconds, run_wrk
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
@@ -64,14 +65,6 @@ PACED, CONNECTIONS = 12, 32  # seconds of a round at half rate; connections
 OVERLOAD = 192, 400  # connections: 3 and 6 times the number that saturates the server
 PEERS = ["single", "asgi", *(["granian"] if find_spec("granian") else []), "bare", "bento"]
 UVICORN: dict[str, Any] = {"loop": "uvloop", "log_level": "error", "access_log": False, "server_header": False}
-WRK = """
-local lines, n = {}, 0
-for line in io.lines(os.getenv("BODIES")) do lines[#lines + 1] = line end
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Authorization"] = "Bearer " .. os.getenv("TOKEN")
-request = function() n = n + 1; return wrk.format(nil, "/v1/decide", nil, lines[n % #lines + 1]) end
-"""
 
 
 class Body(BaseModel):
@@ -293,8 +286,7 @@ class Server:
 
     def cpu(self) -> float:
         """Return the CPU seconds that the process has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.pid)
 
     def resident(self) -> float:
         """Return the memory of the process, MB."""
@@ -313,18 +305,9 @@ class Load:
 
 def wrk(bench: Bench, server: Server, candidates: int, connections: int) -> Load:
     """Send requests over this many connections; each sends the next after an answer."""
-    script = bench.folder / "wrk.lua"
-    script.write_text(WRK, encoding="utf-8")
-    environment = {**os.environ, "BODIES": str(bench.bodies(candidates)), "TOKEN": bench.token}
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--timeout", "20s", "-s", str(script)]
     before = server.cpu()
-    report = subprocess.run([*command, server.url], capture_output=True, text=True, check=True, env=environment).stdout
-    requests, seconds = re.findall(r"(\d+) requests in ([\d.]+)s", report)[0]
-    refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", report)))
-    if "Socket errors" in report:
-        raise SystemExit(f"{server.url}: {report}")
-    cpu = (server.cpu() - before) / max(int(requests), 1) * 1e6
-    return Load((int(requests) - refused) / float(seconds), refused / float(seconds), cpu)
+    load = run_wrk(f"{server.url}/v1/decide", bench.bodies(candidates), connections, SECONDS, bench.token)
+    return Load(load.answered, load.refused, (server.cpu() - before) / max(load.requests, 1) * 1e6)
 
 
 class PacedClient(asyncio.Protocol):

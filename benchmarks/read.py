@@ -18,7 +18,6 @@ import base64
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import uvicorn
+from load_generator import processor_seconds, run_wrk
 from PIL import Image
 
 from adloom.config.settings import Settings
@@ -48,13 +48,6 @@ from adloom.storage import manifest
 CLIENTS, ROUNDS, SECONDS = 32, 3, 3
 EDGE, CATEGORIES, WIDTH, DIMENSIONS, KNOWN = 28, 10, 32, 64, 56_000
 PICTURES = 64
-WRK = """
-local lines, n = {}, 0
-for line in io.lines(os.getenv("BODIES")) do lines[#lines + 1] = line end
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-request = function() n = n + 1; return wrk.format(nil, nil, nil, lines[n % #lines + 1]) end
-"""
 
 
 class Rate(NamedTuple):
@@ -155,16 +148,10 @@ def start_server(kind: str, models: Path) -> Iterator[tuple[str, int]]:
 def measure_http(service: tuple[str, int], bodies: Path) -> Rate:
     """Measure a service with 32 clients."""
     url, pid = service
-    script = bodies.with_suffix(".lua")
-    script.write_text(WRK, encoding="utf-8")
-    command = ["wrk", "-t1", f"-c{CLIENTS}", f"-d{SECONDS}", "-s", str(script), url + READ]
     before = processor_seconds(pid)
-    result = subprocess.run(
-        command, env=os.environ | {"BODIES": str(bodies)}, capture_output=True, text=True, check=True
-    )
-    assert "Non-2xx" not in result.stdout, result.stdout
-    count, seconds = re.findall(r"(\d+) requests in ([\d.]+)s", result.stdout)[0]
-    return Rate(int(count) / float(seconds), 1e3 * (processor_seconds(pid) - before) / int(count))
+    load = run_wrk(url + READ, bodies, CLIENTS, SECONDS)
+    assert not load.refused
+    return Rate(load.answered, 1e3 * (processor_seconds(pid) - before) / load.requests)
 
 
 def measure_threads(folder: Path, batch: np.ndarray) -> Rate:
@@ -184,12 +171,6 @@ def measure_threads(folder: Path, batch: np.ndarray) -> Rate:
     for thread in threads:
         thread.join()
     return Rate(sum(done) / (time.monotonic() - start), 1e3 * (time.process_time() - before) / sum(done))
-
-
-def processor_seconds(pid: int) -> float:
-    """Return the processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def write_bodies(path: Path, pngs: list[bytes], nearest: int) -> Path:

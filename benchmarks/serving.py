@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,10 +33,14 @@ from typing import Any
 import bentoml
 import httpx
 import numpy as np
+from load_generator import Load, processor_seconds, run_wrk
 
+from adloom.ads.placements import IAB
 from adloom.config.settings import Settings
 from adloom.copywriting.lines import write_together
+from adloom.creatives import pictures as creative_pictures
 from adloom.data import pictures
+from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, READ, WRITE, CopyRequest
 from adloom.serving.creatives import generate
@@ -43,6 +48,7 @@ from adloom.serving.creatives.issuer import describe_origin, open_issuer
 from adloom.serving.models import loader, sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
 from adloom.serving.models.loader import Models
+from adloom.stages.creative_rows import open_creatives
 from adloom.storage import manifest
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -50,17 +56,12 @@ from onnxruntime import quantization
 
 CLIENTS, SECONDS, ROUNDS = 32, 3, 3
 PICTURES, LINES = 4, 2  # of a request
-SEEDS = 256  # different requests
+NEAREST, SIGNED = f"{READ} (3 nearest)", f"{GENERATE} (both sign)"
+TEST_PICTURES = 4096
+SEEDS = 8192  # different requests
 DECISIONS, PACE = 400, 0.005  # requests, and seconds between two
 WIDTH = 64  # numbers that BentoML's own batching reads
 ADLOOM = [sys.executable, "-m", "adloom", "serve", "--port", "0"]
-WRK = """
-local lines, n = {}, 0
-for line in io.lines(os.getenv("BODIES")) do lines[#lines + 1] = line end
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-request = function() n = n + 1; return wrk.format(nil, nil, nil, lines[n % #lines + 1]) end
-"""
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,6 @@ class Server:
     url: str
     pid: int
     seconds: float  # from its start until it was ready
-
-    def processor_seconds(self) -> float:
-        """Return the processor time that it has used."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def megabytes(self, name: str) -> float:
         """Return a number of /proc/PID/status."""
@@ -127,30 +123,22 @@ def draw_pictures(models: Models) -> list[str]:
     return [base64.b64encode(pictures.encode_png(picture)).decode() for picture in pixels]
 
 
-def run_wrk(url: str, requests: Sequence[object], folder: Path, clients: int, seconds: float) -> tuple[float, int]:
-    """Send requests for some seconds; return the answers with 200 per second and the number of others."""
-    lines = Path(tempfile.mkstemp(dir=folder)[1])
-    lines.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")
-    script = lines.with_suffix(".lua")
-    script.write_text(WRK, encoding="utf-8")
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}", "--timeout", "60s", "-s", str(script), url]
-    report = subprocess.run(
-        command, env=os.environ | {"BODIES": str(lines)}, capture_output=True, text=True, check=True
-    ).stdout
-    count, duration = re.findall(r"(\d+) requests in ([\d.]+)s", report)[0]
-    refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", report)))
-    return (int(count) - refused) / float(duration), refused
+def post(url: str, requests: Sequence[object], folder: Path, clients: int, seconds: float) -> Load:
+    """Send requests for some seconds."""
+    bodies = Path(tempfile.mkstemp(dir=folder)[1])
+    bodies.write_text("".join(json.dumps(request) + "\n" for request in requests), encoding="utf-8")
+    return run_wrk(url, bodies, clients, seconds)
 
 
 def measure_http(server: Server, path: str, requests: Sequence[object], items: int, folder: Path) -> Rate:
     """Measure an endpoint with 32 clients; a request has this many items."""
     before = {name: server.metric(f"adloom_batch_size_{name}", path) for name in ("sum", "count")}
-    processor = server.processor_seconds()
-    rate, refused = run_wrk(server.url + path, requests, folder, CLIENTS, SECONDS)
-    assert not refused
+    processor = processor_seconds(server.pid)
+    load = post(server.url + path, requests, folder, CLIENTS, SECONDS)
+    assert not load.refused
     requests_, batches = (server.metric(f"adloom_batch_size_{name}", path) - before[name] for name in before)
-    used = server.processor_seconds() - processor
-    return Rate(rate * items, 1e3 * used / (requests_ * items), requests_ / batches)
+    used = processor_seconds(server.pid) - processor
+    return Rate(load.answered * items, 1e3 * used / (requests_ * items), requests_ / batches)
 
 
 def measure_loop(run: Callable[[], int]) -> Rate:
@@ -169,6 +157,7 @@ def create_loops(models: Models, batch: dict[str, float]) -> dict[str, Callable[
     z, condition = np.zeros((drawn, gan.latent), np.float32), np.zeros((drawn, columns), np.float32)
     picture = np.zeros((pictures_read, *models.cnn.card.shape), np.float32)
     calls, lines = record_calls(models, max(round(batch[WRITE]), 1))
+    issuer, origin = open_issuer(Settings()), describe_origin(models.gan, 0, {})
 
     def read() -> int:
         models.cnn.model.read(picture)
@@ -178,12 +167,17 @@ def create_loops(models: Models, batch: dict[str, float]) -> dict[str, Callable[
         gan(z, condition)
         return drawn
 
+    def sign() -> int:
+        pixels = creative_pictures.to_pixels(gan(z, condition))
+        issuer.issue_pictures(creative_pictures.encode_pngs(pixels), [origin] * drawn)
+        return drawn
+
     def write() -> int:
         for network, token, state in calls:
             network(token, state)
         return lines
 
-    return {READ: read, GENERATE: draw, WRITE: write}
+    return {READ: read, GENERATE: draw, SIGNED: sign, WRITE: write}
 
 
 def record_calls(models: Models, requests: int) -> tuple[list[tuple[Any, Any, Any]], int]:
@@ -215,16 +209,17 @@ def compare_throughput(folder: Path, scratch: Path, models: Models) -> None:
     """Print the rates of the service and of the bare loops."""
     requests, items = bodies(models), {READ: 1, GENERATE: PICTURES, WRITE: LINES}
     nearest = [{**body, "nearest": 3} for body in requests[READ]]
-    rows = [*requests.items(), (READ, nearest)]
+    rows = [(path, path, sent) for path, sent in requests.items()]
+    rows += [(NEAREST, READ, nearest), (SIGNED, GENERATE, requests[GENERATE])]
     columns = "batch     items/s: HTTP   loop  ratio   processor ms: HTTP   loop  ratio"
     print(f"{CLIENTS} clients{'':26}{columns}")
     with start_server("--app", "creatives", "--models", str(folder)) as server:
-        for path, sent in rows:
+        for name, path, sent in rows:
             rounds = []
             measure_http(server, path, sent, items[path], scratch)
             for _ in range(ROUNDS):
                 served = measure_http(server, path, sent, items[path], scratch)
-                loop = create_loops(models, dict.fromkeys(requests, served.batch))[path]
+                loop = create_loops(models, dict.fromkeys(requests, served.batch))[SIGNED if name == SIGNED else path]
                 rounds.append((served, measure_loop(loop)))
             served, bare = (
                 Rate(*map(median, zip(*map(astuple, column), strict=True))) for column in zip(*rounds, strict=True)
@@ -232,7 +227,6 @@ def compare_throughput(folder: Path, scratch: Path, models: Models) -> None:
             ratios = served.items / bare.items, bare.milliseconds / served.milliseconds
             wall = f"{served.items:12.0f} {bare.items:6.0f} {ratios[0]:6.2f}"
             processor = f"{served.milliseconds:20.2f} {bare.milliseconds:6.2f} {ratios[1]:6.2f}"
-            name = f"{path}{' (3 nearest)' if sent is nearest else ''}"
             print(f"{name:34} {served.batch:5.1f} {wall} {processor}", flush=True)
         memory, peak = server.megabytes("VmRSS"), server.megabytes("VmHWM")
         print(f"memory of the creative models: {memory:.0f} MB, peak {peak:.0f} MB")
@@ -260,28 +254,27 @@ def time_decisions(url: str) -> float:
 def compare_decisions(folder: Path, scratch: Path, models: Models) -> None:
     """Print the latency of decisions alone and while heavy requests run, in one process and in two."""
     large = [base64.b64encode(pictures.encode_png(np.zeros((2000, 2000, 3), np.uint8))).decode()] * 16
-    heavy = {
-        GENERATE: {"category": models.gan.card.categories[0], "n": 64},
-        WRITE: {"n": 64},
-        READ: {"pictures": large},
+    category = models.gan.card.categories[0]
+    heavy: dict[str, dict[str, dict[str, object]]] = {
+        "models": {GENERATE: {"category": category, "n": 64}, WRITE: {"n": 64}, READ: {"pictures": large}},
+        "ads": {MAKE_ADS: {"category": category, "n": 8, "sizes": [placement.name for placement in IAB]}},
     }
     with contextlib.ExitStack() as stack:
         one = stack.enter_context(start_server("--models", str(folder)))
         decide = stack.enter_context(start_server("--app", "decide", "--models", str(folder)))
         print(f"memory of all models in one process: {one.megabytes('VmRSS'):.0f} MB")
-        for name, decider in (("one process", one), ("a process of its own", decide)):
+        for (name, decider), (work, loads) in product(
+            (("one process", one), ("a process of its own", decide)), heavy.items()
+        ):
             time_decisions(decider.url)
             alone = time_decisions(decider.url)
-            with ThreadPoolExecutor(len(heavy)) as pool:
-                loads = [pool.submit(run_wrk, one.url + path, [body], scratch, 2, 12) for path, body in heavy.items()]
+            with ThreadPoolExecutor(len(loads)) as pool:
+                futures = [pool.submit(post, one.url + path, [body], scratch, 2, 12) for path, body in loads.items()]
                 time.sleep(1)
                 beside = time_decisions(decider.url)
-                answered = [load.result()[0] for load in loads]
-            rates = " ".join(f"{rate:.1f}" for rate in answered)
-            print(
-                f"decide p99, {name}: {alone:.1f} ms, {beside:.1f} ms beside {rates} heavy requests per second",
-                flush=True,
-            )
+                rates = " ".join(f"{future.result().answered:.1f}" for future in futures)
+            beside_ = f"{beside:.1f} ms beside {rates} requests per second to {work}"
+            print(f"decide p99, {name}: {alone:.1f} ms, {beside_}", flush=True)
 
 
 def measure_start(folder: Path, scratch: Path, models: Models) -> None:
@@ -307,10 +300,8 @@ def measure_overload(folder: Path, scratch: Path, models: Models) -> None:
     requests = bodies(models)[READ]
     with start_server("--app", "creatives", "--models", str(folder)) as server:
         for clients in (CLIENTS, CLIENTS, 3 * CLIENTS, 12 * CLIENTS):
-            rate, refused = run_wrk(server.url + READ, requests, scratch, clients, SECONDS)
-            print(
-                f"read, {clients} clients: {rate:.0f} answered per second, {refused / SECONDS:.0f} refused per second"
-            )
+            load = post(server.url + READ, requests, scratch, clients, SECONDS)
+            print(f"read, {clients} clients: {load.answered:.0f} answered per second, {load.refused:.0f} refused")
 
 
 @bentoml.service(name="stock", logging={"access": {"enabled": False}})
@@ -359,25 +350,32 @@ def count_lost(url: str) -> int:
 
 
 def compare_int8(folder: Path, scratch: Path, models: Models) -> None:
-    """Print the speed of the reader in 8 bits, and how often it names the same category."""
+    """Print the speed and the test accuracy of the reader in 8 bits, calibrated by training pictures."""
+    table, categories = open_creatives(folder.parent / "data" / "dataset" / "creatives"), models.cnn.card.categories
+    train, test = table.find_rows("train", categories)[:256], table.find_test_rows(categories)[:TEST_PICTURES]
+    calibration, pixels = (creative_pictures.to_floats(table.decode(rows)) for rows in (train, test))
+    truth = table.number_categories(test, categories)
 
     class Calibration(quantization.CalibrationDataReader):
         def __init__(self) -> None:
-            self._batches = iter([{"picture": batch} for batch in np.split(drawn[:64], 4)])
+            self._batches = iter([{"picture": batch} for batch in np.split(calibration, 4)])
 
         def get_next(self) -> Any:
             return next(self._batches, None)
 
-    drawn = draw_all(models)
     source, target = folder / "cnn" / "reader.onnx", scratch / "int8" / "reader.onnx"
     target.parent.mkdir()
     quantization.quantize_static(str(source), str(target), Calibration())
     small = type(models.cnn.model.read)(target.parent, Settings().serve_threads)
-    times = {}
-    for name, reader in {"float": models.cnn.model.read, "int8": small}.items():
-        times[name] = measure_loop(partial(count_read, reader, drawn[:16])).milliseconds
-    same = (models.cnn.model.read(drawn).probabilities.argmax(1) == small(drawn).probabilities.argmax(1)).mean()
-    print(f"reader: {times['float']:.2f} ms a picture, in 8 bits {times['int8']:.2f} ms, same category for {same:.1%}")
+    for name, reader in {"float": models.cnn.model.read, "8 bits": small}.items():
+        milliseconds = median(
+            measure_loop(partial(count_read, reader, pixels[:16])).milliseconds for _ in range(ROUNDS)
+        )
+        predicted = np.concatenate(
+            [reader(batch).probabilities.argmax(1) for batch in np.split(pixels, range(256, len(pixels), 256))]
+        )
+        accuracy = (predicted == truth).mean()
+        print(f"reader, {name}: {milliseconds:.2f} ms a picture, {accuracy:.2%} of {len(truth)} test pictures right")
 
 
 def count_read(reader: Any, batch: Any) -> int:
@@ -399,14 +397,6 @@ def measure_signing(folder: Path, scratch: Path, models: Models) -> None:
 
     milliseconds = [measure_loop(sign).milliseconds for sign in (sign_pictures, sign_lines)]
     print("of these, signing takes {:.2f} ms a picture and {:.2f} ms a line".format(*milliseconds), flush=True)
-
-
-def draw_all(models: Models) -> Any:
-    """Return drawn pictures of all categories in the reader's format."""
-    gan, conditions = models.gan.model, models.gan.card.conditions
-    index = np.arange(32 * len(models.gan.card.categories)) % len(models.gan.card.categories)
-    z = np.random.default_rng(0).standard_normal((len(index), gan.latent), np.float32)
-    return gan(z, conditions.encode(index))
 
 
 def main() -> None:

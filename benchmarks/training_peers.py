@@ -22,7 +22,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import training  # type: ignore[import-not-found] # of this folder
+import training
 from torch import nn
 from torch.nn import functional
 

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
-import audience_features as peers_of_features
+import audience_features as peers_of_features  # type: ignore[import-not-found] # of this folder
 import numpy as np
 import pandas as pd
 

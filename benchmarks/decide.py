@@ -39,7 +39,7 @@ import numpy as np
 import orjson
 import uvicorn
 import uvloop
-from load_generator import processor_seconds, run_wrk
+from load_generator import processor_seconds, run_wrk  # type: ignore[import-not-found] # of this folder
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
@@ -286,7 +286,8 @@ class Server:
 
     def cpu(self) -> float:
         """Return the CPU seconds that the process has used."""
-        return processor_seconds(self.pid)
+        seconds: float = processor_seconds(self.pid)
+        return seconds
 
     def resident(self) -> float:
         """Return the memory of the process, MB."""

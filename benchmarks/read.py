@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import uvicorn
-from load_generator import processor_seconds, run_wrk
+from load_generator import processor_seconds, run_wrk  # type: ignore[import-not-found] # of this folder
 from PIL import Image
 
 from adloom.config.settings import Settings

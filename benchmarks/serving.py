@@ -33,7 +33,7 @@ from typing import Any
 import bentoml
 import httpx
 import numpy as np
-from load_generator import Load, processor_seconds, run_wrk
+from load_generator import Load, processor_seconds, run_wrk  # type: ignore[import-not-found] # of this folder
 
 from adloom.ads.placements import IAB
 from adloom.config.settings import Settings

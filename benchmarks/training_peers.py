@@ -22,7 +22,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import training
+import training  # type: ignore[import-not-found] # of this folder
 from torch import nn
 from torch.nn import functional
 

@@ -230,7 +230,8 @@ def write_policy(target: Path, audience: str | None, best: str = "creative-0", f
     )
     with manifest.draft(target, "train_policy", PARAMS, {}) as draft:
         policy.save(draft.path / "policy.npz")
-        card = {"model": "policy", "categories": CATEGORIES, "audience": audience, "reader": READER}
+        chosen = {"model": "linear", "temperature": 1.0}
+        card = {"model": "policy", "chosen": chosen, "categories": CATEGORIES, "audience": audience, "reader": READER}
         (draft.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 

@@ -1,6 +1,7 @@
 """The card of a model, and the check of its first output."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -27,7 +28,7 @@ class ModelCard(BaseModel):
     attributes: dict[str, list[str]] = {}
     image: ImageSize | None = None
     audience: str | None = None  # digest of the audience that a policy or a recommender was trained with
-    chosen: str | None = None  # model of a recommender
+    chosen: str | dict[str, Any] | None = None  # model of a recommender; others describe theirs
     reader: str | None = None  # digest of the picture reader that a policy was trained with
 
     @property

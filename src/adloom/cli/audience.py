@@ -1,14 +1,15 @@
 """`adloom segment-users`, `segment-sql` and `segment-export`: segments outside the pipeline."""
 
+import getpass
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from adloom.cli.options import AS_JSON, PARAMS, load_context, print_values
+from adloom.cli.options import AS_JSON, PARAMS, FiniteRange, check_outputs, load_context, print_values, write_output
 
 if TYPE_CHECKING:
     from adloom.audience.sql import Dialect
@@ -83,3 +84,59 @@ def segment_sql(dialect: "Dialect", table: str, model: Path | None, params_path:
 
     with open_audience(model, params_path) as audience:
         click.echo(write_query(Segmenter.load(audience / "segmenter.npz"), dialect, table))
+
+
+@click.command("segment-export")
+@click.argument("segment", metavar="SEGMENT")
+@click.argument("target", metavar="OUT", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--consent", required=True, metavar="TABLE", help="Table of user_id and consent as of now.")
+@click.option(
+    "--identifier",
+    type=click.Choice(["pseudonym", "email", "phone"]),
+    default="pseudonym",
+    show_default=True,
+    help="What to export; e-mail addresses and phone numbers are hashed by SHA-256.",
+)
+@click.option("--contacts", metavar="TABLE", help="Table of user_id and email or phone.")
+@click.option(
+    "--platform",
+    type=click.Choice(["google", "meta"]),
+    default="google",
+    show_default=True,
+    help="Whose rules contacts are normalised by before they are hashed.",
+)
+@click.option("--region", metavar="CODE", help="Country of phone numbers without a country code, such as DE.")
+@click.option("--match-rate", type=FiniteRange(0, 1), help="Share that the platform matched last time.")
+@click.option(
+    "--audit",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of audit records; by default exports in ADLOOM_HOME.",
+)
+@click.option("--by", default=getpass.getuser, show_default="the system's user", help="Who exports.")
+@MODEL
+@PARAMS
+@AS_JSON
+def segment_export(
+    target: Path, audit: Path | None, by: str, model: Path | None, params_path: Path, as_json: bool, **asked: Any
+) -> None:
+    """
+    Export the users of a segment who consent, for an ad platform, and record who did.
+
+    OUT is a .csv or .parquet file with one column. Tables are CSV or Parquet, local or in S3, with user ids as the
+    advertiser has them.
+
+    Example: adloom segment-export segment-1 loyal.csv --consent crm.csv --identifier email --contacts crm.csv
+    """
+    from adloom.config.settings import Settings
+    from adloom.context import open_store, read_pseudonym_key
+    from adloom.stages import segment_export as stage
+
+    check_outputs([target])
+    settings, request = Settings(), stage.Request(**asked)
+    with open_audience(model, params_path) as audience:
+        export = stage.export_segment(request, audience, read_pseudonym_key(settings), open_store(settings))
+        content = stage.render(request, export, target.suffix)
+        record = stage.describe_export(request, audience, export.count(), content, by)
+    path = stage.write_audit(record, audit or settings.home / "exports")
+    write_output(target, content)
+    print_values({**record, "audit": str(path)}, as_json)

@@ -30,6 +30,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "run": ("run", "Run all stages that are out of date, from sources to registered models."),
     "runs": ("kubeflow", "List the runs on Kubeflow."),
     "schedules": ("kubeflow", "List, pause, resume or delete the schedules on Kubeflow."),
+    "segment-export": ("audience", "Export the users of a segment for an ad platform, by pseudonym or hashed contact."),
     "segment-sql": ("audience", "Print SQL that assigns users in a database to segments."),
     "segment-users": ("audience", "Assign the users of a table of any size to segments."),
     "serve": ("serve", "Serve the registry's champions, or the models of a folder, over HTTP."),

@@ -1,5 +1,6 @@
 """Commands of segments: from the champion or a folder, and one line for a mistake."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -71,3 +72,16 @@ def test_without_a_champion_the_line_says_how_to_get_one(shop: Path, monkeypatch
     error = CliRunner().invoke(cli, ["segment-sql", "--dialect", "spark"]).exception
     assert isinstance(error, UserError)
     assert str(error).startswith("audience: no champion; `adloom run` makes one")
+
+
+def test_a_segment_is_exported_with_a_record(shop: Path) -> None:
+    users = [str(i) for i in range(30)]
+    write_audience(shop / "models" / "audience", users=users)
+    pd.DataFrame({"user_id": users, "consent": "yes"}).to_csv("consent.csv", index=False)
+    result = run("segment-export", "segment-2", "out.csv", "--consent", "consent.csv", "--by", "ann", "--json")
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.output)
+    record = json.loads(Path(printed.pop("audit")).read_text())
+    assert record == printed
+    assert (record["by"], record["identifiers"], record["expected_matches"]) == ("ann", 15, None)
+    assert len((shop / "out.csv").read_text().splitlines()) == 16

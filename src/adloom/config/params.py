@@ -229,7 +229,7 @@ class Params(ConfigModel):
     train_music: TrainMusic
     segment: Segment
     train_policy: TrainPolicy
-    recommend: Recommend = Recommend()
+    recommend: Recommend
     evaluate: Evaluate
     gate: Gate
     score: Score = Score()

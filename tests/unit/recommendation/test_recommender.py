@@ -26,6 +26,15 @@ def test_the_top_is_that_of_a_full_sort(scores: list[int], n: int, seen: set[int
     assert top_items(np.array(scores, np.float32), n, without) == expected
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.sampled_from([300, 1280, 1300]))
+def test_the_top_of_many_items_is_that_of_a_full_sort(seed: int, n: int, items: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, seen = rng.integers(0, 40, items).astype(np.float32), rng.integers(0, items, 200).astype(np.int32)
+    kept = np.setdiff1d(np.arange(items), seen)
+    expected = kept[np.argsort(-scores[kept], kind="stable")][:n]
+    assert top_items(scores, n, seen) == expected.tolist()
+
+
 def test_it_ranks_by_its_model_or_by_popularity(tmp_path: Path) -> None:
     write_recommender(tmp_path / "recommender")
     folder = tmp_path / "recommender"

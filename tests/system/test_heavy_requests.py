@@ -14,6 +14,8 @@ from tests.support.decision_logs import wait_until
 from tests.support.http_client import encode, png
 from tests.support.tiny_models import write_models
 
+from adloom.ads.placements import IAB
+from adloom.serving.api.ads_schemas import MAKE_ADS
 from adloom.serving.api.decide_schemas import DECIDE
 from adloom.serving.api.schemas import GENERATE, MAX_PICTURES, READ, WRITE
 from adloom.serving.client import serving
@@ -26,6 +28,7 @@ HEAVY: dict[str, dict[str, Any]] = {
     GENERATE: {"category": "Bag", "n": 64},
     WRITE: {"n": 64},
     READ: {"pictures": [LARGE] * MAX_PICTURES},
+    MAKE_ADS: {"category": "Bag", "n": 1, "sizes": [placement.name for placement in IAB]},
 }
 DECISION = {"placement": "top", "candidates": ["creative-0", "creative-1"]}
 MAX_SECONDS = 0.5  # of the median of what takes milliseconds; a heavy request takes seconds

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context, parent_process
 
+import numpy as np
+from PIL import Image
+
 from adloom.ads.brand import Brand
 from adloom.ads.composition import AdContent, Design, compose
 from adloom.ads.lint import Drawing, Finding, check_ad
@@ -44,9 +47,10 @@ def make_ad(request: AdRequest, brand: Brand) -> Ad:
     """Return an ad; equal arguments give equal bytes."""
     composition = compose(request.content, request.placement, brand, request.design)
     svg, graphics, texts = (write_svg(composition, brand, part) for part in ("all", "graphics", "texts"))
-    render = partial(render_svg, fonts=brand.typefaces.paths)
-    file = ENCODERS[request.format](render(svg), request.placement.max_bytes - CREDENTIALS_BYTES)
-    drawing = Drawing(render(graphics), render(texts), len(file) + CREDENTIALS_BYTES)
+    below, above = render_svg(graphics, []), render_svg(texts, brand.typefaces.paths)
+    whole = np.asarray(Image.alpha_composite(Image.fromarray(below), Image.fromarray(above)))  # faster than a third one
+    file = ENCODERS[request.format](whole, request.placement.max_bytes - CREDENTIALS_BYTES)
+    drawing = Drawing(below, above, len(file) + CREDENTIALS_BYTES)
     return Ad(request, svg, file, tuple(check_ad(composition, brand, drawing)))
 
 

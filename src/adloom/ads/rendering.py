@@ -11,6 +11,7 @@ from adloom.arrays import UInt8Array
 
 ImageFormat = Literal["png", "webp"]
 QUALITIES = (90, 80, 70, 60)  # of a WebP
+COMPRESSION = 7  # of a PNG; 9 takes four times as long for 3 % fewer bytes
 PALETTE = 256  # colours of a PNG that would be too heavy in all its colours
 
 
@@ -25,10 +26,12 @@ def render_svg(svg: str, fonts: Sequence[str]) -> UInt8Array:
 def encode_png(pixels: UInt8Array, max_bytes: int) -> bytes:
     """Return a PNG of opaque pixels (height, width, 3 or 4), with a palette if it would be heavier than `max_bytes`."""
     image = Image.fromarray(pixels[:, :, :3])
-    png = _save(image, "PNG", compress_level=9)
+    png = _save(image, "PNG", compress_level=COMPRESSION)
     if len(png) <= max_bytes:
         return png
-    return _save(image.quantize(PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE), "PNG", compress_level=9)
+    return _save(
+        image.quantize(PALETTE, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE), "PNG", compress_level=COMPRESSION
+    )
 
 
 def encode_webp(pixels: UInt8Array, max_bytes: int) -> bytes:

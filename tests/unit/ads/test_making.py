@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.support.brands import BRAND, HEADLINE, draw_bag, draw_photo
@@ -15,6 +16,7 @@ from adloom.ads.artwork import Treatment
 from adloom.ads.composition import AdContent, Design
 from adloom.ads.making import CREDENTIALS_BYTES, Ad, AdRequest, make_ad, make_ads
 from adloom.ads.placements import PLACEMENTS
+from adloom.ads.rendering import render_svg
 from adloom.errors import UnavailableError
 
 
@@ -35,6 +37,14 @@ def test_other_processes_give_the_same_bytes_in_order() -> None:
     here = [digest(make_ad(each, BRAND)) for each in requests]
     assert [digest(ad) for ad in make_ads(requests, BRAND, processes=2)] == here
     assert len(set(here)) == 6
+
+
+@pytest.mark.parametrize("treatment", ["dots", "photo"])
+def test_the_file_shows_the_svg(treatment: Treatment) -> None:
+    for template in range(2):
+        ad = make_ad(request("300x250", treatment, template), BRAND)
+        drawn = np.asarray(Image.open(io.BytesIO(ad.file)).convert("RGB")).astype(int)
+        assert np.abs(drawn - render_svg(ad.svg, BRAND.typefaces.paths)[:, :, :3]).max() <= 2
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ from adloom.world.simulator import Config
 CATEGORIES = ("Bag", "Coat", "Dress", "Shirt")
 SMALL = replace(CONFIG, creatives=6, users=200, bots=2)
 
+EASY = replace(SMALL, rate=0.2, spread=1.2, wear_out=0.0, bots=0, delay_hours=0.05)  # few impressions show the best
+
 
 def small_world(seed: int = 1, config: Config = SMALL) -> AdWorld:
     """Return a world of 40 pictures, of which 6 run."""

@@ -1,7 +1,6 @@
 """The loop of the demo, in a small world: a real service, its log, the gate, a swap and a measured lift."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,6 @@ from adloom.registry.verdict import Outcome
 from adloom.world.adworld import AdWorld
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
-EASY = replace(
-    worlds.SMALL, rate=0.2, spread=1.2, wear_out=0.0, bots=0, delay_hours=0.05
-)  # few impressions show the best creatives
 
 
 @pytest.fixture
@@ -25,7 +21,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Params:
     """The shipped params, for a loop of few impressions in an easy world."""
 
     def open_adworld(store: object, seed: int) -> AdWorld:
-        return worlds.small_world(seed, EASY)
+        return worlds.small_world(seed, worlds.EASY)
 
     monkeypatch.setattr(closed_loop, "open_adworld", open_adworld)
     monkeypatch.setattr(closed_loop, "EXPLORED", 1500)

@@ -23,7 +23,8 @@ from adloom.registry.verdict import Outcome
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
-    from adloom.world.simulator import Config
+    from adloom.world.playing import Player
+    from adloom.world.simulator import Config, Log
 
 PROJECT, SEED = "adworld", 7
 EXPLORED, MEASURED = 8000, 4000  # impressions; with 6,000 explored, the gate promoted in 20 worlds of 20
@@ -66,7 +67,7 @@ def _run(params: Params, context: StageContext, folder: Path) -> Iterator[str]:
     with serving(*arguments, log=folder / "serve.log", environment=environment) as url, AdClient(url) as service:
         player = Player(open_adworld(context.store, SEED), service)
         config = player.adworld.world.config
-        logs, _ = play(player, EXPLORED, progress=context.progress)
+        logs = _play(player, EXPLORED, context)
         before = Results.from_logs(logs, config.bots)
         table = folder / "impressions"
         _convert_whole_log(folder / "service" / "decisions", table, context)
@@ -76,8 +77,16 @@ def _run(params: Params, context: StageContext, folder: Path) -> Iterator[str]:
             yield "  explores evenly, so that evidence accrues; `adloom run` on a longer log trains again"
             return
         ask(url + REFRESH, {})
-        logs, _ = play(player, MEASURED, progress=context.progress)
+        logs = _play(player, MEASURED, context)
         yield describe_lift(Results.from_logs(logs, config.bots), player.tiers[EXPLORED:])
+
+
+def _play(player: "Player", impressions: int, context: StageContext) -> "list[Log]":
+    """Return the logs of all these impressions. Raises KeyboardInterrupt when a person stops them."""
+    logs, interrupted = play(player, impressions, progress=context.progress)
+    if interrupted:
+        raise KeyboardInterrupt
+    return logs
 
 
 def _build_environment(folder: Path) -> dict[str, str]:

@@ -11,10 +11,12 @@ candidates and the choice).
 Example: adloom recommend
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from adloom.config.recommendation import Recommend
 from adloom.context import StageContext
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from adloom.recommendation.model_selection import Result
     from adloom.recommendation.next_items import ItemScorer
     from adloom.training.loop import History, TrainingSession
+
+T = TypeVar("T")
 
 STAGE = "recommend"
 NO_ITEMS = "events: no row has an item_id; name its column under ingest.events.columns.item_id"
@@ -110,14 +114,26 @@ def _compare(
         return {}, {}
     popularity = Popularity.fit(early)
     scorers: dict[str, ItemScorer] = {
-        name: fit_counting(name, early, popularity, params) for name in COUNTING if name in params.models
+        name: _measure_seconds(name, session, partial(fit_counting, name, early, popularity, params))
+        for name in COUNTING
+        if name in params.models
     }
     history: History = {}
-    if "lstm" in params.models and (trained := train_lstm(interactions, start, params, session)):
-        scorers["lstm"], history = trained
+    if "lstm" in params.models:
+        train = partial(train_lstm, interactions, start, params, session)
+        if trained := _measure_seconds("lstm", session, train):
+            scorers["lstm"], history = trained
     items = len(interactions.items)
     ranks = {name: find_ranks(scorer, popularity, cases, items) for name, scorer in scorers.items()}
     return {name: measure_ranks(rank, cases) for name, rank in ranks.items()}, history
+
+
+def _measure_seconds(model: str, session: "TrainingSession", fit: Callable[[], T]) -> T:
+    """Fit a model and record its CPU seconds in the run."""
+    start = time.process_time()
+    fitted = fit()
+    session.run.log_metrics({f"{model}_cpu_seconds": time.process_time() - start}, 0)
+    return fitted
 
 
 def _write_counting(interactions: "Interactions", audience: Path, params: Recommend, folder: Path) -> None:

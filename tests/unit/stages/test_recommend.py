@@ -9,14 +9,17 @@ import pytest
 from tests.support.item_events import event_rows, walk_circle
 
 from adloom.audience.segment_index import SegmentIndex
-from adloom.config.params import Evaluate
+from adloom.config.params import Evaluate, load
 from adloom.config.recommendation import Factors, ItemLstm, Recommend
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.registry.memory import MemoryRegistry
-from adloom.stages import recommend
+from adloom.registry.verdict import Outcome
+from adloom.stages import evaluate, recommend
+from adloom.stages.judging import Candidate
 from adloom.stages.measure import measure
 from adloom.stages.recommend import Inputs, Outputs
+from adloom.stages.register import register
 from adloom.storage import manifest, parquet
 from adloom.storage.local import FolderStore
 from adloom.tracking.memory import MemoryTracker
@@ -94,6 +97,28 @@ def test_events_that_compare_nothing_leave_popularity(tmp_path: Path, orders: di
     trained = train(tmp_path, event_rows(orders), PARAMS)
     assert (read_card(trained)["chosen"], read_card(trained)["candidates"]) == ("popularity", {})
     assert set(manifest.verify(trained).files) == ALWAYS | MODELS
+
+
+def test_the_gate_asks_for_more_than_popularity_and_compares_with_the_champion(tmp_path: Path) -> None:
+    rows, registry = event_rows(CIRCLE, holdout=8), MemoryRegistry(tmp_path / "registry")
+    better = register_model(tmp_path / "better", rows, COUNTING, registry)
+    assert (better.verdict, better.champion) == ("promote", 1)
+    popular = Recommend(models=["popularity"])
+    worse = register_model(tmp_path / "worse", rows, popular, registry)
+    assert (worse.verdict, worse.champion) == ("reject", 1)
+    assert worse.reasons[0].startswith("ndcg_against_popularity 1.0000 (95 % 1.0000 to 1.0000), expected at least 1.01")
+    assert "ndcg_at_10 minus the champion's is -" in worse.reasons[1]
+    assert worse.reasons[1].endswith("check what changed in the data or the parameters")
+
+
+def register_model(folder: Path, rows: pd.DataFrame, params: Recommend, registry: MemoryRegistry) -> Outcome:
+    """Train, evaluate and register a recommender by the rules that are shipped."""
+    model, table, report = train(folder, rows, params), folder / "events", folder / "report"
+    context = StageContext(FolderStore(), MemoryTracker(), registry, None, folder / ".adloom", False)
+    shipped = load(Path(__file__).parents[3] / "params.yaml").register
+    settings = shipped.model_copy(update={"evaluate": Evaluate(bootstraps=50, threads=1)})
+    evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), settings.evaluate, context)
+    return register(Candidate(model, table, model, report), settings, context)
 
 
 def test_models_that_are_not_asked_for_are_left_out(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Compare features, increments and segments with their peers, at growing numbers of events.
 
     python benchmarks/audience.py                           # all tables, 10 M events
-    python benchmarks/audience.py features --events 1000000 # one table: features, stages
+    python benchmarks/audience.py features --events 1000000 # one table: features, assignment, stages
     pip install polars                                      # a peer
 
 Events are drawn on the fly with ten per user, in CDNOW's shape. Each task runs on one thread in a process of its own,
@@ -14,6 +14,7 @@ import hashlib
 import multiprocessing
 import os
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,18 +26,24 @@ from statistics import median
 import audience_features as peers_of_features  # type: ignore[import-not-found] # of this folder
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from adloom.audience.segment_index import SegmentIndex
+from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter
 from adloom.config.audience import Segment
 from adloom.config.base import ConfigModel
 from adloom.config.params import Evaluate
 from adloom.context import StageContext
+from adloom.data.privacy import make_pseudonymiser
 from adloom.registry.memory import MemoryRegistry
-from adloom.stages import measure, segment
+from adloom.stages import measure, segment, segment_users
 from adloom.storage import manifest, parquet
-from adloom.storage.local import FolderStore
+from adloom.storage.local import FolderObjectStore, FolderStore
 from adloom.tracking.memory import MemoryTracker
 
 USERS_PER_SHARD, EVENTS_PER_USER, DAY = 2_000, 10, 86_400
+ROWS_PER_GROUP = 250_000  # of the table of features
 START, HOLDOUT = pd.Timestamp("2025-01-01", tz="UTC"), pd.Timestamp("2026-01-01", tz="UTC")
 
 
@@ -148,6 +155,61 @@ def measure_features(table: Path, _: int) -> None:
     compare("events -> features", peers_of_features.run_ours, peers, [table, table.parent / "features"])
 
 
+def write_features(folder: Path, users: int) -> None:
+    """Write a model of eight segments, and a table of user_id and FEATURES."""
+    rng = np.random.default_rng(7)
+    scale = FeatureScale(np.full(5, 9.0), np.full(5, 2.0), np.ones(5))
+    names = tuple(f"segment-{i}" for i in range(1, 9))
+    with manifest.draft(folder.parent / "segments", "segment", ConfigModel(), {}) as draft:
+        Segmenter(scale, rng.normal(size=(8, 5)), np.arange(8), names).save(draft.path / "segmenter.npz")
+    folder.mkdir()
+    schema = pa.schema([("user_id", pa.string()), *((name, pa.float64()) for name in FEATURES)])
+    with pq.ParquetWriter(folder / "features.parquet", schema, compression="zstd") as writer:
+        for first in range(0, users, ROWS_PER_GROUP):
+            count = min(ROWS_PER_GROUP, users - first)
+            ids = np.frombuffer(rng.bytes(16 * count), "S16")
+            columns = [pa.array([user.ljust(16, b"0").hex() for user in ids.tolist()])]
+            columns += [pa.array(rng.gamma(0.5, 60, count).round(2)) for _ in FEATURES]
+            writer.write_table(pa.table(columns, schema=schema))
+
+
+def assign_table(table: Path, target: Path) -> None:
+    """Run `adloom segment-users`."""
+    shutil.rmtree(target, ignore_errors=True)
+    source = segment_users.Source.open(str(table), FolderStore())
+    segment_users.segment_users(source, FolderObjectStore(str(target)), table.parent / "segments")
+
+
+def copy_table(table: Path, target: Path) -> None:
+    """Copy the columns that an assignment reads."""
+    target.mkdir(exist_ok=True)
+    with (
+        pq.ParquetFile(table / "features.parquet") as file,
+        pq.ParquetWriter(target / "copy.parquet", file.schema_arrow, compression="zstd") as writer,
+    ):
+        for batch in file.iter_batches(segment_users.ROWS_AT_A_TIME):
+            writer.write_batch(batch)
+
+
+def measure_assignment(table: Path, users: int) -> None:
+    """Assignment of users, Parquet to Parquet, and of one user by id, as `/v1/decide` looks it up."""
+    features = table.parent / "users"
+    write_features(features, users)
+    compare(
+        "users -> segments", assign_table, [Peer("Parquet copy", copy_table, 0.5)], [features, table.parent / "out"]
+    )
+    pseudonym, names = make_pseudonymiser(b"a key of the benchmark"), [str(i) for i in range(min(users, 1_000_000))]
+    members = SegmentIndex.build([pseudonym(name) for name in names], np.arange(len(names)) % 8, tuple("abcdefgh"))
+    rows = np.random.default_rng(1).choice(names, 100_000).tolist()
+    members.find_one(pseudonym("0"))
+    for title, prefix in (("known", ""), ("unseen", "unseen ")):
+        start = time.process_time()
+        for row in rows:
+            members.find_one(pseudonym(prefix + row))
+        microseconds = (time.process_time() - start) / len(rows) * 1e6
+        print(f"{'one user, ' + title:<26}{microseconds:>9.2f} µs, bar 20: {'met' if microseconds <= 20 else 'missed'}")
+
+
 def measure_stages(table: Path, events: int) -> None:
     """The stage `segment` and the evaluation of its model."""
     print(f"{'stage':<12}{'events':>12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'µs/event':>10}")
@@ -157,7 +219,11 @@ def measure_stages(table: Path, events: int) -> None:
         print(f"{name:<12}{events:>12,}{numbers}", flush=True)
 
 
-TABLES: dict[str, Callable[[Path, int], None]] = {"features": measure_features, "stages": measure_stages}
+TABLES: dict[str, Callable[[Path, int], None]] = {
+    "features": measure_features,
+    "assignment": measure_assignment,
+    "stages": measure_stages,
+}
 
 
 def main() -> None:
@@ -170,7 +236,8 @@ def main() -> None:
         os.environ[name] = "1"
     with tempfile.TemporaryDirectory(prefix="audience-") as folder:
         table = Path(folder, "events")
-        write_events(table, arguments.events)
+        if {*arguments.tables} != {"assignment"}:
+            write_events(table, arguments.events)
         for name in arguments.tables:
             TABLES[name](table, arguments.events)
 

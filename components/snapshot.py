@@ -1,4 +1,4 @@
-"""Scan the sources, so that later tasks run again only if files changed. Never cached."""
+"""Scan the sources and the champion, so that later tasks run again only if these changed. Never cached."""
 
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ def snapshot(
     expected: str,
     reason: str,
 ) -> NamedTuple(  # type: ignore[valid-type]
-    "Sources", creatives=str, copy=str, events=str, impressions=str, tunes=str, privacy=str, sources=str
+    "Sources", creatives=str, copy=str, events=str, impressions=str, tunes=str, privacy=str, sources=str, champion=str
 ):
-    """Return a cache key per table, a digest of key and erasure list, and all digests as JSON."""
+    """Return a cache key per table, digests of key and erasure list, all digests as JSON, and the champion audience."""
     from collections import namedtuple
 
     from adloom.kubeflow.component_runtime import scan_sources

@@ -94,10 +94,11 @@ def training(
             )
             for table in TABLES
         }
+        champion = {"champion": sources_task.outputs["champion"]}
         models: dict[str, PipelineChannel] = {}
         for name, spec in MODELS.items():
             if name not in models:
-                models |= train(spec, tables | models, arguments)
+                models |= train(spec, tables | models | champion, arguments)
 
         evaluation = evaluate(project=project, params=evaluate_params, report_params=report_params, **tables, **models)
         verdicts = register(

@@ -1,43 +1,41 @@
 """
-Cluster users by K-Means, Ward's agglomerative clustering or DBSCAN, each turned into a Segmenter.
+Cluster users by K-Means, Ward's agglomerative clustering, Gaussian mixtures, DBSCAN or HDBSCAN.
 
-K-Means uses every user, the others a sample, because their memory grows with its square. One thread, because K-Means on
-more adds up in another order.
+K-Means and mixtures use every user, the others a sample, because their memory grows with the square of the users.
+One thread, because more add up in another order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.cluster import DBSCAN, KMeans
+from sklearn.cluster import DBSCAN, HDBSCAN, KMeans, MiniBatchKMeans
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from adloom.arrays import Float64Array, Int64Array, IntegerArray
-from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter, find_nearest
+from adloom.arrays import BoolArray, Float64Array, Int64Array, IntegerArray
+from adloom.audience.clusters import Clusters, build_segmenter, rebuild_segmenter
+from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter
 from adloom.config.audience import Segment
 
 MAX_USERS = 50_000  # that clusterings are fitted to and compared on; more change them little
+MINI_BATCH_ABOVE = 25_000  # users: K-Means then takes steps of MINI_BATCH users
+MINI_BATCH = 4096
+USE_EVERY_USER = {"kmeans", "gaussian_mixture"}
 KMEANS_STARTS = 8  # of K-Means; the best one is used
+MIN_VARIANCE = 1e-2  # of a Gaussian, so that one of equal users keeps a finite density
 MIN_NEIGHBOURS = 2 * len(FEATURES)  # of a DBSCAN core, itself included: twice the dimensions (Sander et al. 1998)
 RADIUS_QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neighbours: the candidate radii of DBSCAN
-
-FREQUENCY, MONETARY = FEATURES.index("frequency"), FEATURES.index("monetary")
-
-
-@dataclass(frozen=True)
-class Clusters:
-    """Prototypes (prototypes, features), scaled, and the cluster of each (prototypes,)."""
-
-    prototypes: Float64Array
-    cluster: Int64Array
+CLUSTER_SHARES = (0.01, 0.04)  # of the users: the candidate smallest clusters of HDBSCAN
 
 
 def list_settings(algorithm: str, params: Segment) -> Sequence[float]:
     """Return the candidate settings of an algorithm."""
-    return RADIUS_QUANTILES if algorithm == "dbscan" else range(params.segments_min, params.segments_max + 1)
+    own_settings = {"dbscan": RADIUS_QUANTILES, "hdbscan": CLUSTER_SHARES}
+    return own_settings.get(algorithm) or range(params.segments_min, params.segments_max + 1)
 
 
 def fit_segmenters(
@@ -46,10 +44,9 @@ def fit_segmenters(
     """Cluster users by features (users, 5), NaN where null, once per setting, and merge segments that are too small."""
     features = np.ascontiguousarray(features)  # the memory layout changes the last digits of sums
     scale = FeatureScale.fit(features)
-    scaled = scale(features)
     with threadpool_limits(limits=1):
-        all_clusters = _ALGORITHMS[algorithm](scaled, settings, params.sample, seed)
-    return [_build_segmenter(features, scale, scaled, clusters, params.min_segment_size) for clusters in all_clusters]
+        all_clusters = _ALGORITHMS[algorithm](scale(features), settings, params.sample, seed)
+    return [build_segmenter(features, scale, clusters, params.min_segment_size) for clusters in all_clusters]
 
 
 def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
@@ -64,26 +61,49 @@ def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
         return np.asarray(silhouette_samples(points, segment), dtype=np.float64)
 
 
+def predict_by_boosting(features: Float64Array, bought: BoolArray, learn: BoolArray) -> Float64Array:
+    """
+    Return the log odds that the users who are not in `learn` buy, by gradient boosting on the others' features.
+
+    features (users, 5), NaN where null; equal odds when the others all bought, or none did.
+    """
+    if len(np.unique(bought[learn])) < 2:
+        return np.zeros(int((~learn).sum()))
+    with threadpool_limits(limits=1):
+        model = HistGradientBoostingClassifier(learning_rate=0.05, max_leaf_nodes=8, early_stopping=False)
+        scores = model.fit(features[learn], bought[learn]).decision_function(features[~learn])
+    return np.asarray(scores, dtype=np.float64)
+
+
 def adjusted_rand_index(one: Int64Array, other: Int64Array) -> float:
     """Return the adjusted Rand index of two assignments: 1 when equal, 0 as by chance."""
     return float(adjusted_rand_score(one, other))
+
+
+def draw_resample(features: Float64Array, algorithm: str, params: Segment, seed: Sequence[int]) -> Float64Array:
+    """Return users drawn with replacement: as many as there are, or twice the sample of an algorithm that uses one."""
+    size = len(features) if algorithm in USE_EVERY_USER else min(len(features), 2 * params.sample)
+    return features[np.random.default_rng(seed).integers(len(features), size=size)]
 
 
 def limit_users(features: Float64Array, params: Segment) -> tuple[Float64Array, Segment]:
     """Return a sample of at most MAX_USERS users, and params with a smallest segment in proportion to it."""
     if len(features) <= MAX_USERS:
         return features, params
-    smallest = max(1, params.min_segment_size * MAX_USERS // len(features))
     sample = features[draw_sample(len(features), MAX_USERS, params.seed)]
-    return sample, params.model_copy(update={"min_segment_size": smallest})
+    return sample, shrink_minimum(params, MAX_USERS / len(features))
+
+
+def shrink_minimum(params: Segment, share: float) -> Segment:
+    """Return params with the smallest segment of a share of the users."""
+    return params.model_copy(update={"min_segment_size": max(1, int(params.min_segment_size * share))})
 
 
 def apply_to_all(segmenter: Segmenter, features: Float64Array, params: Segment) -> Segmenter:
     """Return a segmenter of a sample with its segments merged and numbered by all users' features (users, 5)."""
     if len(features) <= MAX_USERS:
         return segmenter
-    clusters = Clusters(segmenter.prototypes, segmenter.segment)
-    return _build_segmenter(features, segmenter.scale, segmenter.scale(features), clusters, params.min_segment_size)
+    return rebuild_segmenter(segmenter, features, params.min_segment_size)
 
 
 def draw_sample(users: int, size: int, seed: int) -> Int64Array:
@@ -92,25 +112,61 @@ def draw_sample(users: int, size: int, seed: int) -> Int64Array:
     return np.sort(sample)
 
 
+def draw_weighted_sample(scaled: Float64Array, size: int, seed: int) -> tuple[Int64Array, Float64Array]:
+    """
+    Return the users of a sample, ascending, and their weights: how many users each stands for.
+
+    Half of a user's chance is equal for all, half grows with the squared distance from the mean, so that small groups
+    far out are in it (lightweight coresets, Bachem et al. 2018).
+    """
+    if len(scaled) <= size:
+        return np.arange(len(scaled)), np.ones(len(scaled))
+    squares = ((scaled - scaled.mean(axis=0)) ** 2).sum(axis=1)
+    chance = 0.5 / len(scaled) + 0.5 * squares / max(squares.sum(), 1e-12)
+    chance /= chance.sum()
+    sample = np.sort(np.random.default_rng(seed).choice(len(scaled), size, replace=False, p=chance))
+    weights = 1 / np.minimum(1.0, size * chance[sample])
+    return sample, weights * len(scaled) / weights.sum()
+
+
 def _fit_kmeans(scaled: Float64Array, settings: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
-    """Lloyd's algorithm from k-means++ starts (Arthur & Vassilvitskii 2007)."""
+    """Lloyd's algorithm from k-means++ starts (Arthur & Vassilvitskii 2007), in mini-batches for many users."""
     most = len(np.unique(scaled, axis=0))  # at most one cluster per distinct user
-    models = [
-        KMeans(min(int(setting), most), n_init=KMEANS_STARTS, random_state=seed).fit(scaled) for setting in settings
-    ]
+    models = [_build_kmeans(len(scaled), min(int(setting), most), seed).fit(scaled) for setting in settings]
     return [Clusters(model.cluster_centers_, np.arange(model.n_clusters)) for model in models]
 
 
+def _build_kmeans(users: int, clusters: int, seed: int) -> KMeans | MiniBatchKMeans:
+    if users <= MINI_BATCH_ABOVE:
+        return KMeans(clusters, n_init=KMEANS_STARTS, random_state=seed)
+    return MiniBatchKMeans(clusters, n_init=KMEANS_STARTS, batch_size=MINI_BATCH, random_state=seed)
+
+
 def _fit_agglomerative(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
-    """Ward (1963) on a sample: one tree, cut once per setting, and the clusters' means."""
-    points = scaled[draw_sample(len(scaled), sample, seed)]
-    tree = linkage(points, method="ward")
-    return [_average_clusters(points, fcluster(tree, int(setting), criterion="maxclust")) for setting in settings]
+    """Ward (1963) on a weighted sample: one tree, cut once per setting, and the clusters' weighted means."""
+    rows, weights = draw_weighted_sample(scaled, sample, seed)
+    tree = linkage(scaled[rows], method="ward")
+    cuts = [fcluster(tree, int(setting), criterion="maxclust") for setting in settings]
+    return [_average_clusters(scaled[rows], cut, weights) for cut in cuts]
+
+
+def _fit_gaussian_mixture(scaled: Float64Array, settings: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
+    """Expectation-maximisation of Gaussians with own variances (Dempster et al. 1977), begun by K-Means."""
+    most = len(np.unique(scaled, axis=0))
+    return [_fit_gaussians(scaled, min(int(setting), most), seed) for setting in settings]
+
+
+def _fit_gaussians(scaled: Float64Array, components: int, seed: int) -> Clusters:
+    """Return the Gaussians as prototypes; distance is -2 log density, up to a constant."""
+    model = GaussianMixture(components, covariance_type="diag", reg_covar=MIN_VARIANCE, max_iter=500, random_state=seed)
+    model.fit(scaled)
+    offsets = np.log(model.covariances_).sum(axis=1) - 2 * np.log(model.weights_)
+    return Clusters(model.means_, np.arange(components), 1 / model.covariances_, offsets)
 
 
 def _fit_dbscan(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
     """
-    Ester et al. (1996) on a sample: a user, noise included, belongs to the nearest core.
+    Ester et al. (1996) on a sample: a user belongs to the nearest core within the radius, and otherwise is noise.
 
     The radius is a quantile of distances to neighbour number MIN_NEIGHBOURS, the share of users that are cores.
     """
@@ -120,61 +176,44 @@ def _fit_dbscan(scaled: Float64Array, settings: Sequence[float], sample: int, se
 
 
 def _find_cores(points: Float64Array, radius: float) -> Clusters:
-    model = DBSCAN(eps=max(radius, 1e-9), min_samples=MIN_NEIGHBOURS).fit(points)
+    radius = max(radius, 1e-9)
+    model = DBSCAN(eps=radius, min_samples=MIN_NEIGHBOURS).fit(points)
     cores = model.core_sample_indices_
     if len(cores) == 0:
-        return _average_clusters(points, np.zeros(len(points), np.int64))
-    return Clusters(points[cores], model.labels_[cores].astype(np.int64))
+        return _average_clusters(points, np.zeros(len(points), np.int64), np.ones(len(points)))
+    noise = int(model.labels_.max()) + 1
+    prototypes = np.vstack([points[cores], np.zeros(points.shape[1])])
+    is_core = np.arange(len(prototypes)) < len(cores)
+    weights = np.repeat(is_core[:, None].astype(np.float64), points.shape[1], axis=1)
+    offsets = np.where(is_core, 0.0, radius**2 * (1 + 1e-12))  # a user at the radius is no noise
+    return Clusters(prototypes, np.append(model.labels_[cores], noise).astype(np.int64), weights, offsets, noise)
 
 
-def _average_clusters(points: Float64Array, cluster: IntegerArray) -> Clusters:
+def _fit_hdbscan(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
+    """Campello et al. (2013) on a sample: a user belongs to the cluster, or noise, of the nearest sampled user."""
+    points = scaled[draw_sample(len(scaled), sample, seed)]
+    neighbours = min(MIN_NEIGHBOURS, len(points))
+    models = [
+        HDBSCAN(max(2, round(share * len(points))), min_samples=neighbours, copy=True).fit(points) for share in settings
+    ]
+    return [_find_dense_clusters(points, model.labels_.astype(np.int64)) for model in models]
+
+
+def _find_dense_clusters(points: Float64Array, label: Int64Array) -> Clusters:
+    noise = int(label.max()) + 1
+    return Clusters(points, np.where(label < 0, noise, label), noise=noise if noise > 0 and label.min() < 0 else None)
+
+
+def _average_clusters(points: Float64Array, cluster: IntegerArray, weights: Float64Array) -> Clusters:
     clusters = np.unique(cluster)
-    return Clusters(np.array([points[cluster == c].mean(axis=0) for c in clusters]), np.arange(len(clusters)))
+    means = [np.average(points[cluster == c], axis=0, weights=weights[cluster == c]) for c in clusters]
+    return Clusters(np.array(means), np.arange(len(clusters)))
 
 
 _ALGORITHMS: Mapping[str, Callable[[Float64Array, Sequence[float], int, int], list[Clusters]]] = {
     "kmeans": _fit_kmeans,
     "agglomerative": _fit_agglomerative,
+    "gaussian_mixture": _fit_gaussian_mixture,
     "dbscan": _fit_dbscan,
+    "hdbscan": _fit_hdbscan,
 }
-
-
-def _build_segmenter(
-    features: Float64Array, scale: FeatureScale, scaled: Float64Array, clusters: Clusters, minimum: int
-) -> Segmenter:
-    """Merge small clusters, number by value and sort, so that equal clusterings are equal bytes."""
-    prototype = find_nearest(scaled, clusters.prototypes)
-    clusters, prototype = _drop_empty(clusters, prototype)
-    cluster = _merge_small(scaled, prototype, clusters.cluster, minimum)
-    cluster = _renumber_by_value(features, prototype, cluster)
-    order = np.lexsort((*clusters.prototypes.T, cluster))
-    names = tuple(f"segment-{number}" for number in range(1, int(cluster.max()) + 2))
-    return Segmenter(scale, clusters.prototypes[order], cluster[order], names)
-
-
-def _drop_empty(clusters: Clusters, prototype: Int64Array) -> tuple[Clusters, Int64Array]:
-    """Drop clusters without users; prototype (users,) is each user's nearest."""
-    populated = np.isin(clusters.cluster, clusters.cluster[prototype])
-    return Clusters(clusters.prototypes[populated], clusters.cluster[populated]), (np.cumsum(populated) - 1)[prototype]
-
-
-def _merge_small(scaled: Float64Array, prototype: Int64Array, cluster: Int64Array, minimum: int) -> Int64Array:
-    """Return each prototype's cluster after merging small clusters into their nearest."""
-    while True:
-        present, sizes = np.unique(cluster[prototype], return_counts=True)
-        if len(present) == 1 or sizes.min() >= minimum:
-            return cluster
-        smallest = sizes.argmin()
-        means = np.array([scaled[cluster[prototype] == c].mean(axis=0) for c in present])
-        others = np.delete(present, smallest)
-        into = others[find_nearest(means[[smallest]], np.delete(means, smallest, axis=0))[0]]
-        cluster = np.where(cluster == present[smallest], into, cluster)
-
-
-def _renumber_by_value(features: Float64Array, prototype: Int64Array, cluster: Int64Array) -> Int64Array:
-    """Return the clusters numbered from 0: by mean spending, then mean frequency, both descending."""
-    of_user = cluster[prototype]
-    present = np.unique(of_user)
-    worth = np.array([features[of_user == c][:, (FREQUENCY, MONETARY)].mean(axis=0) for c in present])
-    order = np.lexsort(-worth.T)  # the last key, spending, sorts first
-    return np.argsort(order)[np.searchsorted(present, cluster)]

@@ -5,6 +5,7 @@ Choose the clustering: measure every candidate on the calibration period alone, 
 - early segments: segments of the same setting before the last third of the period; if their number differs from the
   final one, the AUC says nothing about the final clustering
 - AUC: how a segment's purchase rate in the last third, learnt from half a of the users, ranks half b
+- lift: the purchase rate of half b in the segment with the highest rate in half a, in multiples of all users'
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +15,11 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from adloom.arrays import BoolArray, Float64Array
+from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import fit, rates
 from adloom.audience.events import find_buyers, find_learning_users, find_period
 from adloom.audience.features import compute_features, to_matrix
+from adloom.audience.profiles import History
 from adloom.audience.segmenter import Segmenter
 from adloom.audience.stability import measure_refits
 from adloom.config.audience import Segment
@@ -25,12 +27,6 @@ from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Sample
 
-RULE = (
-    "Of the clusterings with segments_min to segments_max segments, as many in the early fit that the AUC is measured "
-    "on, and a stability of at least min_stability, the "
-    "highest AUC sets the mark; of those within one standard error of it, the one with the fewest segments is chosen, "
-    "and of several such the most stable. When none is stable, the most stable is chosen."
-)
 DRAWS = 200  # bootstrap draws behind an AUC's standard error
 ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
 
@@ -58,6 +54,8 @@ class Candidate:
     stability: float
     auc: float | None
     auc_error: float | None  # standard error of the AUC
+    lift: float | None = None  # of the most promising early segment, over all users
+    noise: float = 0.0  # share of users that are in no cluster
 
 
 def build_calibration(events: ibis.Table, purchase: str, seed: int) -> Calibration:
@@ -69,6 +67,12 @@ def build_calibration(events: ibis.Table, purchase: str, seed: int) -> Calibrati
     later = find_buyers(early["user_id"], events, cut, purchase)
     learn = find_learning_users(early["user_id"], events)
     return Calibration(compute_features(events, end, purchase), early, later, learn)
+
+
+def trace_history(data: Calibration, segmenter: Segmenter, segment: Int64Array, smallest: int) -> History:
+    """Return the early users' segments then and now; segment (users,) is that of all users now."""
+    now = segment[pd.Index(data.users["user_id"]).get_indexer(pd.Index(data.early["user_id"]))]
+    return History(segmenter.index(to_matrix(data.early)), now, data.bought, smallest)
 
 
 def measure_candidates(
@@ -89,20 +93,35 @@ def measure_candidates(
     ]
 
 
+def describe_rule(params: Segment) -> str:
+    """Return the rule of `choose` as sentences."""
+    measure = {"auc": "AUC", "silhouette": "silhouette", "stability": "stability"}[params.select_by]
+    near = "within one standard error of it" if params.select_by == "auc" else "equal to it"
+    return (
+        f"Of the clusterings with {params.segments_min} to {params.segments_max} segments, as many in the early fit "
+        f"that the AUC is measured on, and a stability of at least {params.min_stability:g}, the highest {measure} "
+        f"sets the mark; of those {near}, the one with the fewest segments is chosen, and of several such the most "
+        "stable. When none is stable, the most stable is chosen; when none has a fitting number of segments, all "
+        "compete."
+    )
+
+
 def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
-    """Apply RULE. Raises DataError when no candidate has two segments."""
+    """Apply the rule. Raises DataError when no candidate has two segments."""
     valid = [c for c in candidates if c.segments > 1]
     if not valid:
         raise DataError(
             f"segment: none of {len(candidates)} clusterings has two segments of {params.min_segment_size} users; "
             "lower segment.min_segment_size, or let kmeans compete in segment.algorithms"
         )
-    fitting = [c for c in valid if _in_range(c, params) and _has_stable_size(c)] or valid
+    in_range = [c for c in valid if _in_range(c, params)]
+    fitting = [c for c in in_range if _has_stable_size(c)] or in_range or valid
     stable = [c for c in fitting if c.stability >= params.min_stability]
     if not stable:
         return max(fitting, key=lambda c: c.stability)
-    mark = max(stable, key=_auc_or_chance)
-    close = [c for c in stable if _auc_or_chance(c) >= _auc_or_chance(mark) - (mark.auc_error or 0.0)]
+    mark = max(stable, key=lambda c: _get_measure(c, params))
+    tolerance = (mark.auc_error or 0.0) if params.select_by == "auc" else 0.0
+    close = [c for c in stable if _get_measure(c, params) >= _get_measure(mark, params) - tolerance]
     return min(close, key=lambda c: (c.segments, -c.stability))
 
 
@@ -116,7 +135,26 @@ def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) ->
         return f"{candidate.early_segments} segments in the early fit"
     if candidate.stability < params.min_stability:
         return f"stability below {params.min_stability:g}"
-    return "more segments, or less stable" if _auc_or_chance(candidate) >= _auc_or_chance(chosen) else "lower AUC"
+    is_better = _get_measure(candidate, params) >= _get_measure(chosen, params)
+    return "more segments, or less stable" if is_better else f"lower {params.select_by.replace('auc', 'AUC')}"
+
+
+def explain_doubts(chosen: Candidate, candidates: Sequence[Candidate], params: Segment) -> list[str]:
+    """Return what the chosen clustering lacks, with the next step; nothing when it meets the whole rule."""
+    doubts = []
+    if not _in_range(chosen, params):
+        numbers = ", ".join(f"{c.algorithm} {c.setting:g}: {c.segments}" for c in candidates)
+        doubts.append(
+            f"{chosen.segments} segments, expected {params.segments_min} to {params.segments_max}: no clustering keeps "
+            f"as many of at least {params.min_segment_size} users ({numbers}); lower segment.min_segment_size or "
+            "segment.segments_min"
+        )
+    if chosen.stability < params.min_stability:
+        doubts.append(
+            f"stability {chosen.stability:.2f}, expected at least segment.min_stability {params.min_stability:g}: no "
+            "clustering reaches it; lower segment.segments_max, or add users"
+        )
+    return doubts
 
 
 def to_json(candidate: Candidate) -> dict[str, str | float | None]:
@@ -130,6 +168,11 @@ class _EarlyFit:
 
     segments: int
     rates: Sample
+
+    def compute_lift(self) -> float | None:
+        """Return the purchase rate of the most promising segment in multiples of all users', None without purchases."""
+        bought, expected = self.rates.columns
+        return float(bought[expected == expected.max()].mean() / bought.mean()) if bought.any() else None
 
 
 def _fit_early(data: Calibration, algorithm: str, settings: Sequence[float], params: Segment) -> list[_EarlyFit | None]:
@@ -149,6 +192,7 @@ def _measure_candidate(
     early: _EarlyFit | None,
     params: Segment,
 ) -> Candidate:
+    index = segmenter.index(features)
     auc, error = _estimate_auc(early.rates if early else None, params.seed)
     sample = features[fit.draw_sample(len(features), params.sample, params.seed)]
     silhouette = fit.silhouettes(segmenter.scale(sample), segmenter.index(sample)).mean()
@@ -157,11 +201,13 @@ def _measure_candidate(
         float(setting),
         segments=len(segmenter.names),
         early_segments=early.segments if early else None,
-        smallest=int(np.bincount(segmenter.index(features)).min()),
+        smallest=int(np.bincount(index).min()),
         silhouette=float(silhouette) if np.isfinite(silhouette) else None,
         stability=stability,
         auc=auc,
         auc_error=error,
+        lift=early.compute_lift() if early else None,
+        noise=float(np.mean(index == segmenter.names.index(segmenter.noise))) if segmenter.noise else 0.0,
     )
 
 
@@ -173,8 +219,11 @@ def _estimate_auc(sample: Sample | None, seed: int) -> tuple[float | None, float
     return metric.value, (metric.high - metric.low) / ERRORS_PER_INTERVAL
 
 
-def _auc_or_chance(candidate: Candidate) -> float:
-    return 0.5 if candidate.auc is None else candidate.auc
+def _get_measure(candidate: Candidate, params: Segment) -> float:
+    """Return the measure that ranks candidates; an undefined one counts as chance."""
+    chance = {"auc": 0.5, "silhouette": 0.0, "stability": 0.0}[params.select_by]
+    value: float | None = getattr(candidate, params.select_by)
+    return chance if value is None else value
 
 
 def _in_range(candidate: Candidate, params: Segment) -> bool:

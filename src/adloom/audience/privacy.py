@@ -120,7 +120,8 @@ def protect(
     if params.small_segments == "merge":
         segmenter, merged, moved = merge_weak(segmenter, features, sensitive, params)
     segmenter, hidden, users = suppress_weak(segmenter, features, sensitive, params)
-    return segmenter, Reach(merged, moved, hidden, users, users / max(len(features), 1))
+    noise = segmenter.noise if segmenter.noise in segmenter.names else None
+    return replace(segmenter, noise=noise), Reach(merged, moved, hidden, users, users / max(len(features), 1))
 
 
 def hide_small_cells(

@@ -1,15 +1,31 @@
-"""Profiles: each segment described in words for a marketer, by medians alone."""
+"""
+Profiles: each segment described for a marketer, in absolute numbers and compared with all customers.
 
-from collections import Counter
-from collections.abc import Sequence
+A word such as "recent" or "loyal" needs both: the segment differs from the others, and its own median says so.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from adloom.arrays import Float64Array, Int64Array
-from adloom.audience.segmenter import FEATURES
+from adloom.arrays import BoolArray, Float64Array, Int64Array
+from adloom.audience.segmenter import FEATURES, FeatureScale
 
-FREQUENCY, TENURE = FEATURES.index("frequency"), FEATURES.index("tenure_days")
+RECENCY, FREQUENCY, MONETARY, TENURE, INTERPURCHASE = range(len(FEATURES))
+RECENT_DAYS, SILENT_DAYS, LAPSED_DAYS, NEW_DAYS, LOYAL_DAYS = 90, 90, 365, 90, 180
+LOYAL_PURCHASES = 3
+SMALL_EFFECT, MEDIUM_EFFECT = 0.2, 0.5  # of Cohen's d (1988)
+LARGEST_EFFECT = 10.0  # shown; without spread inside the groups it is infinite
+HIGH_VALUE, LOW_VALUE = 1.5, 1 / 1.5  # of the share of value over the share of customers
+_DETAILS = (
+    "last bought {:.0f} days ago",
+    "{:g} purchases",
+    "spent {:,.2f}",
+    "first bought {:.0f} days ago",
+    "buys every {:.0f} days",
+)
 
 
 @dataclass(frozen=True)
@@ -20,87 +36,202 @@ class Profile:
     name: str
     users: int
     share: float  # of all users
-    recency_days: float
-    frequency: float
-    monetary: float
-    tenure_days: float
-    interpurchase_days: float | None  # None when no user bought twice
+    recency_days: float | None
+    frequency: float | None
+    monetary: float | None
+    tenure_days: float | None
+    interpurchase_days: float | None  # None when no user bought twice; any of them is None when it is private
     sentence: str
+    value_share: float | None = None  # of what all users spent; None without money
+    effects: Mapping[str, float] | None = None  # Cohen's d of each feature, on its scale, from all other users
+    lift: float | None = None  # of later purchases over all users, in the last third of the calibration period
+    journey: Mapping[str, float] | None = (
+        None  # shares of the segments its users of two thirds of the period are in now
+    )
+    trend: Mapping[str, float] | None = None  # change since the champion's segment of this id: users and value_share
 
-    def to_json(self) -> dict[str, str | float | None]:
+    def to_json(self) -> dict[str, Any]:
         """Return the profile for profiles.json."""
         return asdict(self)
 
 
-def describe_segments(features: Float64Array, segment: Int64Array, names: Sequence[str]) -> list[Profile]:
+@dataclass(frozen=True)
+class History:
+    """Users with a purchase in the first two thirds of the calibration period."""
+
+    early: Int64Array  # (users,) their segment at that time
+    now: Int64Array  # (users,) their segment at the end
+    bought: BoolArray  # (users,) whether they bought in between
+    smallest: int = 1  # users that a published number is about
+
+
+def describe_segments(
+    features: Float64Array,
+    segment: Int64Array,
+    names: Sequence[str],
+    noise: str | None = None,
+    history: History | None = None,
+    previous: Sequence[Mapping[str, Any]] = (),
+) -> list[Profile]:
     """
     Return the profile of each segment that has users, in the order of names.
 
-    features (users, 5), NaN where null; segment (users,) is an index into names. A segment's name compares its medians
-    with the thirds of repeat buyers: Recent, Cooling or Lapsed; frequent, repeat or one-time; big, average or small
-    spenders.
+    features (users, 5), NaN where null; segment (users,) is an index into names; previous are the champion's profiles.
     """
     present = [i for i in range(len(names)) if (segment == i).any()]
-    medians = [_rounded_medians(features[segment == i]) for i in present]
-    thirds = _compute_thirds(features)
-    titles = _distinguish_titles(
-        [_compose_title(median[:3], thirds) for median in medians], [median[TENURE] for median in medians]
-    )
-    sizes = np.bincount(segment, minlength=len(names))
+    everyone, scaled = _round_medians(features), FeatureScale.fit(features)(features)
+    groups = [_measure_group(features, scaled, segment == i) for i in present]
+    titles = [
+        f"Unusual, {title.lower()}" if names[i] == noise else title.capitalize()
+        for i, title in zip(present, map(_compose_title, groups), strict=True)
+    ]
+    titles = _distinguish_titles(titles, [group.median for group in groups])
+    last = {str(profile["segment"]): profile for profile in previous}
     return [
-        _build_profile(names[i], title, int(sizes[i]), int(sizes[i]) / len(segment), median)
-        for i, title, median in zip(present, titles, medians, strict=True)
+        Profile(
+            segment=names[i],
+            name=title,
+            users=group.users,
+            share=group.share,
+            value_share=group.value_share,
+            **_name_medians(group.median),
+            effects=dict(zip(FEATURES, group.effect.tolist(), strict=True)),
+            sentence=_compose_sentence(group, everyone),
+            lift=_measure_lift(history, i),
+            journey=_describe_journey(history, i, names),
+            trend=_compare(group, last.get(names[i])),
+        )
+        for i, title, group in zip(present, titles, groups, strict=True)
     ]
 
 
-def _build_profile(segment: str, name: str, users: int, share: float, median: Float64Array) -> Profile:
-    recency, frequency, monetary, tenure, gap = (float(value) for value in median)
-    purchases = "1 purchase" if frequency == 1 else f"{frequency:g} purchases"
-    interval = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
-    customers = f"{users:,} customer{'' if users == 1 else 's'}"
-    sentence = (
-        f"{customers} ({share:.0%}). Typically {purchases}, worth {monetary:,.2f} in all; the first {tenure:.0f} "
-        f"and the last {recency:.0f} days ago{interval}."
+@dataclass(frozen=True)
+class _Group:
+    """The measurements of one segment."""
+
+    users: int
+    share: float
+    value_share: float | None
+    median: Float64Array  # (5,)
+    effect: Float64Array  # (5,)
+
+
+def _measure_group(features: Float64Array, scaled: Float64Array, inside: BoolArray) -> _Group:
+    total = features[:, MONETARY].sum()
+    return _Group(
+        users=int(inside.sum()),
+        share=round(float(inside.mean()), 4),
+        value_share=round(float(features[inside, MONETARY].sum() / total), 4) if total > 0 else None,
+        median=_round_medians(features[inside]),
+        effect=_measure_effects(scaled, inside),
     )
-    interpurchase = None if np.isnan(gap) else gap
-    return Profile(segment, name, users, round(share, 4), recency, frequency, monetary, tenure, interpurchase, sentence)
 
 
-def _rounded_medians(features: Float64Array) -> Float64Array:
+def _name_medians(median: Float64Array) -> dict[str, Any]:
+    return {name: None if np.isnan(value) else value for name, value in zip(FEATURES, median.tolist(), strict=True)}
+
+
+def _compose_title(group: _Group) -> str:
+    """Return the traits that distinguish a segment: loyalty, value, and how lately it bought."""
+    traits = [
+        _name_loyalty(group.median, group.effect),
+        "" if group.value_share is None else _name_value(group.value_share / group.share),
+        _name_recency(group.median, group.effect),
+    ]
+    return ", ".join(trait for trait in traits if trait)
+
+
+def _name_loyalty(median: Float64Array, effect: Float64Array) -> str:
+    if median[TENURE] <= NEW_DAYS and effect[TENURE] <= -MEDIUM_EFFECT:
+        return "new"
+    if median[FREQUENCY] == 1:
+        return "one-time"
+    if median[FREQUENCY] >= LOYAL_PURCHASES and effect[FREQUENCY] >= MEDIUM_EFFECT:
+        return "loyal" if median[TENURE] >= LOYAL_DAYS else "frequent"
+    return "repeat"
+
+
+def _name_value(index: float) -> str:
+    return "high value" if index >= HIGH_VALUE else "low value" if index <= LOW_VALUE else "average value"
+
+
+def _name_recency(median: Float64Array, effect: Float64Array) -> str:
+    if median[RECENCY] > LAPSED_DAYS:
+        return f"last bought {median[RECENCY]:.0f} days ago"
+    if median[RECENCY] <= RECENT_DAYS and effect[RECENCY] <= -SMALL_EFFECT:
+        return "recently active"
+    is_silent = median[RECENCY] > SILENT_DAYS and effect[RECENCY] >= SMALL_EFFECT
+    return "" if not is_silent else "lately silent" if median[FREQUENCY] > 1 else "not seen again"
+
+
+def _distinguish_titles(titles: Sequence[str], medians: Sequence[Float64Array]) -> list[str]:
+    """Add to equal titles the median that differs most between them, then a number."""
+    longer = list(titles)
+    for title in set(titles):
+        same = [i for i, other in enumerate(titles) if other == title]
+        if len(same) > 1:
+            logs = np.log1p(np.array([medians[i] for i in same]))
+            feature = int(np.nan_to_num(logs.max(axis=0) - logs.min(axis=0), nan=-1.0).argmax())
+            for i in same:
+                longer[i] = f"{title}, {_DETAILS[feature].format(medians[i][feature])}"
+    number = [longer[: i + 1].count(title) for i, title in enumerate(longer)]
+    return [f"{title} ({n})" if longer.count(title) > 1 else title for title, n in zip(longer, number, strict=True)]
+
+
+def _compose_sentence(group: _Group, everyone: Float64Array) -> str:
+    """Describe a segment by its medians, with those of all customers in brackets."""
+    median, gap = group.median, group.median[INTERPURCHASE]
+    value = "" if group.value_share is None else f", {group.value_share:.0%} of what all spent"
+    interval = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
+    customers = f"{group.users:,} customer{'' if group.users == 1 else 's'} ({group.share:.0%}{value})"
+    purchases = f"{median[FREQUENCY]:g} purchase{'' if median[FREQUENCY] == 1 else 's'} ({everyone[FREQUENCY]:g})"
+    return (
+        f"{customers}. Typically the last purchase is {median[RECENCY]:.0f} days ago (all customers: "
+        f"{everyone[RECENCY]:.0f}), the first {median[TENURE]:.0f} ({everyone[TENURE]:.0f}); {purchases}, worth "
+        f"{median[MONETARY]:,.2f} ({everyone[MONETARY]:,.2f}) in all{interval}."
+    )
+
+
+def _measure_effects(scaled: Float64Array, inside: BoolArray) -> Float64Array:
+    """Return Cohen's d of each feature between the users inside and outside a segment (5,)."""
+    if inside.all():
+        return np.zeros(scaled.shape[1])
+    here, there = scaled[inside], scaled[~inside]
+    squares = len(here) * here.var(axis=0) + len(there) * there.var(axis=0)
+    deviation: Float64Array = np.sqrt(squares / max(len(scaled) - 2, 1))
+    difference: Float64Array = here.mean(axis=0) - there.mean(axis=0)
+    effects = np.where(np.abs(difference) > 1e-9, difference / np.maximum(deviation, 1e-9), 0.0)
+    return np.round(np.clip(effects, -LARGEST_EFFECT, LARGEST_EFFECT), 2)
+
+
+def _measure_lift(history: History | None, segment: int) -> float | None:
+    if history is None or not history.bought.any() or (history.early == segment).sum() < history.smallest:
+        return None
+    return round(float(history.bought[history.early == segment].mean() / history.bought.mean()), 2)
+
+
+def _describe_journey(history: History | None, segment: int, names: Sequence[str]) -> dict[str, float] | None:
+    if history is None or (history.early == segment).sum() < history.smallest:
+        return None
+    now = np.bincount(history.now[history.early == segment], minlength=len(names))
+    shown = [(name, count) for name, count in zip(names, now, strict=True) if count >= max(history.smallest, 1)]
+    return {name: round(float(count / now.sum()), 4) for name, count in shown}
+
+
+def _compare(group: _Group, last: Mapping[str, Any] | None) -> dict[str, float] | None:
+    """Return the changes since the champion's profile of the same segment."""
+    if last is None:
+        return None
+    change = {"users": round(group.users / last["users"] - 1, 4)}
+    if group.value_share is not None and last.get("value_share") is not None:
+        change["value_share"] = round(group.value_share - last["value_share"], 4)
+    return change
+
+
+def _round_medians(features: Float64Array) -> Float64Array:
     """Return each feature's median (5,), rounded to hide exact values, NaN where always null."""
     columns = [column[~np.isnan(column)] for column in features.T]
     decimals = [2 if name == "monetary" else 1 for name in FEATURES]
     return np.array(
         [round(float(np.median(c)), d) if len(c) else np.nan for c, d in zip(columns, decimals, strict=True)]
     )
-
-
-def _compute_thirds(features: Float64Array) -> Float64Array:
-    """Return the lower and upper third of recency, frequency and money: (2, 3)."""
-    repeat = features[features[:, FREQUENCY] > 1]
-    users = repeat if len(repeat) else features
-    return np.asarray(np.quantile(users[:, :3], [1 / 3, 2 / 3], axis=0), dtype=np.float64)
-
-
-def _compose_title(median: Float64Array, thirds: Float64Array) -> str:
-    recency, frequency, money = (_third_index(*values) for values in zip(median, *thirds, strict=True))
-    recency_name = ("Recent", "Cooling", "Lapsed")[recency]
-    frequency_name = "one-time" if median[FREQUENCY] == 1 else ("repeat", "repeat", "frequent")[frequency]
-    spending_name = ("small", "average", "big")[money]
-    return f"{recency_name} {frequency_name} {f'{spending_name} spenders' if thirds[1][2] else 'buyers'}"
-
-
-def _third_index(value: float, low: float, high: float) -> int:
-    """Return the third of a value: 0, 1 or 2, the lower one if bounds are equal."""
-    return 0 if value <= low else 2 if value >= high else 1
-
-
-def _distinguish_titles(titles: Sequence[str], tenures: Sequence[float]) -> list[str]:
-    """Add the days since the first purchase, then a number, to equal titles."""
-    shared = Counter(titles)
-    longer = [
-        f"{title}, first bought {tenure:.0f} days ago" if shared[title] > 1 else title
-        for title, tenure in zip(titles, tenures, strict=True)
-    ]
-    number = [longer[: i + 1].count(title) for i, title in enumerate(longer)]
-    return [f"{title} ({n})" if longer.count(title) > 1 else title for title, n in zip(longer, number, strict=True)]

@@ -36,11 +36,15 @@ class SegmentIndex:
 
     def find(self, users: Sequence[str]) -> list[str | None]:
         """Return the segment id of each user, None for an unknown one."""
+        return [self.names[i] if i >= 0 else None for i in self.find_indices(users).tolist()]
+
+    def find_indices(self, users: Sequence[str]) -> Int64Array:
+        """Return each user's segment as an index into `names` (users,), -1 for an unknown one."""
         candidates = [user if len(user) == _LENGTH and user.isascii() else "" for user in users]
         ids = np.array(candidates, dtype=f"S{_LENGTH}")
         index = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
         known = self.pseudonyms[index] == ids
-        return [self.names[self.segment[i]] if is_known else None for i, is_known in zip(index, known, strict=True)]
+        return np.where(known, self.segment[index].astype(np.int64), -1)
 
     @cached_property
     def _bucket_starts(self) -> memoryview:

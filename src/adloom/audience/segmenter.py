@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from adloom.arrays import Float64Array, Int64Array, StrArray
+from adloom.arrays import BoolArray, Float64Array, Int64Array, StrArray
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError, DataError
 from adloom.storage import npz
@@ -20,13 +20,22 @@ FEATURES = (
     "interpurchase_days",
 )  # in this order everywhere
 
+LIMIT = 6.0  # of a scaled feature, in deviations
+NEARLY_CONSTANT = 0.99  # share of users with one value, from which a feature tells no segments apart
+NO_EFFECT = 1e6  # the deviation of such a feature
+
 _ARRAYS = ("features", "median", "mean", "deviation", "prototypes", "segment", "names")
+_OPTIONAL_ARRAYS = ("weights", "offsets", "noise")  # absent where no user is noise and all distances are plain
 _CELLS = 1 << 16  # distances computed at a time: 512 kB, which stays in the cache
 
 
 @dataclass(frozen=True)
 class FeatureScale:
-    """Scales features to comparable coordinates: nulls filled, logarithm, mean 0, deviation 1."""
+    """
+    Scales features to comparable coordinates: nulls filled, logarithm, mean 0, deviation 1, at most LIMIT from 0.
+
+    The limit keeps one huge customer from being a cluster, and nearly constant features have no effect.
+    """
 
     median: Float64Array  # (features,), replaces a null
     mean: Float64Array  # (features,), of log(1 + feature)
@@ -38,23 +47,37 @@ class FeatureScale:
         columns = [column[~np.isnan(column)] for column in features.T]
         median = np.array([np.median(column) if len(column) else 0.0 for column in columns])
         logs = np.log1p(np.where(np.isnan(features), median, features))
-        deviation = logs.std(axis=0)
-        return cls(median, logs.mean(axis=0), np.where(deviation > 1e-12, deviation, 1.0))
+        deviation = np.where(logs.std(axis=0) > 1e-12, logs.std(axis=0), 1.0)
+        return cls(median, logs.mean(axis=0), np.where(_is_nearly_constant(logs), NO_EFFECT, deviation))
 
     def __call__(self, features: Float64Array) -> Float64Array:
         """Scale features (users, features)."""
         filled = np.where(np.isnan(features), self.median, features)
-        return (np.log1p(filled) - self.mean) / self.deviation
+        return np.clip((np.log1p(filled) - self.mean) / self.deviation, -LIMIT, LIMIT)
+
+
+def _is_nearly_constant(columns: Float64Array) -> BoolArray:
+    """Return the columns in which almost all, but not all, users are equal (features,)."""
+    most = [np.unique(column, return_counts=True)[1].max(initial=0) for column in columns.T]
+    return np.array([NEARLY_CONSTANT * len(columns) <= count < len(columns) for count in most])
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Assigns each user, by raw features, the segment of the nearest prototype."""
+    """
+    Assigns each user, by raw features, the segment of the nearest prototype.
+
+    The distance to a prototype is the sum of its weights times squared differences, plus its offset. Noise is a
+    prototype without weights: its offset is the distance from which a user is like nobody else.
+    """
 
     scale: FeatureScale
     prototypes: Float64Array  # (prototypes, features), scaled
     segment: Int64Array  # (prototypes,), index of each prototype's segment
-    names: tuple[str, ...]  # of the segments: segment-1 is the most valuable
+    names: tuple[str, ...]  # stable ids of the segments, the most valuable segment first
+    weights: Float64Array | None = None  # (prototypes, features); None is 1
+    offsets: Float64Array | None = None  # (prototypes,); None is 0
+    noise: str | None = None  # the name of the segment of users that are unlike all others
 
     def assign(self, features: npt.ArrayLike) -> StrArray:
         """
@@ -66,7 +89,8 @@ class Segmenter:
 
     def index(self, features: npt.ArrayLike) -> Int64Array:
         """Return each user's segment as an index into `names` (users,). Raises as `assign` does."""
-        return self.segment[find_nearest(self.scale(check_features(features)), self.prototypes)]
+        scaled = self.scale(check_features(features))
+        return self.segment[find_nearest(scaled, self.prototypes, self.weights, self.offsets)]
 
     def save(self, path: Path) -> None:
         """Write an npz file without pickle."""
@@ -79,17 +103,30 @@ class Segmenter:
             prototypes=self.prototypes,
             segment=self.segment.astype(np.uint16),
             names=np.array(self.names),
+            **({} if self.weights is None else {"weights": self.weights}),
+            **({} if self.offsets is None else {"offsets": self.offsets}),
+            **({} if self.noise is None else {"noise": np.array([self.noise])}),
         )
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a saved segmenter. Raises ArtifactError when it is invalid or of other features."""
-        features, median, mean, deviation, prototypes, segment, names = npz.load(path, _ARRAYS)
+        features, median, mean, deviation, prototypes, segment, names, weights, offsets, noise = npz.load(
+            path, _ARRAYS, _OPTIONAL_ARRAYS
+        )
         if tuple(features) != FEATURES:
             raise ArtifactError(
                 f"{path}: features {', '.join(features)}, expected {', '.join(FEATURES)}; segment again"
             )
-        return cls(FeatureScale(median, mean, deviation), prototypes, segment.astype(np.int64), tuple(map(str, names)))
+        return cls(
+            FeatureScale(median, mean, deviation),
+            prototypes,
+            segment.astype(np.int64),
+            tuple(map(str, names)),
+            weights if len(weights) else None,
+            offsets if len(offsets) else None,
+            str(noise[0]) if len(noise) else None,
+        )
 
 
 def check_features(features: npt.ArrayLike) -> Float64Array:
@@ -104,32 +141,41 @@ def check_features(features: npt.ArrayLike) -> Float64Array:
     return values
 
 
-def find_nearest(points: Float64Array, prototypes: Float64Array) -> Int64Array:
+def find_nearest(
+    points: Float64Array,
+    prototypes: Float64Array,
+    weights: Float64Array | None = None,
+    offsets: Float64Array | None = None,
+) -> Int64Array:
     """
-    Return the first nearest prototype of each point (points,) by Euclidean distance.
+    Return the first nearest prototype of each point (points,) by squared distance, weighted and plus offsets if given.
 
     Sums run over the features in order, without BLAS, so that a point has the same answer alone and in a batch.
     """
     rows = max(1, _CELLS // len(prototypes))
     squares, difference = np.empty((2, min(rows, len(points)), len(prototypes)))  # reused, because fresh memory is slow
-    by_feature, indices = prototypes.T.copy(), np.empty(len(points), np.int64)
+    by_feature = list(prototypes.T.copy())
+    factors = [None] * len(by_feature) if weights is None else list(weights.T.copy())
+    indices = np.empty(len(points), np.int64)
     for start in range(0, len(points), rows):
         part = points[start : start + rows]
-        indices[start : start + rows] = _squared_distances(part, by_feature, squares, difference).argmin(axis=1)
+        total, scratch = squares[: len(part)], difference[: len(part)]
+        total[:] = 0.0 if offsets is None else offsets
+        for column, values, factor in zip(part.T, by_feature, factors, strict=True):
+            _add_squares(total, column, values, factor, scratch)
+        indices[start : start + rows] = total.argmin(axis=1)
     return indices
 
 
-def _squared_distances(
-    points: Float64Array, prototypes: Float64Array, squares: Float64Array, difference: Float64Array
-) -> Float64Array:
-    """Return squared distances (points, prototypes) in `squares`; prototypes are (features, prototypes)."""
-    squares, difference = squares[: len(points)], difference[: len(points)]
-    squares.fill(0.0)
-    for column, values in zip(points.T, prototypes, strict=True):
-        np.subtract(column[:, None], values, out=difference)
-        np.multiply(difference, difference, out=difference)
-        squares += difference
-    return squares
+def _add_squares(
+    total: Float64Array, column: Float64Array, values: Float64Array, factor: Float64Array | None, scratch: Float64Array
+) -> None:
+    """Add one feature's squared differences (points, prototypes) to the total."""
+    np.subtract(column[:, None], values, out=scratch)
+    np.multiply(scratch, scratch, out=scratch)
+    if factor is not None:
+        np.multiply(scratch, factor, out=scratch)
+    total += scratch
 
 
 def describe_columns(folder: Path) -> TableSignature:

@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from adloom.audience.assignment import SUPPRESSED, UNSEEN
-from adloom.audience.segmenter import FEATURES, Segmenter
+from adloom.audience.segmenter import FEATURES, LIMIT, Segmenter
 from adloom.errors import ConfigError
 
 Dialect = Literal["duckdb", "spark", "bigquery", "snowflake"]
@@ -33,11 +33,11 @@ def write_query(segmenter: Segmenter, dialect: Dialect, table: str) -> str:
     if len(segmenter.prototypes) > MAX_PROTOTYPES:
         raise ConfigError(
             f"segmenter: {len(segmenter.prototypes)} prototypes, SQL allows at most {MAX_PROTOTYPES}; "
-            "use `adloom segment-users`, or remove dbscan from segment.algorithms"
+            "use `adloom segment-users`, or remove dbscan and hdbscan from segment.algorithms"
         )
     numbers = [exp.alias_(exp.cast(exp.column(name), "double"), name) for name in FEATURES]
     points = [exp.alias_(_scale(segmenter, i), f"x{i}") for i in range(len(FEATURES))]
-    distances = [exp.alias_(_distance(prototype), f"d{i}") for i, prototype in enumerate(segmenter.prototypes.tolist())]
+    distances = [exp.alias_(_distance(segmenter, i), f"d{i}") for i in range(len(segmenter.prototypes))]
     steps = [  # each a query of the step before
         exp.select("user_id", *numbers).from_(_parse_table(table, dialect)),
         exp.select("user_id", exp.alias_(_list_problems(), "reason"), *points),
@@ -79,13 +79,22 @@ def _scale(segmenter: Segmenter, column: int) -> exp.Expr:
     median = float(scale(np.full((1, len(FEATURES)), np.nan))[0, column])
     logarithm = exp.Ln(this=exp.paren(exp.column(name) + _number(1.0)))
     scaled = exp.paren(logarithm - _number(mean)) / _number(deviation)
-    return exp.case().when(_is_valid(name), scaled).else_(_number(median))
+    limited = exp.Least(this=exp.Greatest(this=scaled, expressions=[_number(-LIMIT)]), expressions=[_number(LIMIT)])
+    return exp.case().when(_is_valid(name), limited).else_(_number(median))
 
 
-def _distance(prototype: list[float]) -> exp.Expr:
-    differences = [exp.paren(exp.column(f"x{i}") - _number(value)) for i, value in enumerate(prototype)]
+def _distance(segmenter: Segmenter, prototype: int) -> exp.Expr:
+    """Return the distance in the order of `find_nearest`, so that sums round alike."""
+    differences = [
+        exp.paren(exp.column(f"x{i}") - _number(value))
+        for i, value in enumerate(segmenter.prototypes[prototype].tolist())
+    ]
     squares: list[exp.Expr] = [difference * difference.copy() for difference in differences]
-    return reduce(lambda total, square: total + square, squares)
+    if segmenter.weights is not None:
+        weights = segmenter.weights[prototype].tolist()
+        squares = [square * _number(weight) for square, weight in zip(squares, weights, strict=True)]
+    first = [] if segmenter.offsets is None else [_number(float(segmenter.offsets[prototype]))]
+    return reduce(lambda total, square: total + square, [*first, *squares])
 
 
 def _list_problems() -> exp.Expr:

@@ -22,14 +22,15 @@ def measure_refits(
     """
     Return the adjusted Rand index of each segmenter with each of its refits (params.bootstraps, segmenters).
 
-    A refit uses as many users, drawn with replacement; both then assign one sample. `tick` is called after each round.
+    A refit uses users drawn with replacement; both then assign one sample. `tick` is called after each round.
     """
     sample = features[fit.draw_sample(len(features), params.sample, seed)]
     first = [segmenter.index(sample) for segmenter in segmenters]
     agreements = np.empty((params.bootstraps, len(segmenters)))
     for draw in range(params.bootstraps):
-        rows = np.random.default_rng([seed, draw]).integers(len(features), size=len(features))
-        refits = fit.fit_segmenters(features[rows], algorithm, settings, params, seed + 1 + draw)
+        resample = fit.draw_resample(features, algorithm, params, (seed, draw))
+        shrunk = fit.shrink_minimum(params, len(resample) / len(features))
+        refits = fit.fit_segmenters(resample, algorithm, settings, shrunk, seed + 1 + draw)
         agreements[draw] = [fit.adjusted_rand_index(a, b.index(sample)) for a, b in zip(first, refits, strict=True)]
         tick()
     return agreements

@@ -34,7 +34,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "segment-sql": ("audience", "Print SQL that assigns users in a database to segments."),
     "segment-users": ("audience", "Assign the users of a table of any size to segments."),
     "serve": ("serve", "Serve the registry's champions, or the models of a folder, over HTTP."),
-    "snapshot": ("stages", "Write sources.lock with the digests of the source files."),
+    "snapshot": ("stages", "Write sources.lock with the digests of the source files; fetch the champion audience."),
     "stylize": ("style", "Paint a picture with the colours and strokes of another."),
     "submit": ("kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
     "token": ("serve", "Print a new token for clients, and add its hash to the tokens file."),

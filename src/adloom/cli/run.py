@@ -14,7 +14,7 @@ from adloom.context import StageContext
 from adloom.datasets import dataset, pull, run_record, workspace
 from adloom.errors import AdloomError
 from adloom.registry.verdict import Outcome
-from adloom.stages import sources_lock
+from adloom.stages import segment_identity, sources_lock
 from adloom.stages.register import register_all
 
 
@@ -40,6 +40,7 @@ def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
     workspace.require_pipeline(Path())
     with workspace.lock_workspace(context.home, Path()):
         _scan_sources(params, context)
+        segment_identity.fetch_champion(context.registry)
         workspace.initialise_dvc(Path())
         start = time.time()
         if workspace.run_dvc("repro") != 0:

@@ -93,13 +93,17 @@ def _load_block(
 @AS_JSON
 def snapshot(params_path: Path, as_json: bool) -> None:
     """
-    Write sources.lock with the digests of the source files; stages run again when it changes.
+    Write sources.lock with the digests of the source files, and fetch the champion of the audience segments.
+
+    Stages run again when these change.
 
     Example: adloom snapshot && adloom ingest
     """
-    from adloom.stages import sources_lock
+    from adloom.stages import segment_identity, sources_lock
 
-    lock = sources_lock.scan(*load_context(params_path))
+    loaded, context = load_context(params_path)
+    lock = sources_lock.scan(loaded, context)
+    segment_identity.fetch_champion(context.registry)
     written = sources_lock.save(lock, sources_lock.LOCK)
     files = {table: len(source.files) for table, source in lock.tables.items()}
     print_values({"lock": str(sources_lock.LOCK), "written": written, **files}, as_json)

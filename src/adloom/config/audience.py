@@ -49,8 +49,10 @@ class Segment(ConfigModel):
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
     seed: int = Field(7, ge=0, lt=2**32, description="Seed of sampling and initialisation.")
-    algorithms: list[Literal["kmeans", "agglomerative", "dbscan"]] = Field(
-        ["kmeans", "agglomerative", "dbscan"], min_length=1, description="Algorithms that compete."
+    algorithms: list[Literal["kmeans", "agglomerative", "gaussian_mixture", "dbscan", "hdbscan"]] = Field(
+        ["kmeans", "agglomerative", "gaussian_mixture", "dbscan", "hdbscan"],
+        min_length=1,
+        description="Algorithms that compete.",
     )
     segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
     segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
@@ -69,11 +71,14 @@ class Segment(ConfigModel):
     sample: int = Field(
         3000,
         ge=100,
-        description="Users on which agglomerative clustering and DBSCAN are fitted; memory grows quadratically.",
+        description="Users on which all algorithms but K-Means are fitted; memory grows quadratically.",
     )
     bootstraps: int = Field(10, gt=1, description="Refits that measure the stability (ARI).")
     min_segment_size: int = Field(100, gt=0, description="A smaller segment is merged into its nearest neighbour.")
-    min_stability: Share = Field(0.8, description="A clustering below this ARI is chosen only if no other reaches it.")
+    min_stability: Share = Field(0.9, description="A clustering below this ARI is chosen only if no other reaches it.")
+    select_by: Literal["auc", "silhouette", "stability"] = Field(
+        "auc", description="Measure on the calibration period that ranks the stable clusterings."
+    )
     privacy: Privacy = Field(Privacy(), description="Protection of the users behind published segments.")
 
 

@@ -14,11 +14,14 @@ import yaml
 
 from adloom.config.settings import Settings
 from adloom.config.yaml_reader import TAG
+from adloom.context import build_context
 from adloom.datasets import dataset, project, pull, run_record, workspace
 from adloom.datasets.dvc_remote import open_remote
 from adloom.datasets.run_record import ARTIFACTS, RunRecord
 from adloom.errors import AdloomError, ArtifactError, ConfigError
 from adloom.evaluation.metric import Metric
+from adloom.registry import champion_copy, pairing
+from adloom.stages import segment_identity
 from adloom.storage import manifest
 from adloom.tracking.provenance import DIRTY, run_git
 
@@ -60,6 +63,7 @@ def reproduce(run_id: str, record: RunRecord, settings: Settings, into: Path | N
     with workspace.lock_workspace(checkout.project / ".adloom", checkout.project):
         _write_inputs(run_id, record, checkout)
         _pull_dataset(record, checkout, settings)
+        _fetch_champion(record, checkout, settings)
         if workspace.run_dvc("repro", "--no-run-cache", folder=checkout.project, **_environment(checkout)) != 0:
             raise AdloomError(f"run {run_id}: dvc repro failed in {checkout.project}; the same command continues there")
         comparisons = list(compare(record, checkout.project))
@@ -170,6 +174,12 @@ def _write_inputs(run_id: str, record: RunRecord, checkout: Checkout) -> None:
     text = yaml.dump(record.params, Dumper=_QuotingDumper, allow_unicode=True, sort_keys=False)
     (checkout.project / "params.yaml").write_text(f"# of run {run_id}\n{text}", encoding="utf-8")
     mark.write_bytes(record.to_bytes())
+
+
+def _fetch_champion(record: RunRecord, checkout: Checkout, settings: Settings) -> None:
+    """Fetch the audience whose segment ids the run kept. Raises ArtifactError when it is not registered any more."""
+    registry = build_context(settings, record.project).registry
+    champion_copy.copy_version(registry, pairing.AUDIENCE, record.champion, checkout.project / segment_identity.FOLDER)
 
 
 def _environment(checkout: Checkout) -> dict[str, str]:

@@ -76,6 +76,7 @@ class RunRecord(BaseModel):
     image_digest: str | None
     machine: Machine
     artifacts: dict[str, str]  # folder: digest
+    champion: str = ""  # digest of the audience whose segment ids were kept
     metrics: dict[str, dict[str, Metric]]  # of each model that was not skipped
 
     @property
@@ -106,8 +107,15 @@ def build_record(
         image_digest=settings.image_digest,
         machine=read_machine(),
         artifacts={name: manifest.digest(root / name) for name in existing},
+        champion=_read_champion(root / "models/audience"),
         metrics={model: metrics for model in MODELS if (metrics := read_report_metrics(root / "reports" / model))},
     )
+
+
+def _read_champion(audience: Path) -> str:
+    """Return the digest of the champion that an audience was matched to, "" without one."""
+    migration = audience / "migration.json"
+    return (json.loads(migration.read_bytes())["champion"] or "") if migration.is_file() else ""
 
 
 def read_report_metrics(report: Path) -> dict[str, Metric]:

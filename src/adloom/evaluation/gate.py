@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adloom.config.gate import MetricRule, Verdict
+from adloom.evaluation import glossary
 from adloom.evaluation.metric import Comparison, Metric
 
 SEVERITY: tuple[Verdict, ...] = ("promote", "hold", "reject")
@@ -78,7 +79,7 @@ def _check_bar(metric: Metric | None, rule: MetricRule) -> Reason:
     finding = f"{_format_number(metric.value)} (95 % {_format_number(metric.low)} to {_format_number(metric.high)})"
     if meets_bar(metric, rule):
         return Reason("promote", rule.metric, metric.value, bar, f"{finding} is {side} {bar:g}")
-    advice = "check the report's worst cases, then train longer or fix the data"
+    advice = glossary.find_term(rule.metric).advice
     return Reason("reject", rule.metric, metric.value, bar, f"{finding}, expected {side} {bar:g}", advice)
 
 

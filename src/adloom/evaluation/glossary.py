@@ -11,7 +11,10 @@ class Term:
     name: str
     sentence: str
     better: Literal["higher", "lower", "neither"]
+    advice: str = "check the report's worst cases, then train longer or fix the data"  # for a model below its bar
 
+
+MORE_SEGMENTS = "raise segment.segments_max, or let more segment.algorithms compete"
 
 TERMS = {
     "agreement": Term(
@@ -201,14 +204,36 @@ TERMS = {
         "Stability",
         "Agreement (adjusted Rand index) with segments of resampled customers; 1 means equal.",
         "higher",
+        "lower segment.segments_max, or raise segment.min_stability",
     ),
     "segment_rate_auc": Term(
         "Prediction",
         "Probability that a later buyer's segment has a higher buying rate than a non-buyer's; rates come from other "
         "customers. 0.5 is chance.",
         "higher",
+        MORE_SEGMENTS,
     ),
-    "smallest_segment": Term("Smallest segment", "Number of customers in the smallest segment.", "higher"),
+    "recency_auc": Term("Recency alone", "The same for the days since the last purchase alone.", "neither"),
+    "boosting_auc": Term("Gradient boosting", "The same for gradient boosting on all features.", "neither"),
+    "auc_gap": Term(
+        "Prediction lost",
+        "How far the prediction of segments is below the better of recency alone and gradient boosting.",
+        "lower",
+        MORE_SEGMENTS,
+    ),
+    "smallest_segment": Term(
+        "Smallest segment",
+        "Number of customers in the smallest segment.",
+        "higher",
+        "raise segment.min_segment_size",
+    ),
+    "segments": Term("Segments", "Number of segments with customers.", "neither", MORE_SEGMENTS),
+    "segment_churn": Term(
+        "Moved customers",
+        "Share of the champion's customers whose segment has another id now; 0 without a champion.",
+        "lower",
+        "see the migration table in the report; `adloom promote audience VERSION` accepts the new segments",
+    ),
     "click_rate": Term(
         "Click rate",
         "Estimated clicks per impression of the policy in the log's contexts (doubly robust).",
@@ -234,7 +259,6 @@ TERMS = {
         "Excluded impressions: their probability of being shown is unknown.",
         "lower",
     ),
-    "segments": Term("Segments", "Number of segments.", "neither"),
 }
 
 

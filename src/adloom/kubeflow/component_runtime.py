@@ -19,6 +19,7 @@ from adloom.config.training import Training
 from adloom.context import StageContext, build_context
 from adloom.errors import ConfigError, DataError, ExternalServiceError
 from adloom.kubeflow import cache, distributed
+from adloom.registry import champion_copy, pairing
 from adloom.retry import RETRY, RetryPolicy
 from adloom.stages import runner, sources_lock
 from adloom.stages.runner import Metrics
@@ -45,8 +46,19 @@ Artifacts = Mapping[str, Artifact]
 
 
 @RETRY
-def run_stage(stage: str, project: str, block: str, inputs: Artifacts, outputs: Artifacts) -> Metrics:
-    """Run a stage by its command name with the JSON of its parameters; artifacts have the names of its paths."""
+def run_stage(
+    stage: str,
+    project: str,
+    block: str,
+    inputs: Artifacts,
+    outputs: Artifacts,
+    folders: Mapping[str, Path] | None = None,
+) -> Metrics:
+    """
+    Run a stage by its command name with the JSON of its parameters; artifacts have the names of its paths.
+
+    `folders` are inputs that no task made.
+    """
     settings, context = Settings(), _context(project)
     parameters = params.parse(params.stage_class(stage.replace("-", "_")), block)
     sources, targets = ({name: Path(artifact.path) for name, artifact in each.items()} for each in (inputs, outputs))
@@ -56,7 +68,7 @@ def run_stage(stage: str, project: str, block: str, inputs: Artifacts, outputs: 
         for artifact in outputs.values():
             describe_artifact(artifact, context, _find_run(artifact, context))
     else:
-        paths = {name: str(path) for name, path in {**sources, **targets}.items()}
+        paths = {name: str(path) for name, path in {**sources, **targets, **(folders or {})}.items()}
         metrics = runner.run_stage(stage, paths, parameters, context)
         for artifact in outputs.values():
             describe_artifact(artifact, context)
@@ -67,7 +79,8 @@ def run_stage(stage: str, project: str, block: str, inputs: Artifacts, outputs: 
 @RETRY
 def scan_sources(project: str, ingest: Mapping[str, str], prepare: str, expected: str, reason: str) -> dict[str, str]:
     """
-    Return each table's cache key, a digest `privacy` of key and erasure list, and all digests as JSON, `sources`.
+    Return each table's cache key, a digest `privacy` of key and erasure list, all digests as JSON, `sources`, and the
+    digest of the `champion` audience, "" without one.
 
     `ingest` has each table's parameters as JSON, `prepare` those of a table of users. Creates the parent run in MLflow
     with its reason. Raises DataError if the digests differ from `expected`, the JSON that `adloom submit` sent.
@@ -79,7 +92,17 @@ def scan_sources(project: str, ingest: Mapping[str, str], prepare: str, expected
     digests = assert_expected(sources_lock.scan_table(sources, erasure_list, _context(project)), expected)
     settings = Settings()
     keys = cache.assign_keys({table: digests[table] for table in TABLES}, cache.open_notes(settings, project), settings)
-    return {**digests, **keys, "sources": json.dumps(digests, sort_keys=True)}
+    champion = champion_copy.find_champion_digest(_registry_context(project).registry, pairing.AUDIENCE)
+    return {**digests, **keys, "sources": json.dumps(digests, sort_keys=True), "champion": champion}
+
+
+@RETRY
+def segment(project: str, block: str, champion: str, events: Artifact, audience: Artifact) -> Metrics:
+    """Run the segment stage with the champion of a digest, "" without one."""
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        folder = Path(scratch) / "champion"
+        champion_copy.copy_version(_registry_context(project).registry, pairing.AUDIENCE, champion, folder)
+        return run_stage("segment", project, block, {"events": events}, {"audience": audience}, {"champion": folder})
 
 
 def assert_expected(lock: SourcesLock, expected: str) -> dict[str, str]:

@@ -211,8 +211,14 @@ def measure_audience(subject: Subject) -> Evaluation:
     from adloom.audience.segmenter import Segmenter
     from adloom.storage.table_scan import scan_table
 
-    segmenter = Segmenter.load(subject.model / "segmenter.npz")
-    return evaluation.evaluate(segmenter, scan_table(subject.table), read_card(subject.model), subject.params)
+    model = subject.model
+    details = {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in ("profiles", "migration", "diagnostics")
+        if (path := model / f"{name}.json").is_file()  # older versions lack some
+    }
+    segmenter, card = Segmenter.load(model / "segmenter.npz"), read_card(model) | details
+    return evaluation.evaluate(segmenter, scan_table(subject.table), card, subject.params)
 
 
 def measure_recommender(subject: Subject) -> Evaluation:

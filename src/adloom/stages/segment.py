@@ -2,42 +2,49 @@
 Find audience segments among the users of data/dataset/events.
 
 The artifact models/audience holds segmenter.npz (assigns any user), members.npz (the segment of each known user, by
-pseudonym), profiles.json (the segments in words), history.json (measurements of the chosen clustering) and card.json
-(all candidates and the choice).
+pseudonym), profiles.json (the segments in words), migration.json (the changes since the champion), diagnostics.json
+(the numbers of the algorithms' pictures), history.json (measurements of the chosen clustering) and card.json (all
+candidates and the choice). Segments keep the ids of the champion's, which `adloom snapshot` fetches into
+models/audience.champion.
 
 Example: adloom segment
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adloom.audience.assignment import SUPPRESSED
-from adloom.config.audience import Privacy, Segment
+from adloom.config.audience import Segment
 from adloom.context import StageContext
 from adloom.errors import DataError
+from adloom.stages.segment_identity import FOLDER, keep_names, load_past, trace_changes
 from adloom.stages.segment_privacy import describe_noisily, protect_profiles, protect_segments
 from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
     import ibis
-    import pandas as pd
 
     from adloom.arrays import Float64Array, Int64Array
+    from adloom.audience.identity import Migration
     from adloom.audience.model_selection import Calibration, Candidate
     from adloom.audience.privacy import Reach
     from adloom.audience.segmenter import Segmenter
 
 STAGE = "segment"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Inputs:
-    """The prepared table of events."""
+    """The prepared table of events, and the champion, skipped or absent if there is none."""
 
     events: Path = Path("data/dataset/events")
+    champion: Path = FOLDER
 
 
 @dataclass(frozen=True)
@@ -56,35 +63,39 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext
     if manifest.propagate_skip(outputs.audience, STAGE, params, inputs.events):
         return {}
     with track_run(STAGE, inputs.events, outputs.audience, params, context) as (draft, run):
-        metrics = _segment(inputs.events, params, draft, context)
+        metrics = _segment(inputs, params, draft, context)
         draft.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.log_metrics(metrics, 0)
     return metrics
 
 
-def _segment(table: Path, params: Segment, draft: manifest.Draft, context: StageContext) -> dict[str, float]:
+def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: StageContext) -> dict[str, float]:
     from adloom.audience import model_selection
     from adloom.audience.events import count_events
     from adloom.audience.features import to_matrix
     from adloom.audience.fit import apply_to_all
     from adloom.storage.table_scan import scan_table
 
-    events = scan_table(table, "calibration", params.engine, params.memory_gb)
+    events = scan_table(inputs.events, "calibration", params.engine, params.memory_gb)
     if not (count := count_events(events)):
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
     data = model_selection.build_calibration(events, params.purchase, params.seed)
     _require_users(data, events, params)
+    draft.rows.update(users=len(data.users), calibration=count)
+    past = load_past(inputs.champion, data.users["user_id"])
     fitted = _measure_candidates(data, params, context.progress)
-    chosen = model_selection.choose([candidate for candidate, _ in fitted], params)
+    candidates = [candidate for candidate, _ in fitted]
+    chosen = model_selection.choose(candidates, params)
     features = to_matrix(data.users)
     segmenter = next(segmenter for candidate, segmenter in fitted if candidate is chosen)
     segmenter = apply_to_all(segmenter, features, params)
+    segmenter = keep_names(segmenter, segmenter.index(features), past)
     segmenter, reach = protect_segments(segmenter, features, data.users["user_id"], events, params.privacy)
-    draft.rows.update(users=len(data.users), calibration=count)
-    sizes = _write_segments(
-        draft, data.users["user_id"], features, segmenter, params.privacy, context.pseudonym_key, table
-    )
-    _write_card(draft, [candidate for candidate, _ in fitted], chosen, segmenter, reach, params)
+    migration = trace_changes(segmenter, segmenter.index(features), past, inputs.events, params)
+    draft.write_json("migration.json", migration.to_json())
+    sizes = _write_segments(draft, data, segmenter, migration, params, context.pseudonym_key, inputs.events)
+    _write_diagnostics(draft, features, fitted, params)
+    _write_card(draft, candidates, chosen, segmenter, reach, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
     counted = {"segments": float(len(sizes)), "smallest_segment": float(sizes.min()), "reach_lost": reach.lost}
     return counted | {name: value for name, value in measured.items() if value is not None}
@@ -127,33 +138,48 @@ def _measure_candidates(data: "Calibration", params: Segment, progress: bool) ->
 
 def _write_segments(
     draft: manifest.Draft,
-    users: "pd.Series",
-    features: "Float64Array",
+    data: "Calibration",
     segmenter: "Segmenter",
-    privacy: Privacy,
+    migration: "Migration",
+    params: Segment,
     key: bytes | None,
     events: Path,
 ) -> "Int64Array":
     """Write the segments; return the number of users of each that is published."""
     import numpy as np
 
+    from adloom.audience import model_selection
+    from adloom.audience.features import to_matrix
     from adloom.audience.profiles import describe_segments
     from adloom.audience.segment_index import SegmentIndex
 
+    privacy, features, names = params.privacy, to_matrix(data.users), segmenter.names
     segmenter.save(draft.path / "segmenter.npz")
     segment = segmenter.index(features)
-    published = np.array(segmenter.names)[segment] != SUPPRESSED
-    index = SegmentIndex.build(list(users[published]), segment[published], segmenter.names)
+    published = np.array(names)[segment] != SUPPRESSED
+    index = SegmentIndex.build(list(data.users["user_id"][published]), segment[published], names)
     index.save(draft.path / "members.npz")
-    profiles = (
-        protect_profiles(
-            describe_segments(features, segment, segmenter.names), features, segment, segmenter.names, privacy.smallest
-        )
-        if privacy.epsilon is None
-        else describe_noisily(draft, features, segment, segmenter.names, privacy, key, events)
-    )
-    draft.write_json("profiles.json", profiles)
+    if privacy.epsilon is None:
+        history = model_selection.trace_history(data, segmenter, segment, privacy.smallest)
+        profiles = describe_segments(features, segment, names, segmenter.noise, history, migration.previous)
+        protected = protect_profiles(profiles, features, segment, names, privacy.smallest)
+    else:
+        protected = describe_noisily(draft, features, segment, names, privacy, key, events)
+    draft.write_json("profiles.json", protected)
     return np.bincount(segment[published])
+
+
+def _write_diagnostics(
+    draft: manifest.Draft, features: "Float64Array", fitted: "list[tuple[Candidate, Segmenter]]", params: Segment
+) -> None:
+    """Write the numbers of the algorithms' pictures; none where profiles must be noisy, because they are exact."""
+    from adloom.audience.diagnostics import measure_diagnostics
+    from adloom.audience.fit import MIN_NEIGHBOURS, draw_sample
+
+    sample = draw_sample(len(features), params.sample, params.seed)
+    is_public = params.privacy.epsilon is None
+    diagnostics = measure_diagnostics(features[sample], fitted, MIN_NEIGHBOURS) if is_public else {}
+    draft.write_json("diagnostics.json", diagnostics)
 
 
 def _write_card(
@@ -167,13 +193,17 @@ def _write_card(
     from adloom.audience import model_selection
     from adloom.audience.segmenter import FEATURES
 
+    doubts = model_selection.explain_doubts(chosen, candidates, params)
+    for doubt in doubts:
+        logger.warning("segment: %s", doubt)
     card = {
         "model": "audience",
         "categories": [],
         "features": FEATURES,
         "segments": segmenter.names,
         "reach": asdict(reach),
-        "rule": model_selection.RULE,
+        "rule": model_selection.describe_rule(params),
+        "doubts": doubts,
         "chosen": model_selection.to_json(chosen),
         "candidates": [
             model_selection.to_json(c) | {"verdict": model_selection.explain_verdict(c, chosen, params)}

@@ -27,11 +27,16 @@ def save(path: Path, /, **arrays: npt.ArrayLike) -> None:
                 np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
 
 
-def load(path: Path, names: Sequence[str]) -> list[AnyArray]:
-    """Read the named arrays. Raises ArtifactError when the file is no npz, lacks an array or holds pickles."""
+def load(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> list[AnyArray]:
+    """
+    Read the named arrays, then the optional ones, empty where absent.
+
+    Raises ArtifactError when the file is no npz, lacks an array or holds pickles.
+    """
     try:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as arrays:
-            return [arrays[name] for name in names]
+            others = [arrays[name] if name in arrays else np.array([]) for name in optional]
+            return [*(arrays[name] for name in names), *others]
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; make or fetch {path.parent.name} again") from None
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:

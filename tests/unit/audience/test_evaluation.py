@@ -47,7 +47,13 @@ def evaluation(rows: pd.DataFrame, segmenter: Segmenter) -> Evaluation:
 
 def test_the_metrics_are_those_of_the_known_groups(evaluation: Evaluation) -> None:
     values = {name: metric.value for name, metric in evaluation.metrics.items()}
-    assert set(values) == {"silhouette", "stability_ari", "segment_rate_auc", "smallest_segment", "segments"}
+    assert set(values) == {
+        *("silhouette", "stability_ari", "segment_rate_auc", "smallest_segment", "segments", "segment_churn"),
+        *("recency_auc", "boosting_auc", "auc_gap"),
+    }
+    best = max(values["recency_auc"], values["boosting_auc"])
+    assert values["auc_gap"] == pytest.approx(best - values["segment_rate_auc"])
+    assert values["segment_churn"] == 0  # without a champion
     assert (values["segments"], values["smallest_segment"], values["stability_ari"]) == (3, 80, 1)
     assert values["segment_rate_auc"] == pytest.approx(0.88, abs=0.06)  # 90 % of a third against 10 % of two
     assert all(metric.low <= metric.value <= metric.high for metric in evaluation.metrics.values())
@@ -55,11 +61,11 @@ def test_the_metrics_are_those_of_the_known_groups(evaluation: Evaluation) -> No
 
 def test_the_report_shows_profiles_figures_and_every_candidate(evaluation: Evaluation) -> None:
     tables = [section for section in evaluation.sections if isinstance(section, Table)]
-    assert [table.title for table in tables] == ["Profiles", "Clusterings compared"]
+    assert [table.title for table in tables] == ["Prediction compared", "Profiles", "Clusterings compared"]
     assert all(len(row) == len(table.header) for table in tables for row in table.rows)
-    assert tables[1].rows[0][-1] == "chosen"
+    assert tables[2].rows[0][-1] == "chosen"
     pictures = [section.png for section in evaluation.sections if isinstance(section, Figure)]
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     assert all(png.startswith(b"\x89PNG") for png in pictures)
 
 
@@ -75,6 +81,12 @@ def test_a_worse_segmenter_loses_when_both_see_the_same_users(evaluation: Evalua
     assert "silhouette" not in worse.metrics  # one segment has none
     difference = bootstrap_difference(evaluation.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
     assert difference.low > 0.2
+
+
+def test_moved_users_are_a_share_of_the_champions(rows: pd.DataFrame, segmenter: Segmenter) -> None:
+    card = dict(CARD) | {"migration": {"champion": "c" * 64, "shared": 200, "moved": 30, "changes": [], "flows": []}}
+    churn = evaluate(segmenter, hold_rows(rows), card, JUDGE).metrics["segment_churn"]
+    assert (churn.value, churn.n, churn.unit) == (0.15, 200, "share")
 
 
 def test_a_holdout_without_buyers_has_no_auc(rows: pd.DataFrame, segmenter: Segmenter) -> None:

@@ -8,11 +8,13 @@ from tests.support.toy_shops import features, shop
 
 from adloom.arrays import Float64Array
 from adloom.audience import fit
-from adloom.audience.segmenter import Segmenter
+from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.audience import Segment
+from adloom.evaluation import statistics
 
 PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
-SETTING = {"kmeans": 3, "agglomerative": 3, "dbscan": 0.95}
+SETTING = {"kmeans": 3, "agglomerative": 3, "gaussian_mixture": 3, "dbscan": 0.95, "hdbscan": 0.2}
+DENSITY = {"dbscan": 0.97, "hdbscan": 0.2}
 
 
 def one(users: Float64Array, algorithm: str, params: Segment = PARAMS, setting: float | None = None) -> Segmenter:
@@ -73,7 +75,7 @@ def test_users_with_one_purchase_each_are_clustered(algorithm: str) -> None:
     rng = np.random.default_rng(0)
     days = np.concatenate([rng.uniform(1, 9, 40), rng.uniform(300, 360, 40)])
     users = np.column_stack([days, np.ones(80), np.full(80, 5.0), days, np.full(80, np.nan)])
-    segmenter = one(users, algorithm, setting=0.9 if algorithm == "dbscan" else 2)
+    segmenter = one(users, algorithm, setting=DENSITY.get(algorithm, 2))
     assert len(np.unique(segmenter.index(users)[:40])) == 1
     assert segmenter.index(users)[0] != segmenter.index(users)[-1]
 
@@ -81,7 +83,7 @@ def test_users_with_one_purchase_each_are_clustered(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", SETTING)
 def test_fewer_different_users_than_segments_make_fewer_segments(algorithm: str) -> None:
     users = np.array([[5.0, 1, 5, 5, np.nan]] * 30 + [[300.0, 9, 900, 350, 20]] * 30)
-    assert len(one(users, algorithm, setting=0.8 if algorithm == "dbscan" else 4).names) == 2
+    assert len(one(users, algorithm, setting=DENSITY.get(algorithm, 4)).names) == 2
 
 
 def test_dbscan_without_cores_gives_one_segment() -> None:
@@ -99,6 +101,7 @@ def test_silhouette_by_hand_and_where_there_is_none() -> None:
 def test_settings_are_numbers_of_segments_or_quantiles() -> None:
     assert list(fit.list_settings("kmeans", PARAMS)) == [2, 3, 4]
     assert list(fit.list_settings("dbscan", PARAMS)) == [0.6, 0.7, 0.8]
+    assert list(fit.list_settings("hdbscan", PARAMS)) == [0.01, 0.04]
 
 
 def test_clusterings_of_many_users_are_fitted_to_a_sample_and_applied_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,3 +114,56 @@ def test_clusterings_of_many_users_are_fitted_to_a_sample_and_applied_to_all(mon
     assert segmenter.index(users).tolist() == [number % 3 for number in range(240)]
     larger = fit.apply_to_all(segmenter, users, params.model_copy(update={"min_segment_size": 100}))
     assert len(larger.names) == 1  # groups of 80 are merged, which the sample could not tell
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "agglomerative", "gaussian_mixture"])
+def test_one_whale_moves_nobody_else(algorithm: str) -> None:
+    """One user has 99 % of all money: the others stay in their segments, and none has fewer than three."""
+    users = features(shop(240))
+    whale = users[:1] * np.array([1, 500, 1e7, 1, 0.01])
+    segmenter = one(np.vstack([users, whale]), algorithm)
+    assert segmenter.index(users).tolist() == [number % 3 for number in range(240)]
+    assert len(segmenter.names) == 3
+
+
+@pytest.mark.parametrize("algorithm", ["kmeans", "agglomerative", "gaussian_mixture"])
+def test_a_nearly_constant_feature_makes_no_segments(algorithm: str) -> None:
+    users = features(shop(240))
+    users[:, 4] = 30.0
+    without = one(users, algorithm).index(users).tolist()
+    users[[0, 100], 4] = 3000.0  # two users differ
+    assert one(users, algorithm).index(users).tolist() == without
+
+
+def test_many_users_are_clustered_in_mini_batches_as_well_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    users = np.random.default_rng(0).exponential(20, (2000, 5))
+    scaled = FeatureScale.fit(users)(users)
+
+    def inertia() -> float:
+        [clusters] = fit._fit_kmeans(scaled, [4], 0, seed=1)
+        return float(((scaled - clusters.prototypes[clusters.find_nearest(scaled)]) ** 2).sum())
+
+    at_once = inertia()
+    monkeypatch.setattr(fit, "MINI_BATCH_ABOVE", 1000)
+    assert inertia() != at_once
+    assert inertia() == pytest.approx(at_once, rel=0.02)
+
+
+def test_a_weighted_sample_has_the_far_users_and_stands_for_all() -> None:
+    users = np.random.default_rng(0).normal(size=(5000, 5))
+    users[:20] += 30
+    rows, weights = fit.draw_weighted_sample(users, 400, seed=1)
+    assert (rows < 20).sum() > 10  # an even sample has one or two
+    assert weights.sum() == pytest.approx(5000)
+    assert np.average(users[rows], axis=0, weights=weights) == pytest.approx(users.mean(axis=0), abs=0.2)
+
+
+def test_boosting_finds_what_no_single_feature_says() -> None:
+    rng = np.random.default_rng(0)
+    users = rng.uniform(0, 1, (600, 5))
+    users[::7, 4] = np.nan
+    bought = (users[:, 0] > 0.5) != (users[:, 1] > 0.5)
+    learn = np.arange(600) < 400
+    scores = fit.predict_by_boosting(users, bought, learn)
+    assert statistics.auc(bought[~learn], scores, np.ones(200)) > 0.95
+    assert fit.predict_by_boosting(users, np.zeros(600, bool), learn).tolist() == [0.0] * 200

@@ -64,6 +64,42 @@ def test_an_auc_of_another_number_of_segments_does_not_count() -> None:
     assert explain_verdict(borrowed, honest, PARAMS) == "7 segments in the early fit"
 
 
+def test_clusterings_of_as_many_segments_as_asked_for_come_before_others() -> None:
+    """The AUC of neither counts, so stability decides, but only among those with enough segments."""
+    enough = replace(candidate("kmeans", 4, 0.9, 0.70), early_segments=5)
+    too_few = candidate("dbscan", 2, 1.0, 0.9)
+    assert choose([too_few, enough], PARAMS) == enough
+    assert model_selection.explain_doubts(enough, [too_few, enough], PARAMS) == []
+
+
+def test_too_few_segments_are_explained() -> None:
+    candidates = [candidate("kmeans", 2, 0.9, 0.7), candidate("dbscan", 1, 1.0, 0.5)]
+    [doubt] = model_selection.explain_doubts(choose(candidates, PARAMS), candidates, PARAMS)
+    assert doubt.startswith(
+        "2 segments, expected 4 to 8: no clustering keeps as many of at least 100 users (kmeans 2: 2,"
+    )
+    assert doubt.endswith("lower segment.min_segment_size or segment.segments_min")
+
+
+def test_too_little_stability_is_explained() -> None:
+    unstable = candidate("kmeans", 4, 0.61, 0.7)
+    [doubt] = model_selection.explain_doubts(unstable, [unstable], PARAMS)
+    assert doubt.startswith("stability 0.61, expected at least segment.min_stability 0.8")
+
+
+def test_params_say_which_measure_ranks_the_stable() -> None:
+    separate = replace(candidate("kmeans", 6, 0.85, 0.70), silhouette=0.6)
+    predictive, stable = candidate("kmeans", 5, 0.9, 0.80), candidate("kmeans", 8, 0.95, 0.70)
+    candidates = [separate, predictive, stable]
+    by_measure = {"silhouette": separate, "auc": predictive, "stability": stable}
+    for measure, best in by_measure.items():
+        params = Segment(min_stability=0.8, select_by=measure)  # type: ignore[arg-type]
+        assert choose(candidates, params) == best
+        assert measure.replace("auc", "AUC") in model_selection.describe_rule(params)
+        others = {explain_verdict(other, best, params) for other in candidates if other != best}
+        assert others == {f"lower {measure.replace('auc', 'AUC')}"}
+
+
 def test_one_segment_is_no_segmentation() -> None:
     with pytest.raises(DataError, match=r"^segment: none of 1 clusterings has two segments of 100 users; lower "):
         choose([candidate("dbscan", 1, 1.0, 0.5)], PARAMS)
@@ -102,7 +138,12 @@ def test_a_toy_shop_is_measured() -> None:
     assert best.silhouette > 0.5
     assert best.auc is not None
     assert best.auc > 0.8  # in the last third of 2025 only regulars buy
+    assert best.lift == pytest.approx(3)  # a third of the users
+    assert best.noise == 0
     assert segmenter.names == ("segment-1", "segment-2", "segment-3")
+    history = model_selection.trace_history(data, segmenter, np.arange(240) % 3, 1)
+    assert history.now.tolist() == [number % 3 for number in range(240)]
+    assert history.bought[history.now == 0].all()
 
 
 @pytest.mark.slow

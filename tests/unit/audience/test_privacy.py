@@ -28,14 +28,14 @@ from adloom.config.audience import Privacy
 from adloom.errors import ConfigError
 
 KEY = b"a key for tests only"
-SIZES = (30, 12, 4, 3)  # users of the segments, which lie at 0, 1, 10 and 11 on each scaled axis
+SIZES = (30, 12, 4, 3)  # users of the segments, which lie at 0, 1, 4 and 5 on each scaled axis
 PLANTED = list(BOUNDS.values())  # a user that changes every cell the most
 
 
 @pytest.fixture
 def segmenter() -> Segmenter:
     """Return four segments on a line."""
-    prototypes = np.repeat([[0.0], [1], [10], [11]], 5, axis=1)
+    prototypes = np.repeat([[0.0], [1], [4], [5]], 5, axis=1)
     return Segmenter(FeatureScale(np.zeros(5), np.zeros(5), np.ones(5)), prototypes, np.arange(4), ("a", "b", "c", "d"))
 
 

@@ -1,0 +1,92 @@
+"""Keep the ids of the champion's segments when the stage `segment` makes them again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adloom.audience.assignment import SUPPRESSED
+from adloom.config.audience import Segment
+from adloom.registry import champion_copy, pairing
+from adloom.storage import manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from adloom.arrays import Int64Array
+    from adloom.audience.identity import Champion, Migration
+    from adloom.audience.segmenter import Segmenter
+    from adloom.registry.base import Registry
+
+FOLDER = Path("models/audience.champion")
+
+
+@dataclass(frozen=True)
+class Past:
+    """The champion and its segments of the users."""
+
+    folder: Path
+    champion: "Champion"
+    segment: "Int64Array"  # (users,) index into the champion's names, -1 for an unknown user
+
+
+def fetch_champion(registry: "Registry", root: Path = Path()) -> None:
+    """Fetch the champion audience below a folder for the next `segment`, or a skipped artifact without one."""
+    digest = champion_copy.find_champion_digest(registry, pairing.AUDIENCE)
+    champion_copy.copy_version(registry, pairing.AUDIENCE, digest, root / FOLDER)
+
+
+def load_past(folder: Path, users: "pd.Series") -> Past | None:
+    """Return the champion's segments of the users, None without a champion. Raises ArtifactError when it is damaged."""
+    from adloom.audience.identity import Champion, Migration
+    from adloom.audience.segment_index import SegmentIndex
+
+    if not folder.exists() or manifest.skip_reason(folder):
+        return None
+    manifest.verify(folder)
+    index = SegmentIndex.load(folder / "members.npz")
+    path = folder / "migration.json"  # absent from older versions
+    migration = Migration.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    profiles = tuple(json.loads((folder / "profiles.json").read_text(encoding="utf-8")))
+    names = tuple(name for name in index.names if name != SUPPRESSED)  # the last one, which no user in the index has
+    return Past(
+        folder,
+        Champion(manifest.digest(folder), names, len(index), profiles, migration),
+        index.find_indices(list(users)),
+    )
+
+
+def keep_names(segmenter: "Segmenter", segment: "Int64Array", past: Past | None) -> "Segmenter":
+    """Return the segmenter with the champion's ids; segment (users,) is an index into its names."""
+    from adloom.audience.identity import name_segments
+
+    if past is None:
+        return segmenter
+    is_shared = past.segment >= 0
+    return name_segments(segmenter, past.segment[is_shared], segment[is_shared], past.champion)
+
+
+def trace_changes(
+    segmenter: "Segmenter", segment: "Int64Array", past: Past | None, events: Path, params: Segment
+) -> "Migration":
+    """
+    Return the changes since the champion; segment (users,) is an index into the names of a segmenter with its ids.
+
+    A champion that is this very model is its own past, so its record of the changes stays: the bytes are equal again.
+    """
+    import numpy as np
+
+    from adloom.audience.identity import is_same, start_migration, trace_migration
+
+    names = tuple(name for name in segmenter.names if name != SUPPRESSED)
+    if past is None:
+        return start_migration(names)
+    is_published = segment < len(names)  # the suppressed segment is the last one
+    is_shared = (past.segment >= 0) & is_published
+    old, new = past.segment[is_shared], segment[is_shared]
+    made, champion = manifest.read(past.folder), past.champion
+    is_remade = (made.params, made.inputs.get("table")) == (params.digest(), manifest.digest(events))
+    if is_remade and champion.migration and is_same(old, new, champion, int(np.sum(is_published))):
+        return champion.migration
+    smallest = params.privacy.smallest if params.privacy.epsilon is None else None
+    return trace_migration(names, old, new, champion, smallest)

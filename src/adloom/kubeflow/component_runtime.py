@@ -54,11 +54,7 @@ def run_stage(
     outputs: Artifacts,
     folders: Mapping[str, Path] | None = None,
 ) -> Metrics:
-    """
-    Run a stage by its command name with the JSON of its parameters; artifacts have the names of its paths.
-
-    `folders` are inputs that no task made.
-    """
+    """Run a stage with the JSON of its parameters and artifacts by its paths' names; no task made `folders`."""
     settings, context = Settings(), _context(project)
     parameters = params.parse(params.stage_class(stage.replace("-", "_")), block)
     sources, targets = ({name: Path(artifact.path) for name, artifact in each.items()} for each in (inputs, outputs))

@@ -59,20 +59,25 @@ def _select_rows(events: ibis.Table, as_of: pd.Timestamp, purchase: str, exposur
 
 def build_totals(rows: ibis.Table) -> UserTotals:
     """Return the totals of rows (user_id, timestamp, value, item_id, bought, exposed); a null value counts as 0."""
-    second = rows.timestamp.epoch_seconds().floor()
-    of_user = ibis.window(group_by=[rows.user_id, rows.bought], order_by=second)
-    paid = ibis.ifelse(rows.exposed, 0.0, rows.value.fill_null(0.0) * 1e6).round(0).cast(_EXACT)
-    rows = rows.mutate(second=second, gap=(second - second.lag().over(of_user)).cast(_SHORT), paid=paid)
-    bought, hour, day = rows.bought, rows.timestamp.hour(), rows.timestamp.day_of_week.index()
+    bought, time = rows.bought, rows.timestamp
+    second = bought.ifelse(time.epoch_seconds().floor(), ibis.null("int64"))
+    in_order = ibis.window(group_by=rows.user_id, order_by=[bought, second])
+    rows = rows.mutate(
+        second=second,
+        gap=(second - second.lag().over(in_order)).cast(_SHORT),
+        hour=bought.ifelse(time.hour(), ibis.null("int32")).cast("int8"),
+        day=bought.ifelse(time.day_of_week.index(), ibis.null("int32")).cast("int8"),
+        paid=rows.exposed.ifelse(0.0, rows.value.fill_null(0.0) * 1e6).round(0).cast(_EXACT),
+    )
     users = rows.group_by("user_id").aggregate(
-        first=rows.second.min(where=bought),
-        last=rows.second.max(where=bought),
-        frequency=rows.count(where=bought),
+        first=rows.second.min(),
+        last=rows.second.max(),
+        frequency=rows.second.count(),
         paid=rows.paid.sum(),
-        gap_squares=(rows.gap * rows.gap).cast(_EXACT).sum(where=bought).fill_null(0),
+        gap_squares=(rows.gap * rows.gap).cast(_EXACT).sum().fill_null(0),
         exposures=rows.count(where=rows.exposed),
-        **{name: rows.count(where=bought & (hour == i)) for i, name in enumerate(HOURS)},
-        **{name: rows.count(where=bought & (day == i)) for i, name in enumerate(WEEKDAYS)},
+        **{name: rows.count(where=rows.hour == i) for i, name in enumerate(HOURS)},
+        **{name: rows.count(where=rows.day == i) for i, name in enumerate(WEEKDAYS)},
     )
     named = rows.filter(rows.item_id.notnull(), ~rows.exposed)
     return UserTotals(users, named.group_by("user_id", "item_id").aggregate(paid=named.paid.sum()))

@@ -1,7 +1,7 @@
 """Compare features, increments and segments with their peers, at growing numbers of events.
 
     python benchmarks/audience.py                           # all tables, 10 M events
-    python benchmarks/audience.py features --events 1000000 # one table: features, assignment, stages
+    python benchmarks/audience.py features --events 1000000 # one table: features, assignment, increment, stages
     pip install polars                                      # a peer
 
 Events are drawn on the fly with ten per user, in CDNOW's shape. Each task runs on one thread in a process of its own,
@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
-import audience_features as peers_of_features  # type: ignore[import-not-found] # of this folder
+import audience_features  # type: ignore[import-not-found] # of this folder
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -75,6 +75,17 @@ def write_events(folder: Path, events: int) -> None:
         for first in range(0, events // EVENTS_PER_USER, USERS_PER_SHARD):
             shards.append(draw_events(rng, first))
         draft.rows = {"rows": shards.rows}
+
+
+def write_day(folder: Path, events: int, users: int) -> None:
+    """Write a prepared table of events of known users on the day after all others."""
+    rng = np.random.default_rng(8)
+    names = [hashlib.sha256(b"%d" % user).hexdigest()[:32] for user in rng.integers(0, users, events)]
+    times = START + pd.to_timedelta(540 * DAY + rng.integers(0, DAY, events), unit="s")
+    rows = {"user_id": names, "timestamp": times.astype("datetime64[us, UTC]"), "event": "purchase"}
+    rows |= {"value": rng.gamma(2, 15, events).round(2), "split": "holdout", "half": "a"}
+    with manifest.draft(folder, "prepare", ConfigModel(), {}) as draft:
+        parquet.write(pd.DataFrame(rows), draft.path)
 
 
 def run_segment(table: Path, model: Path) -> None:
@@ -148,11 +159,23 @@ def compare(row: str, ours: Task, peers: Sequence[Peer], arguments: Sequence[obj
 def measure_features(table: Path, _: int) -> None:
     """All features of every user, written as Parquet, against the same features by hand."""
     peers = [
-        Peer("pandas groupby", peers_of_features.run_pandas, 10),
-        Peer("Polars", peers_of_features.run_polars, 1),
-        Peer("DuckDB SQL", peers_of_features.run_duckdb, 1),
+        Peer("pandas groupby", audience_features.run_pandas, 10),
+        Peer("Polars", audience_features.run_polars, 1),
+        Peer("DuckDB SQL", audience_features.run_duckdb, 1),
     ]
-    compare("events -> features", peers_of_features.run_ours, peers, [table, table.parent / "features"])
+    compare("events -> features", audience_features.run_ours, peers, [table, table.parent / "features"])
+
+
+def measure_increment(table: Path, events: int) -> None:
+    """A day of 1 % new events, against all features of all events."""
+    home = table.parent
+    day = home / "day"
+    write_day(day, events // 100, events // EVENTS_PER_USER)
+    audience_features.count_events(table, home / "state")
+    print(f"state: {sum(f.stat().st_size for f in (home / 'state').rglob('*.parquet')) / 1e6:.0f} MB")
+    peers = [Peer("full recompute", audience_features.recompute_features, 20)]
+    compare("1 % new events", audience_features.add_day, peers, [table, day, home / "state"])
+    compare("the same, features of all", audience_features.add_day_and_write, peers, [table, day, home / "state"])
 
 
 def write_features(folder: Path, users: int) -> None:
@@ -222,6 +245,7 @@ def measure_stages(table: Path, events: int) -> None:
 TABLES: dict[str, Callable[[Path, int], None]] = {
     "features": measure_features,
     "assignment": measure_assignment,
+    "increment": measure_increment,
     "stages": measure_stages,
 }
 

@@ -1,5 +1,6 @@
 """The features of `benchmarks/audience.py` by adloom, and by hand in pandas, Polars and DuckDB's SQL."""
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -8,6 +9,8 @@ import pyarrow.parquet as pq
 
 from adloom.audience.features import build_features
 from adloom.audience.user_totals import HOURS, WEEKDAYS, sum_events
+from adloom.config.audience import Segment
+from adloom.stages.update_features import update_features
 from adloom.storage.parquet import list_shards
 from adloom.storage.table_scan import scan_table, write_rows
 
@@ -83,3 +86,25 @@ def run_duckdb(table: Path, target: Path) -> None:
             GROUP BY user_id
         ) TO '{target}/duckdb.parquet'
     """)
+
+
+def count_events(table: Path, state: Path) -> None:
+    """Count all events in a new state."""
+    update_features(table, state, None, Segment())
+
+
+def add_day(_: Path, day: Path, state: Path) -> None:
+    """Count a day's events, and forget them for the next round."""
+    update_features(day, state, None, Segment())
+    shutil.rmtree(max(state.glob("layer-*")))
+
+
+def add_day_and_write(_: Path, day: Path, state: Path) -> None:
+    """Count a day's events and write the features of all users."""
+    update_features(day, state, state.parent / "features", Segment())
+    shutil.rmtree(max(state.glob("layer-*")))
+
+
+def recompute_features(table: Path, _: Path, state: Path) -> None:
+    """Compute all features of all events."""
+    run_ours(table, state.parent / "features")

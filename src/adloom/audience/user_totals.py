@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import ibis
 import pandas as pd
+from ibis import Column
 
 from adloom.data.context import REFUND
 from adloom.errors import DataError
@@ -28,6 +29,7 @@ class UserTotals:
         ibis.Table
     )  # user_id, first and last purchase (s), frequency, paid, gap_squares, exposures, hour_*, weekday_*
     items: ibis.Table  # user_id, item_id, paid (1e-6)
+    purchases: ibis.Table  # user_id, second of each purchase; late events need those of their users
 
 
 def sum_events(events: ibis.Table, as_of: pd.Timestamp, purchase: str, exposure: str | None = None) -> UserTotals:
@@ -61,10 +63,9 @@ def build_totals(rows: ibis.Table) -> UserTotals:
     """Return the totals of rows (user_id, timestamp, value, item_id, bought, exposed); a null value counts as 0."""
     bought, time = rows.bought, rows.timestamp
     second = bought.ifelse(time.epoch_seconds().floor(), ibis.null("int64"))
-    in_order = ibis.window(group_by=rows.user_id, order_by=[bought, second])
     rows = rows.mutate(
         second=second,
-        gap=(second - second.lag().over(in_order)).cast(_SHORT),
+        gap=_measure_gap(rows.user_id, second),
         hour=bought.ifelse(time.hour(), ibis.null("int32")).cast("int8"),
         day=bought.ifelse(time.day_of_week.index(), ibis.null("int32")).cast("int8"),
         paid=rows.exposed.ifelse(0.0, rows.value.fill_null(0.0) * 1e6).round(0).cast(_EXACT),
@@ -74,10 +75,56 @@ def build_totals(rows: ibis.Table) -> UserTotals:
         last=rows.second.max(),
         frequency=rows.second.count(),
         paid=rows.paid.sum(),
-        gap_squares=(rows.gap * rows.gap).cast(_EXACT).sum().fill_null(0),
+        gap_squares=_sum_squares(rows.gap),
         exposures=rows.count(where=rows.exposed),
         **{name: rows.count(where=rows.hour == i) for i, name in enumerate(HOURS)},
         **{name: rows.count(where=rows.day == i) for i, name in enumerate(WEEKDAYS)},
     )
     named = rows.filter(rows.item_id.notnull(), ~rows.exposed)
-    return UserTotals(users, named.group_by("user_id", "item_id").aggregate(paid=named.paid.sum()))
+    items = named.group_by("user_id", "item_id").aggregate(paid=named.paid.sum())
+    return UserTotals(users, items, rows.filter(bought).select("user_id", "second"))
+
+
+def _measure_gap(user: Column, second: Column) -> Column:
+    """Return the seconds since the user's purchase before; null where `second` is null, which sorts first."""
+    in_order = ibis.window(group_by=user, order_by=[second.notnull(), second])
+    return (second - second.lag().over(in_order)).cast(_SHORT)
+
+
+def merge_totals(parts: UserTotals) -> UserTotals:
+    """Add up the totals of several sets of events: one row per user, and one per user and item."""
+    users, items = parts.users, parts.items
+    counts = ("frequency", "exposures", *HOURS, *WEEKDAYS)
+    merged = users.group_by("user_id").aggregate(
+        first=users["first"].min(),
+        last=users["last"].max(),
+        **{name: users[name].sum() for name in ("paid", "gap_squares")},
+        **{name: users[name].sum().cast(_EXACT).cast("int64") for name in counts},  # DuckDB's sum is wider
+    )
+    return UserTotals(merged, items.group_by("user_id", "item_id").aggregate(paid=items.paid.sum()), parts.purchases)
+
+
+def continue_totals(known: UserTotals, new: UserTotals) -> UserTotals:
+    """
+    Return the totals of new events such that they add up with the known ones.
+
+    The gap between a user's last known and first new purchase joins `gap_squares`. A user with a late event has gaps
+    that it splits: all the user's gaps are measured again, and the difference to the known ones joins.
+    """
+    seen = known.users.semi_join(new.users, "user_id")
+    seen = seen.group_by("user_id").aggregate(known_last=seen["last"].max(), known_squares=seen.gap_squares.sum())
+    users = new.users.left_join(seen, "user_id").drop("user_id_right")
+    late = users.filter(users.known_last > users["first"]).select("user_id")
+    purchases = known.purchases.semi_join(late, "user_id").union(new.purchases.semi_join(late, "user_id"))
+    gaps = purchases.select("user_id", gap=_measure_gap(purchases.user_id, purchases.second))
+    again = gaps.group_by("user_id").aggregate(all_squares=_sum_squares(gaps.gap))
+    users = users.left_join(again, "user_id").drop("user_id_right")
+    since = (users["first"] - users.known_last).cast(_SHORT)
+    in_order = users.gap_squares + (since * since).cast(_EXACT).fill_null(0)
+    squares = users.all_squares.isnull().ifelse(in_order, users.all_squares - users.known_squares)
+    users = users.mutate(gap_squares=squares.cast(_EXACT)).drop("known_last", "known_squares", "all_squares")
+    return UserTotals(users, new.items, new.purchases)
+
+
+def _sum_squares(gap: Column) -> Column:
+    return (gap * gap).cast(_EXACT).sum().fill_null(0)

@@ -6,6 +6,7 @@ Every table has a column `timestamp`, which becomes a time in UTC without a zone
 
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -49,14 +50,26 @@ def _scan_by_spark(folder: Path, memory_gb: float) -> ibis.Table:
     return ibis.pyspark.connect(session).read_parquet(f"{folder}/rows-*.parquet")  # times become UTC
 
 
-def write_rows(rows: ibis.Table, folder: Path) -> None:
+def scan_shards(groups: Mapping[str, Sequence[Path]], names: Sequence[str], memory_gb: float) -> list[list[ibis.Table]]:
+    """Return, per group of folders, the rows of the shards of each name; a query may join all of them."""
+    connection = _connect(memory_gb)
+    tables = []
+    for group, folders in groups.items():
+        for name in names:
+            paths = [path for folder in folders for path in parquet.list_shards(folder, name)]
+            connection.con.read_parquet(paths).create_view(f"{group}_{name}")
+        tables.append([connection.table(f"{group}_{name}") for name in names])
+    return tables
+
+
+def write_rows(rows: ibis.Table, folder: Path, name: str = "rows") -> None:
     """Write the rows of a query, in order, as Parquet shards below a folder; memory does not grow with them."""
     if rows.get_backend().name != "pyspark":
-        rows.to_parquet(folder / "rows-00000.parquet")
+        rows.to_parquet(folder / f"{name}-00000.parquet", compression="zstd")
         return
     rows.to_parquet(folder / "spark", mode="overwrite")
     for number, part in enumerate(sorted((folder / "spark").glob("part-*.parquet"))):
-        part.rename(folder / f"rows-{number:05}.parquet")
+        part.rename(folder / f"{name}-{number:05}.parquet")
     shutil.rmtree(folder / "spark")
 
 
@@ -69,7 +82,9 @@ def hold_rows(rows: pd.DataFrame) -> ibis.Table:
 
 def _connect(memory_gb: float) -> Backend:
     """Connect with one thread, so that the memory of a query is that of one."""
-    return ibis.duckdb.connect(threads=1, memory_limit=f"{memory_gb}GB", temp_directory=tempfile.gettempdir())
+    connection = ibis.duckdb.connect(threads=1, memory_limit=f"{memory_gb}GB", temp_directory=tempfile.gettempdir())
+    connection.con.execute("SET enable_progress_bar = false")
+    return connection
 
 
 def _select_rows(connection: Backend) -> ibis.Table:

@@ -38,6 +38,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "stylize": ("style", "Paint a picture with the colours and strokes of another."),
     "submit": ("kubeflow", "Run a pipeline on Kubeflow, now or on a schedule."),
     "token": ("serve", "Print a new token for clients, and add its hash to the tokens file."),
+    "update-features": ("features", "Compute the features of all users from new events and those counted before."),
     "verify": ("credentials", "Say where pictures and lines come from, and whether they were changed."),
     "world": ("world", "Play the users of a simulated world against a service."),
     "tune": ("tune", "Search the params of a training stage by its validation metric."),

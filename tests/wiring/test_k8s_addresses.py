@@ -20,7 +20,7 @@ ADDRESS = re.compile(r"(URL|URI|ENDPOINT|HOST|UI|REMOTE)(_S3|_URL)?$")  # suffix
 INTERNET = Peer("internet", address="192.0.2.7")
 OURS = {"app.kubernetes.io/part-of": "adloom"}
 KUBEFLOWS = Peer("ml-pipeline", {"app": "ml-pipeline", "application-crd-id": "kubeflow-pipelines"})
-STORE = ("stage", "training", "trigger", "poll", "mlflow", "decide")
+STORE = ("stage", "training", "trigger", "poll", "mlflow", "decide", "creatives")
 USERS = {  # {variable: components that connect to its address}
     "MLFLOW_TRACKING_URI": ("stage", "training", "decide", "creatives"),
     "AWS_ENDPOINT_URL_S3": STORE,
@@ -30,6 +30,7 @@ USERS = {  # {variable: components that connect to its address}
     "ADLOOM_DVC_REMOTE": ("stage",),
     "ADLOOM_LIBRARY_URL": ("decide", "creatives"),
     "ADLOOM_LOG_URI": ("decide",),
+    "ADLOOM_BUNDLE_URI": ("decide", "creatives"),
     "ADLOOM_KFP_ENDPOINT": ("trigger", "poll"),
     "ADLOOM_KFP_UI": (),  # for people
     "ADLOOM_WEBHOOK_URL": ("stage",),

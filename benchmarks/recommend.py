@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,10 +22,7 @@ from statistics import median
 import numpy as np
 import torch
 import uvloop
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.decide import Bench, PacedClient, Server, start_server
+from decide import Bench, PacedClient, Server, start_server  # type: ignore[import-not-found] # of this folder
 
 from adloom.arrays import Float32Array, Int32Array
 from adloom.config.sources import Source

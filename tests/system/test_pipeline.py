@@ -124,7 +124,7 @@ def test_every_training_is_tracked_once_and_in_full_although_servers_were_killed
     client = MlflowRegistry(door.endpoint, "shop")._server.client
     runs = client.search_runs([client.get_experiment_by_name("shop").experiment_id])
     by_name = {run.info.run_name: run for run in runs}
-    names = ["run", *sorted(spec.stage for spec in TRAINED.values())]
+    names = sorted(["run", *(spec.stage for spec in TRAINED.values())])
     assert sorted(run.info.run_name for run in runs) == names
     assert {run.info.status for run in runs} == {"FINISHED"}
     for model in TRAINED:

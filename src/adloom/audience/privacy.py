@@ -124,19 +124,6 @@ def protect(
     return replace(segmenter, noise=noise), Reach(merged, moved, hidden, users, users / max(len(features), 1))
 
 
-def hide_small_cells(
-    profile: Mapping[str, Any], counts: Mapping[str, int | Mapping[str, int]], smallest: int
-) -> dict[str, Any]:
-    """Return a profile without values about fewer users than `smallest`; counts has the number of users of values."""
-    hidden = dict(profile)
-    for name, count in counts.items():
-        if isinstance(count, int):
-            hidden[name] = profile[name] if count >= smallest else None
-        elif profile[name] is not None:
-            hidden[name] = {cell: value for cell, value in profile[name].items() if count[cell] >= smallest}
-    return hidden
-
-
 def describe_privately(
     features: Float64Array, segment: Int64Array, names: Sequence[str], params: Privacy, key: bytes, content: str
 ) -> list[dict[str, Any]]:

@@ -80,7 +80,8 @@ def describe_segments(
     """
     present = [i for i in range(len(names)) if (segment == i).any()]
     everyone, scaled = _round_medians(features), FeatureScale.fit(features)(features)
-    groups = [_measure_group(features, scaled, segment == i) for i in present]
+    smallest = history.smallest if history else 1
+    groups = [_measure_group(features, scaled, segment == i, smallest) for i in present]
     titles = [
         f"Unusual, {title.lower()}" if names[i] == noise else title.capitalize()
         for i, title in zip(present, map(_compose_title, groups), strict=True)
@@ -116,13 +117,13 @@ class _Group:
     effect: Float64Array  # (5,)
 
 
-def _measure_group(features: Float64Array, scaled: Float64Array, inside: BoolArray) -> _Group:
+def _measure_group(features: Float64Array, scaled: Float64Array, inside: BoolArray, smallest: int) -> _Group:
     total = features[:, MONETARY].sum()
     return _Group(
         users=int(inside.sum()),
         share=round(float(inside.mean()), 4),
         value_share=round(float(features[inside, MONETARY].sum() / total), 4) if total > 0 else None,
-        median=_round_medians(features[inside]),
+        median=_round_medians(features[inside], smallest),
         effect=_measure_effects(scaled, inside),
     )
 
@@ -228,10 +229,13 @@ def _compare(group: _Group, last: Mapping[str, Any] | None) -> dict[str, float] 
     return change
 
 
-def _round_medians(features: Float64Array) -> Float64Array:
-    """Return each feature's median (5,), rounded to hide exact values, NaN where always null."""
+def _round_medians(features: Float64Array, smallest: int = 1) -> Float64Array:
+    """Return each feature's median (5,), rounded to hide exact values, NaN where fewer than `smallest` have it."""
     columns = [column[~np.isnan(column)] for column in features.T]
     decimals = [2 if name == "monetary" else 1 for name in FEATURES]
     return np.array(
-        [round(float(np.median(c)), d) if len(c) else np.nan for c, d in zip(columns, decimals, strict=True)]
+        [
+            round(float(np.median(c)), d) if len(c) >= smallest else np.nan
+            for c, d in zip(columns, decimals, strict=True)
+        ]
     )

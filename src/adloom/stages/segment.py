@@ -21,7 +21,7 @@ from adloom.config.audience import Segment
 from adloom.context import StageContext
 from adloom.errors import DataError
 from adloom.stages.segment_identity import FOLDER, keep_names, load_past, trace_changes
-from adloom.stages.segment_privacy import describe_noisily, protect_profiles, protect_segments
+from adloom.stages.segment_privacy import describe_noisily, protect_segments
 from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
@@ -162,10 +162,10 @@ def _write_segments(
     if privacy.epsilon is None:
         history = model_selection.trace_history(data, segmenter, segment, privacy.smallest)
         profiles = describe_segments(features, segment, names, segmenter.noise, history, migration.previous)
-        protected = protect_profiles(profiles, features, segment, names, privacy.smallest)
+        contents = [profile.to_json() for profile in profiles if profile.segment != SUPPRESSED]
     else:
-        protected = describe_noisily(draft, features, segment, names, privacy, key, events)
-    draft.write_json("profiles.json", protected)
+        contents = describe_noisily(draft, features, segment, names, privacy, key, events)
+    draft.write_json("profiles.json", contents)
     return np.bincount(segment[published])
 
 

@@ -4,18 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.privacy import (
-    OPTIONAL,
     Reach,
     SensitiveColumn,
     describe_privately,
-    hide_small_cells,
     measure_epsilon,
     protect,
     require_key,
 )
-from adloom.audience.segmenter import FEATURES
 from adloom.config.audience import Privacy
 from adloom.data.privacy import key_fingerprint
 from adloom.errors import ConfigError, DataError
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.arrays import Float64Array, Int64Array
-    from adloom.audience.profiles import Profile
     from adloom.audience.segmenter import Segmenter
 
 
@@ -52,21 +47,6 @@ def protect_segments(
             "each sensitive column; lower segment.privacy.k, preset or diversity"
         )
     return protected, reach
-
-
-def protect_profiles(
-    profiles: "Sequence[Profile]", features: "Float64Array", segment: "Int64Array", names: Sequence[str], smallest: int
-) -> list[dict[str, Any]]:
-    """Return the profiles of published segments as JSON, without cells about fewer users than `smallest`."""
-    import numpy as np
-
-    is_known = ~np.isnan(features[:, FEATURES.index(OPTIONAL)])
-    known = np.bincount(segment[is_known], minlength=len(names))
-    return [
-        hide_small_cells(profile.to_json(), {OPTIONAL: int(known[names.index(profile.segment)])}, smallest)
-        for profile in profiles
-        if profile.segment != SUPPRESSED
-    ]
 
 
 def describe_noisily(

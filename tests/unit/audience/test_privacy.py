@@ -1,6 +1,5 @@
 """Privacy: small groups, by hand; noise as OpenDP draws it; and an attack that learns no more than epsilon allows."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -16,7 +15,6 @@ from adloom.audience.privacy import (
     add_noise,
     describe_privately,
     draw_noise,
-    hide_small_cells,
     measure_epsilon,
     protect,
     require_key,
@@ -78,13 +76,6 @@ def test_a_segment_of_one_sensitive_value_is_merged_until_there_are_two(segmente
     assert (private.names, reach.merged) == (("a", "c", "d"), {"b": "a"})
     private, _ = protect(segmenter, users(segmenter), [illness], Privacy(k=1, diversity=4))
     assert private.names[-1] == SUPPRESSED  # there are three values in all
-
-
-def test_cells_about_few_users_are_hidden() -> None:
-    profile = {"users": 100, "lift": 1.2, "journey": {"a": 0.9, "b": 0.1}, "trend": None}
-    counts: dict[str, int | Mapping[str, int]] = {"lift": 4, "journey": {"a": 45, "b": 5}, "trend": {}}
-    assert hide_small_cells(profile, counts, 5) == profile | {"lift": None}
-    assert hide_small_cells(profile, counts, 6) == profile | {"lift": None, "journey": {"a": 0.9}}
 
 
 def test_noise_is_discrete_laplace_as_in_opendp() -> None:

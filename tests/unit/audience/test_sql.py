@@ -1,5 +1,6 @@
 """SQL of the segmenter: the same answer as the model on every row, on real engines."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -20,14 +21,20 @@ from adloom.errors import ConfigError
 ODD = [np.nan, np.inf, -np.inf, -1.0, 0.0, -0.0, 1.0, 1e-300, 1e300]
 
 
-def draw_segmenter(prototypes: int = 9) -> Segmenter:
-    """Return a segmenter with two equal prototypes of different segments, and a suppressed segment."""
+def draw_segmenter(prototypes: int = 9, weighted: bool = False) -> Segmenter:
+    """Return a segmenter with two equal prototypes of different segments, a suppressed segment and perhaps weights."""
     rng = np.random.default_rng(3)
     scale = FeatureScale(rng.gamma(2, 9, 5), rng.normal(size=5), rng.gamma(2, 1, 5))
     points = rng.normal(size=(prototypes, 5))
     points[-1] = points[0]
     names = (*(f"segment-{i}" for i in range(1, prototypes)), SUPPRESSED)
-    return Segmenter(scale, points, rng.permutation(prototypes), names)
+    segmenter = Segmenter(scale, points, rng.permutation(prototypes), names)
+    if not weighted:
+        return segmenter
+    weights, offsets = rng.gamma(2, 1, points.shape), rng.normal(size=prototypes)
+    weights[1], offsets[1] = 0.0, 9.0  # noise, at a distance of its own
+    weights[-1], offsets[-1] = weights[0], offsets[0]
+    return replace(segmenter, weights=weights, offsets=offsets, noise=names[1])
 
 
 def draw_rows(scale: FeatureScale, rows: int = 20_000) -> pd.DataFrame:
@@ -57,9 +64,9 @@ def write_rows(rows: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("prototypes", [1, 9])
-def test_duckdb_answers_as_the_model(prototypes: int, tmp_path: Path) -> None:
-    segmenter = draw_segmenter(prototypes)
+@pytest.mark.parametrize(("prototypes", "weighted"), [(1, False), (9, False), (9, True)])
+def test_duckdb_answers_as_the_model(prototypes: int, weighted: bool, tmp_path: Path) -> None:
+    segmenter = draw_segmenter(prototypes, weighted)
     rows = draw_rows(segmenter.scale)
     connection = duckdb.connect()
     connection.read_parquet(str(write_rows(rows, tmp_path / "features.parquet"))).create_view("features")
@@ -74,7 +81,7 @@ def test_duckdb_answers_as_the_model(prototypes: int, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_spark_answers_as_the_model(tmp_path: Path) -> None:
-    segmenter = draw_segmenter()
+    segmenter = draw_segmenter(weighted=True)
     rows = draw_rows(segmenter.scale)
     path = write_rows(rows, tmp_path / "features.parquet")
     with local_spark(tmp_path / "warehouse") as spark:
@@ -85,7 +92,7 @@ def test_spark_answers_as_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dialect", get_args(Dialect))
 def test_each_dialect_parses_and_means_the_same(dialect: Dialect) -> None:
-    segmenter = draw_segmenter()
+    segmenter = draw_segmenter(weighted=True)
     query = write_query(segmenter, dialect, "shop.audience.features")
     (parsed,) = sqlglot.parse(query, dialect=dialect)
     assert isinstance(parsed, sqlglot.exp.Select)

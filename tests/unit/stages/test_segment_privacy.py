@@ -72,14 +72,15 @@ def test_the_time_between_purchases_of_few_users_is_no_cell(
     make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
     rows = shop(120)
-    lost = rows[rows["value"] < 8].iloc[:3]
-    again = lost.assign(timestamp=lost["timestamp"] + pd.Timedelta(days=1), value=0.01)
+    first = rows[rows["value"] < 8].iloc[:3]
+    again = first.assign(timestamp=first["timestamp"] + pd.Timedelta(days=1), value=0.01)
     events = make_table("events", pd.concat([rows, again]))
     for k, is_hidden in ((3, False), (4, True)):
         segment(events, tmp_path / "out", context, k=k)
         profiles = json.loads((tmp_path / "out" / "profiles.json").read_text())
-        (days,) = [profile["interpurchase_days"] for profile in profiles if profile["frequency"] == 1]
-        assert (days is None) == is_hidden
+        (lost,) = [profile for profile in profiles if profile["frequency"] == 1]
+        assert (lost["interpurchase_days"] is None) == is_hidden
+        assert ("days between purchases" in lost["sentence"]) != is_hidden
 
 
 @pytest.mark.slow

@@ -28,6 +28,9 @@ BLOCK = 16_384  # fingerprints compared at once
 
 # The share of other pictures within a distance, (distance / scale) ** exponent, of Fashion-MNIST's look-alikes.
 FALSE_MATCHES = {"whole": (0.215, 4.05), "cropped": (0.095, 4.32)}
+LEAST = {"whole": 20_000, "cropped": 1}  # pictures assumed in an index: small ones may be of one family
+SAME = 0.0005  # distance of two fingerprints of one picture that was issued twice
+MAX_DISTANCE = 0.02  # of a match that is certain because every other picture is much farther
 
 _angles = np.pi / (2 * EDGE) * np.outer(np.arange(LUMA), 2 * np.arange(EDGE) + 1)
 COSINES = np.cos(_angles).astype(np.float32)
@@ -78,19 +81,32 @@ class PerceptualIndex:
         """Compare the centres with a coarse grid of crops, and the best of them with a fine grid."""
         similarity = self._compare(_compute_fingerprints(picture, list_crops(COARSE)), 1)
         rows = np.argsort(-similarity, kind="stable")[:REFINED]
-        fine = self._fingerprints[rows, 1].astype(np.float32) @ _compute_fingerprints(picture, list_crops(FINE)).T
-        best = int(fine.max(1).argmax())
-        return self._match(int(rows[best]), fine[best].max(), "cropped")
+        centres = self._fingerprints[rows, 1].astype(np.float32)
+        fine = (centres @ _compute_fingerprints(picture, list_crops(FINE)).T).max(1)
+        best = int(fine.argmax())
+        others = fine[centres @ centres[best] < 1 - SAME]
+        return self._match(int(rows[best]), fine[best], "cropped", others.max() if len(others) else 1.0)
 
     def _compare(self, queries: Float32Array, column: int) -> Float32Array:
         """Return the similarity of each picture (0, whole) or its centre (1) to the nearest query."""
         blocks = np.array_split(self._fingerprints[: len(self), column], max(len(self) // BLOCK, 1))
         return np.concatenate([(block.astype(np.float32) @ queries.T).max(1) for block in blocks])
 
-    def _match(self, row: int, similarity: float, kind: Literal["whole", "cropped"]) -> Match | None:
+    def _match(
+        self, row: int, similarity: float, kind: Literal["whole", "cropped"], runner_up: float = 1.0
+    ) -> Match | None:
+        """
+        Return a match that is certain by its distance, or because the nearest other picture is much farther.
+
+        As distances follow a power law, a picture that was not issued has a ratio of both below r with probability
+        r ** exponent.
+        """
         scale, exponent = FALSE_MATCHES[kind]
-        expected = len(self) * (max(1 - float(similarity), 0) / scale) ** exponent  # false matches as near as this one
+        distance = max(1 - float(similarity), 0.0)
+        expected = max(len(self), LEAST[kind]) * (distance / scale) ** exponent  # false matches as near as this one
         certainty = float(np.exp(-expected))
+        if distance <= MAX_DISTANCE and runner_up < 1:
+            certainty = max(certainty, 1 - (distance / (1 - float(runner_up))) ** exponent)
         return Match(self._ids[row], kind, certainty) if certainty >= MIN_CERTAINTY else None
 
 

@@ -22,9 +22,9 @@ def index() -> PerceptualIndex:
     return filled
 
 
-def save_as_jpeg(picture: Image.Image) -> Image.Image:
+def save_as_jpeg(picture: Image.Image, quality: int = 50) -> Image.Image:
     stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=50)
+    picture.save(stream, "JPEG", quality=quality)
     return Image.open(io.BytesIO(stream.getvalue()))
 
 
@@ -56,6 +56,25 @@ def test_a_cropped_picture_is_found(index: PerceptualIndex, box: tuple[int, int,
     assert [match and (match.id, match.kind) for match in matches] == [
         (str(seed), "cropped") for seed in range(0, ISSUED, 20)
     ]
+
+
+def test_a_poor_crop_is_certain_if_all_other_pictures_are_farther() -> None:
+    twice = PerceptualIndex()
+    for seed in [*range(ISSUED), *range(ISSUED)]:
+        twice.add([str(seed)], compute_fingerprints(draw_blobs(seed))[None])
+    for seed in range(0, 60, 10):
+        small = Image.fromarray(draw_blobs(seed)).crop((2, 5, 60, 62)).resize((29, 28))
+        match = twice.search(np.asarray(save_as_jpeg(small, 20).convert("RGB")))
+        assert match is not None
+        assert (match.id, match.kind) == (str(seed), "cropped")
+        assert match.certainty >= 0.99
+
+
+def test_a_look_alike_is_no_whole_match_in_a_small_index(index: PerceptualIndex) -> None:
+    for seed in (7, 8, 9):
+        look_alike = np.rint(0.85 * draw_blobs(seed) + 0.15 * draw_blobs(seed + 300)).astype(np.uint8)
+        match = index.search(look_alike)
+        assert match is None or match.kind != "whole"
 
 
 def test_pictures_that_were_not_issued_are_not_found(index: PerceptualIndex) -> None:

@@ -327,8 +327,7 @@ ADWORLD = Entry(
     source=Source(
         uri="adworld",
         format="csv",
-        licence="simulated by adloom; pictures MIT (Fashion-MNIST, Zalando SE), lines CC0 (Women's E-Commerce Clothing "
-        "Reviews)",
+        licence="simulated by adloom; pictures MIT (Fashion-MNIST, Zalando SE), lines CC0 (clothing reviews)",
     ),
     parts=("fashion-mnist", "clothing-reviews"),
     tables=("copy", "creatives", "events", "impressions"),

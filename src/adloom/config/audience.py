@@ -95,6 +95,13 @@ class TrainPolicy(ConfigModel):
         strict=False,
         description="Hours in which a click counts; younger impressions and later clicks are excluded.",
     )
+    max_user_share: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        strict=False,
+        description="Largest share of the clicks of one user, such as a bot; a user with more of them weighs less.",
+    )
     models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
         ["uniform", "logging", "rates", "linear"], min_length=1, description="Models to compare; uniform is required."
     )

@@ -199,5 +199,6 @@ def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
         ["clicks after the maturity, not counted", excluded.late],
         ["without a propensity", excluded.without_propensity],
         ["counted, but the user has no segment", excluded.without_segment],
+        ["users who weigh less, since they have too many of the clicks", excluded.capped_users],
     ]
     return Table("Exclusions", "Impressions of the holdout period.", ["impressions", "number"], rows)

@@ -74,6 +74,7 @@ class ExclusionCounts:
     late: int  # clicks after the maturity, not counted
     without_propensity: int
     without_segment: int  # not excluded; their segment is unknown
+    capped_users: int = 0  # not excluded; users who weigh less
 
 
 def read_impressions(read: ReadChunks, maturity: timedelta) -> tuple[Impressions, ExclusionCounts]:
@@ -95,6 +96,7 @@ def read_impressions(read: ReadChunks, maturity: timedelta) -> tuple[Impressions
             matured.late,
             count_impressions(matured.rows) - count_impressions(known),
             count_impressions(known[known["segment"].isna()]),
+            0,
         )
         counts = ExclusionCounts(*(a + b for a, b in zip(astuple(counts), added, strict=True)))
     if not table.rows:

@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from adloom.arrays import Float32Array
+from adloom.config.audience import TrainPolicy
 from adloom.config.models import MODELS, ModelSpec
 from adloom.config.params import Evaluate
 from adloom.context import StageContext
@@ -241,14 +242,14 @@ def measure_policy(subject: Subject) -> Evaluation:
     from adloom.policy.scorer import Policy
     from adloom.stages.policy_rows import read_impressions
 
-    card, maturity = read_card(subject.model), float(read_card(subject.rows_of)["params"]["maturity_hours"])
+    card, trained = read_card(subject.model), TrainPolicy.model_validate(read_card(subject.rows_of)["params"])
     if card["audience"] not in (None, manifest.digest(subject.judge)):
         raise ArtifactError(
             f"{subject.model}: decides with another audience than {subject.judge}; `adloom train-policy` takes this one"
         )
     audience = subject.judge if card["audience"] else None
-    calibration, _ = read_impressions(subject.table, audience, "calibration", maturity)
-    holdout, excluded = read_impressions(subject.table, audience, "holdout", maturity)
+    calibration, _ = read_impressions(subject.table, audience, "calibration", trained)
+    holdout, excluded = read_impressions(subject.table, audience, "holdout", trained)
     return evaluation.evaluate(Policy.load(subject.model / "policy.npz"), calibration, holdout, excluded, card)
 
 

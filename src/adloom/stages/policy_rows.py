@@ -1,10 +1,12 @@
 """The impressions of a policy, with the segments of their users."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adloom.config.audience import TrainPolicy
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
@@ -14,13 +16,14 @@ if TYPE_CHECKING:
 
 
 def read_impressions(
-    table: Path, audience: Path | None, split: str, maturity_hours: float
+    table: Path, audience: Path | None, split: str, params: TrainPolicy
 ) -> "tuple[Impressions, ExclusionCounts]":
-    """Read the impressions of a period in chunks; without an audience, users have no segment."""
+    """Read the impressions of a period in chunks, and cap their users; without an audience, users have no segment."""
     import pandas as pd
 
     from adloom.audience.segment_index import SegmentIndex
     from adloom.policy import impressions
+    from adloom.policy.user_cap import cap_users
     from adloom.storage import parquet
 
     has_audience = audience is not None and not manifest.skip_reason(audience)
@@ -34,4 +37,6 @@ def read_impressions(
                 segment = index.find(rows["user_id"].fillna("").astype(str).tolist())
                 yield rows.assign(segment=pd.Series(segment, rows.index, "str"))
 
-    return impressions.read_impressions(read, timedelta(hours=maturity_hours))
+    data, counts = impressions.read_impressions(read, timedelta(hours=params.maturity_hours))
+    data, capped = cap_users(data, params.max_user_share)
+    return data, replace(counts, capped_users=capped)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STAGE = "train_policy"
+IMPRESSION_COUNTS = ("immature", "late", "without_propensity", "without_segment", "capped_users")
 CREATIVE_COLUMNS = ("creative_id", "category", "text")
 
 
@@ -77,7 +78,7 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     from adloom.policy import model_selection
     from adloom.policy.cold_start import add_cold_start
 
-    data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params.maturity_hours)
+    data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params)
     periods = model_selection.Periods.split(data)
     categories, contents = _read_creatives(inputs, data.creatives, params)
     candidates = model_selection.evaluate_candidates(periods, categories, params)
@@ -164,7 +165,7 @@ def _write_card(
         "features": policy.features,
         "audience": audience,
         "reader": None if policy.content is None else manifest.digest(inputs.cnn),
-        "impressions": {name: counts[name] for name in ("immature", "late", "without_propensity", "without_segment")},
+        "impressions": {name: counts[name] for name in IMPRESSION_COUNTS},
         "creatives": {"history": counts["history"], "new": len(policy.creatives) - counts["history"]},
         "rule": model_selection.RULE,
         "chosen": model_selection.to_json(chosen),

@@ -8,10 +8,13 @@ from tests.conftest import MakeTable
 from tests.support.impression_tables import impressions_frame
 from tests.support.tiny_models import USERS, write_audience
 
+from adloom.config.audience import TrainPolicy
 from adloom.config.sources import Source
 from adloom.data.privacy import PUBLISHED_KEY, pseudonymise
 from adloom.stages.policy_rows import read_impressions
 from adloom.storage import manifest
+
+PARAMS = TrainPolicy(maturity_hours=1e-12)
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def table(make_table: MakeTable) -> Path:
 
 def test_users_get_the_segments_of_the_audience(table: Path, tmp_path: Path) -> None:
     write_audience(tmp_path / "audience")
-    data, excluded = read_impressions(table, tmp_path / "audience", "calibration", 0.0)
+    data, excluded = read_impressions(table, tmp_path / "audience", "calibration", PARAMS)
     assert data.context["segment"].tolist() == ["segment-1", "segment-2", np.nan]
     assert excluded.without_segment == 1
 
@@ -32,5 +35,5 @@ def test_users_get_the_segments_of_the_audience(table: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("skipped", [True, False])
 def test_without_an_audience_nobody_has_a_segment(table: Path, tmp_path: Path, skipped: bool) -> None:
     manifest.skip(tmp_path / "audience", "segment", Source(uri="x"), "no events")
-    data, _ = read_impressions(table, tmp_path / "audience" if skipped else None, "holdout", 0.0)
+    data, _ = read_impressions(table, tmp_path / "audience" if skipped else None, "holdout", PARAMS)
     assert (len(data), "segment" in data.context) == (1, False)

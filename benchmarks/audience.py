@@ -1,8 +1,8 @@
 """Compare features, increments and segments with their peers, at growing numbers of events.
 
     python benchmarks/audience.py                           # all tables, 10 M events
-    python benchmarks/audience.py features --events 1000000 # one table: features, assignment, increment, stages
-    pip install polars                                      # a peer
+    python benchmarks/audience.py features --events 1000000 # features, assignment, increment, stages, kmeans, scale
+    pip install polars faiss-cpu                            # peers
 
 Events are drawn on the fly with ten per user, in CDNOW's shape. Each task runs on one thread in a process of its own,
 so its CPU seconds and peak memory are its own; rounds alternate, and numbers are medians. `ratio` is the peer's CPU
@@ -24,6 +24,8 @@ from pathlib import Path
 from statistics import median
 
 import audience_features  # type: ignore[import-not-found] # of this folder
+import audience_kmeans  # type: ignore[import-not-found]
+import audience_scale  # type: ignore[import-not-found]
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -247,7 +249,10 @@ TABLES: dict[str, Callable[[Path, int], None]] = {
     "assignment": measure_assignment,
     "increment": measure_increment,
     "stages": measure_stages,
+    "kmeans": audience_kmeans.measure_kmeans,
+    "scale": audience_scale.measure_scale,
 }
+OWN_DATA = {"assignment", "kmeans", "scale"}  # tables that read no prepared events
 
 
 def main() -> None:
@@ -260,7 +265,7 @@ def main() -> None:
         os.environ[name] = "1"
     with tempfile.TemporaryDirectory(prefix="audience-") as folder:
         table = Path(folder, "events")
-        if {*arguments.tables} != {"assignment"}:
+        if {*arguments.tables} - OWN_DATA:
             write_events(table, arguments.events)
         for name in arguments.tables:
             TABLES[name](table, arguments.events)

@@ -3,17 +3,19 @@
     python benchmarks/prepare.py                        # 0.3, 1, 3 and 10 million rows; about 40 minutes, 6 GB of disk
     python benchmarks/prepare.py events parquet 0.3 1   # one table, one format, some sizes
 
-Each stage runs as its command, as users run it. Users have about 17 rows each; every impression has its own text id.
+Each stage runs as its command, as users run it. Users have about 10 rows each; every impression has its own text id.
 The growth factor compares the CPU seconds per row with the line above: 1 is linear. Peak memory is that of the process.
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +27,7 @@ import pyarrow.parquet
 import yaml
 
 TABLES, FORMATS, MILLIONS = ("events", "impressions"), ("parquet", "csv"), (0.3, 1.0, 3.0, 10.0)
-BLOCK, ROWS_PER_USER, ITEMS = 100_000, 17, 50_000
+BLOCK, ROWS_PER_USER, ITEMS = 100_000, 10, 50_000
 START, DAYS = np.datetime64("2026-01-01", "us"), 270
 PERIOD = {"holdout_start": "2026-07-01", "end": "2026-10-01"}
 
@@ -69,12 +71,14 @@ def write_source(path: Path, table: str, rows: int) -> None:
             writer.write_table(block)
 
 
-def measure_command(command: str, folder: Path) -> Cost:
-    """Run an adloom command in a folder and return its cost; raise RuntimeError if it fails."""
+def measure_command(command: str, folder: Path, limit: int = resource.RLIM_INFINITY) -> Cost:
+    """Run an adloom command in a folder, with at most `limit` bytes of own memory; raise RuntimeError if it fails."""
     environment = {**os.environ, "ADLOOM_PSEUDONYM_KEY": "k" * 32, "CI": "true"}
     start = time.perf_counter()
     arguments = [sys.executable, "-m", "adloom", command]
-    with subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
+    limit_memory = partial(resource.setrlimit, resource.RLIMIT_DATA, (limit, limit))
+    options = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "preexec_fn": limit_memory}
+    with subprocess.Popen(arguments, **options) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

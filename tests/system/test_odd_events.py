@@ -143,6 +143,9 @@ def test_a_user_with_half_of_all_events_is_named_and_left_out(project: Project) 
     name = pseudonymise("robot", KEY)[:16]
     assert any(f"50% of all rows (pseudonym {name}…)" in warning for warning in project.summary["warnings"])
     assert project.summary["bots"] == [name]
+    assert project.segment("robot", "u0")[0] is None
+    assert project.segment("robot", "u0", bots="segment")[0] == "bots"
+    assert project.segment("u0", "u1", bots="segment") == project.segment("u0", "u1")
 
 
 @pytest.mark.parametrize("name", ["b.csv", "b.parquet"])

@@ -1,7 +1,7 @@
 """
 Cluster users by K-Means, Ward's agglomerative clustering, Gaussian mixtures, DBSCAN or HDBSCAN.
 
-K-Means and mixtures use every user, the others a sample, because their memory grows with the square of the users.
+Mixtures use every user, K-Means at most KMEANS_SAMPLE above MAX_KMEANS_USERS, the others a sample, because their memory grows with the square of the users.
 One thread, because more add up in another order.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.cluster import DBSCAN, HDBSCAN, KMeans, MiniBatchKMeans
+from sklearn.cluster import DBSCAN, HDBSCAN, KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
 from sklearn.mixture import GaussianMixture
@@ -22,11 +22,11 @@ from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter
 from adloom.config.audience import Segment
 
 MAX_USERS = 50_000  # that clusterings are fitted to and compared on; more change them little
-MINI_BATCH_ABOVE = 25_000  # users: K-Means then takes steps of MINI_BATCH users
-MINI_BATCH = 4096
 USE_EVERY_USER = {"kmeans", "gaussian_mixture"}
 KMEANS_STARTS = 8  # of K-Means; the best one is used
 MIN_VARIANCE = 1e-2  # of a Gaussian, so that one of equal users keeps a finite density
+MAX_KMEANS_USERS = 25_000  # that K-Means starts on; of more it takes samples
+SAMPLE_STARTS, START_SAMPLE, KMEANS_SAMPLE = 4, 4096, 16_384  # inertia within 1 % of the least (benchmarks/audience.py)
 MIN_NEIGHBOURS = 2 * len(FEATURES)  # of a DBSCAN core, itself included: twice the dimensions (Sander et al. 1998)
 RADIUS_QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neighbours: the candidate radii of DBSCAN
 CLUSTER_SHARES = (0.01, 0.04)  # of the users: the candidate smallest clusters of HDBSCAN
@@ -130,16 +130,26 @@ def draw_weighted_sample(scaled: Float64Array, size: int, seed: int) -> tuple[In
 
 
 def _fit_kmeans(scaled: Float64Array, settings: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
-    """Lloyd's algorithm from k-means++ starts (Arthur & Vassilvitskii 2007), in mini-batches for many users."""
-    most = len(np.unique(scaled, axis=0))  # at most one cluster per distinct user
-    models = [_build_kmeans(len(scaled), min(int(setting), most), seed).fit(scaled) for setting in settings]
-    return [Clusters(model.cluster_centers_, np.arange(model.n_clusters)) for model in models]
+    centres = [find_centres(scaled, int(setting), seed) for setting in settings]
+    return [Clusters(found, np.arange(len(found))) for found in centres]
 
 
-def _build_kmeans(users: int, clusters: int, seed: int) -> KMeans | MiniBatchKMeans:
-    if users <= MINI_BATCH_ABOVE:
-        return KMeans(clusters, n_init=KMEANS_STARTS, random_state=seed)
-    return MiniBatchKMeans(clusters, n_init=KMEANS_STARTS, batch_size=MINI_BATCH, random_state=seed)
+def find_centres(points: Float64Array, clusters: int, seed: int) -> Float64Array:
+    """
+    Return the centres (clusters, features) of Lloyd's algorithm from k-means++ starts (Arthur & Vassilvitskii 2007).
+
+    Above MAX_KMEANS_USERS it starts on a sample, and continues from the best start on a larger one: mini-batches take
+    longer to a larger inertia. There are at most as many clusters as distinct points.
+    """
+    starts, first = KMEANS_STARTS, points
+    if len(points) > MAX_KMEANS_USERS:
+        starts, points = SAMPLE_STARTS, points[np.random.default_rng(seed).integers(len(points), size=KMEANS_SAMPLE)]
+        first = points[:START_SAMPLE]
+    most = min(clusters, len(np.unique(first, axis=0)))
+    model = KMeans(most, n_init=starts, random_state=seed).fit(first)
+    if len(points) > len(first):
+        model = KMeans(most, init=model.cluster_centers_, n_init=1).fit(points)
+    return np.asarray(model.cluster_centers_, np.float64)
 
 
 def _fit_agglomerative(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:

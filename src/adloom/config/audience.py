@@ -57,6 +57,11 @@ class Segment(ConfigModel):
     segments_min: int = Field(4, ge=2, description="Smallest number of segments tried.")
     segments_max: int = Field(8, ge=2, description="Largest number of segments tried.")
     purchase: str = Field("purchase", description="The value of `event` that counts as a purchase.")
+    bots: Literal["exclude", "segment"] = Field(
+        "exclude",
+        description="Users whom prepare names for their share of all events are left out, or are the segment `bots`, "
+        "which may be smaller than privacy.k.",
+    )
     exposure: str | None = Field(
         None, description="The value of `event` that is an exposure to an ad; by default no event is."
     )

@@ -209,6 +209,7 @@ def measure_composer(subject: Subject) -> Evaluation:
 def measure_audience(subject: Subject) -> Evaluation:
     """Measure the audience segments."""
     from adloom.audience import evaluation
+    from adloom.audience.bots import drop_bots
     from adloom.audience.segmenter import Segmenter
     from adloom.storage.table_scan import scan_table
 
@@ -219,7 +220,8 @@ def measure_audience(subject: Subject) -> Evaluation:
         if (path := model / f"{name}.json").is_file()  # older versions lack some
     }
     segmenter, card = Segmenter.load(model / "segmenter.npz"), read_card(model) | details
-    return evaluation.evaluate(segmenter, scan_table(subject.table), card, subject.params)
+    events = drop_bots(scan_table(subject.table), subject.table)
+    return evaluation.evaluate(segmenter, events, card, subject.params)
 
 
 def measure_recommender(subject: Subject) -> Evaluation:

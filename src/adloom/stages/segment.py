@@ -71,12 +71,14 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext
 
 def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: StageContext) -> dict[str, float]:
     from adloom.audience import model_selection
+    from adloom.audience.bots import drop_bots
     from adloom.audience.events import count_events
     from adloom.audience.features import to_matrix
     from adloom.audience.fit import apply_to_all
     from adloom.storage.table_scan import scan_table
 
-    events = scan_table(inputs.events, "calibration", params.engine, params.memory_gb)
+    everyone = scan_table(inputs.events, "calibration", params.engine, params.memory_gb)
+    events = drop_bots(everyone, inputs.events)
     if not (count := count_events(events)):
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
     data = model_selection.build_calibration(events, params.purchase, params.seed)
@@ -94,11 +96,25 @@ def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: St
     migration = trace_changes(segmenter, segmenter.index(features), past, inputs.events, params)
     draft.write_json("migration.json", migration.to_json())
     sizes = _write_segments(draft, data, segmenter, migration, params, context.pseudonym_key, inputs.events)
+    _name_bots(draft, everyone, inputs.events, params)
     _write_diagnostics(draft, features, fitted, params)
     _write_card(draft, candidates, chosen, segmenter, reach, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
     counted = {"segments": float(len(sizes)), "smallest_segment": float(sizes.min()), "reach_lost": reach.lost}
     return counted | {name: value for name, value in measured.items() if value is not None}
+
+
+def _name_bots(draft: manifest.Draft, events: "ibis.Table", table: Path, params: Segment) -> None:
+    """Count the bots, and add them to the members if they are a segment."""
+    from adloom.audience.bots import add_bots, read_bots
+    from adloom.audience.segment_index import SegmentIndex
+
+    if not (bots := read_bots(table)):
+        return
+    draft.rows["bots"] = len(bots)
+    if params.bots == "segment":
+        path = draft.path / "members.npz"
+        add_bots(SegmentIndex.load(path), events, bots).save(path)
 
 
 def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -> None:

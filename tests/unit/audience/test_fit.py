@@ -8,7 +8,7 @@ from tests.support.toy_shops import features, shop
 
 from adloom.arrays import Float64Array
 from adloom.audience import fit
-from adloom.audience.segmenter import FeatureScale, Segmenter
+from adloom.audience.segmenter import Segmenter
 from adloom.config.audience import Segment
 from adloom.evaluation import statistics
 
@@ -135,20 +135,6 @@ def test_a_nearly_constant_feature_makes_no_segments(algorithm: str) -> None:
     assert one(users, algorithm).index(users).tolist() == without
 
 
-def test_many_users_are_clustered_in_mini_batches_as_well_as_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    users = np.random.default_rng(0).exponential(20, (2000, 5))
-    scaled = FeatureScale.fit(users)(users)
-
-    def inertia() -> float:
-        [clusters] = fit._fit_kmeans(scaled, [4], 0, seed=1)
-        return float(((scaled - clusters.prototypes[clusters.find_nearest(scaled)]) ** 2).sum())
-
-    at_once = inertia()
-    monkeypatch.setattr(fit, "MINI_BATCH_ABOVE", 1000)
-    assert inertia() != at_once
-    assert inertia() == pytest.approx(at_once, rel=0.02)
-
-
 def test_a_weighted_sample_has_the_far_users_and_stands_for_all() -> None:
     users = np.random.default_rng(0).normal(size=(5000, 5))
     users[:20] += 30
@@ -167,3 +153,24 @@ def test_boosting_finds_what_no_single_feature_says() -> None:
     scores = fit.predict_by_boosting(users, bought, learn)
     assert statistics.auc(bought[~learn], scores, np.ones(200)) > 0.95
     assert fit.predict_by_boosting(users, np.zeros(600, bool), learn).tolist() == [0.0] * 200
+
+
+def test_the_centres_of_many_users_come_from_samples_and_are_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(8, 3))[rng.integers(8, size=3000)] * 3 + rng.normal(size=(3000, 3))
+    costs = []
+    for most in (10_000, 100):
+        monkeypatch.setattr(fit, "MAX_KMEANS_USERS", most)
+        monkeypatch.setattr(fit, "START_SAMPLE", 500)
+        monkeypatch.setattr(fit, "KMEANS_SAMPLE", 2000)
+        centres = fit.find_centres(points, 8, 3)
+        assert centres.tobytes() == fit.find_centres(points, 8, 3).tobytes()
+        costs.append(((points[:, None] - centres) ** 2).sum(axis=2).min(axis=1).mean())
+    assert costs[1] < costs[0] * 1.02
+
+
+def test_many_users_of_whom_nearly_all_are_equal_have_fewer_centres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "MAX_KMEANS_USERS", 100)
+    points = np.zeros((50_000, 2))
+    points[:5] = 1.0
+    assert len(fit.find_centres(points, 4, 3)) <= 2

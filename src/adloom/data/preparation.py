@@ -127,11 +127,7 @@ class Preparation:
         return rows[~erased], reasons[~erased]
 
     def finish(self) -> None:
-        """
-        Complete the counts after the last chunk.
-
-        Raises DataError for a table with numbers of two meanings or several currencies.
-        """
+        """Complete the counts. Raises DataError for a table with numbers of two meanings or several currencies."""
         self._formats.require_clear()
         self.currencies.require_one()
         self.quality.duplicates += len(self._duplicate_contents.find_late())

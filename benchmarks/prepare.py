@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -76,9 +75,8 @@ def measure_command(command: str, folder: Path, limit: int = resource.RLIM_INFIN
     environment = {**os.environ, "ADLOOM_PSEUDONYM_KEY": "k" * 32, "CI": "true"}
     start = time.perf_counter()
     arguments = [sys.executable, "-m", "adloom", command]
-    limit_memory = partial(resource.setrlimit, resource.RLIMIT_DATA, (limit, limit))
-    options = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "preexec_fn": limit_memory}
-    with subprocess.Popen(arguments, **options) as process:
+    with subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_DATA, (limit, limit))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -1,8 +1,8 @@
 """
 Cluster users by K-Means, Ward's agglomerative clustering, Gaussian mixtures, DBSCAN or HDBSCAN.
 
-Mixtures use every user, K-Means at most KMEANS_SAMPLE above MAX_KMEANS_USERS, the others a sample, because their memory grows with the square of the users.
-One thread, because more add up in another order.
+K-Means, up to MAX_KMEANS_USERS, and mixtures use every user, the others a sample, because their memory grows with the
+square of the users. One thread, because more add up in another order.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -10,6 +10,7 @@ Choose the clustering: measure every candidate on the calibration period alone, 
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import ibis
 import numpy as np
@@ -18,7 +19,7 @@ import pandas as pd
 from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import fit, rates
 from adloom.audience.events import find_buyers, find_learning_users, find_period
-from adloom.audience.features import compute_features, to_matrix
+from adloom.audience.features import read_features
 from adloom.audience.profiles import History
 from adloom.audience.segmenter import Segmenter
 from adloom.audience.stability import measure_refits
@@ -35,8 +36,10 @@ ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
 class Calibration:
     """The data that candidates are fitted to and measured on."""
 
-    users: pd.DataFrame  # user_id and FEATURES at the end of the period
-    early: pd.DataFrame  # the same before the last third of the period, of at most fit.MAX_USERS users with a purchase
+    users: pd.Series  # ids (users,), ascending
+    features: Float64Array  # (users, 5) at the end of the period, NaN where null
+    early_users: pd.Series  # at most fit.MAX_USERS of those with a purchase before the last third of the period
+    early: Float64Array  # (early users, 5), their features before that third
     bought: BoolArray  # (early users,), whether they bought in that third
     learn: BoolArray  # (early users,), whether rates are learnt from them
 
@@ -62,24 +65,24 @@ def build_calibration(events: ibis.Table, purchase: str, seed: int) -> Calibrati
     """Compute features at the end of events and, of a sample of users, at two thirds of them, with later purchases."""
     start, end = find_period(events)
     cut = end - pd.Timedelta(days=(end - start).days // 3)
-    early = compute_features(events, cut, purchase)
-    early = early.iloc[fit.draw_sample(len(early), fit.MAX_USERS, seed)]
-    later = find_buyers(early["user_id"], events, cut, purchase)
-    learn = find_learning_users(early["user_id"], events)
-    return Calibration(compute_features(events, end, purchase), early, later, learn)
+    sample = partial(fit.draw_sample, size=fit.MAX_USERS, seed=seed)
+    early_users, early = read_features(events, cut, purchase, sample)
+    later = find_buyers(early_users, events, cut, purchase)
+    learn = find_learning_users(early_users, events)
+    return Calibration(*read_features(events, end, purchase), early_users, early, later, learn)
 
 
 def trace_history(data: Calibration, segmenter: Segmenter, segment: Int64Array, smallest: int) -> History:
     """Return the early users' segments then and now; segment (users,) is that of all users now."""
-    now = segment[pd.Index(data.users["user_id"]).get_indexer(pd.Index(data.early["user_id"]))]
-    return History(segmenter.index(to_matrix(data.early)), now, data.bought, smallest)
+    now = segment[data.users.isin(data.early_users).to_numpy()]  # both are ascending
+    return History(segmenter.index(data.early), now, data.bought, smallest)
 
 
 def measure_candidates(
     data: Calibration, algorithm: str, params: Segment, tick: Callable[[], object] = lambda: None
 ) -> list[tuple[Candidate, Segmenter]]:
     """Fit one algorithm with each of its settings, to at most fit.MAX_USERS; `tick` is called after each refit."""
-    features, params = fit.limit_users(to_matrix(data.users), params)
+    features, params = fit.limit_users(data.features, params)
     settings = fit.list_settings(algorithm, params)
     segmenters = fit.fit_segmenters(features, algorithm, settings, params, params.seed)
     stability = measure_refits(features, segmenters, algorithm, settings, params, params.seed, tick).mean(axis=0)
@@ -178,9 +181,8 @@ class _EarlyFit:
 def _fit_early(data: Calibration, algorithm: str, settings: Sequence[float], params: Segment) -> list[_EarlyFit | None]:
     if len(data.early) < params.segments_min or data.learn.all() or not data.learn.any():
         return [None] * len(settings)
-    early = to_matrix(data.early)
-    segmenters = fit.fit_segmenters(early, algorithm, settings, params, params.seed)
-    return [_EarlyFit(len(s.names), rates.rate_auc(s.index(early), data.bought, data.learn)) for s in segmenters]
+    segmenters = fit.fit_segmenters(data.early, algorithm, settings, params, params.seed)
+    return [_EarlyFit(len(s.names), rates.rate_auc(s.index(data.early), data.bought, data.learn)) for s in segmenters]
 
 
 def _measure_candidate(

@@ -1,6 +1,6 @@
 """Index of the segments of known users by pseudonym, for serving."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,14 @@ import numpy as np
 from adloom.arrays import BytesArray, Int64Array, UnsignedArray
 from adloom.storage import npz
 
+_USERS = 1 << 16  # read at a time
 _LENGTH = 32  # hex digits of a pseudonym
 _DIGITS = 4  # of a pseudonym, by which users are bucketed: of a million, a handful share a bucket
 _ARRAYS = ("pseudonyms", "segment", "names")
+
+
+def _slice_parts(users: int) -> Iterator[slice]:
+    return (slice(start, start + _USERS) for start in range(0, users, _USERS))
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,14 @@ class SegmentIndex:
     @classmethod
     def build(cls, pseudonyms: Sequence[str], segment: Int64Array, names: tuple[str, ...]) -> Self:
         """Build the index of users and the indices of their segments (users,)."""
-        ids = np.array(pseudonyms, dtype=f"S{_LENGTH}")
-        order = np.argsort(ids)
-        return cls(ids[order], segment[order].astype(np.uint8 if len(names) <= 256 else np.uint16), names)
+        ids = np.empty(len(pseudonyms), f"S{_LENGTH}")
+        for part in _slice_parts(len(ids)):  # of a pandas column, Python's texts are larger than all else
+            ids[part] = list(pseudonyms[part])
+        segment = segment.astype(np.uint8 if len(names) <= 256 else np.uint16)
+        if (ids[1:] < ids[:-1]).any():
+            order = np.argsort(ids)
+            ids, segment = ids[order], segment[order]
+        return cls(ids, segment, names)
 
     def __len__(self) -> int:
         return len(self.pseudonyms)
@@ -40,11 +50,14 @@ class SegmentIndex:
 
     def find_indices(self, users: Sequence[str]) -> Int64Array:
         """Return each user's segment as an index into `names` (users,), -1 for an unknown one."""
-        candidates = [user if len(user) == _LENGTH and user.isascii() else "" for user in users]
-        ids = np.array(candidates, dtype=f"S{_LENGTH}")
-        index = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
-        known = self.pseudonyms[index] == ids
-        return np.where(known, self.segment[index].astype(np.int64), -1)
+        indices = np.empty(len(users), np.int64)
+        for part in _slice_parts(len(users)):
+            candidates = [user if len(user) == _LENGTH and user.isascii() else "" for user in users[part]]
+            ids = np.array(candidates, dtype=f"S{_LENGTH}")
+            index = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
+            known = self.pseudonyms[index] == ids
+            indices[part] = np.where(known, self.segment[index].astype(np.int64), -1)
+        return indices
 
     @cached_property
     def _bucket_starts(self) -> memoryview:

@@ -26,6 +26,7 @@ NO_EFFECT = 1e6  # the deviation of such a feature
 
 _ARRAYS = ("features", "median", "mean", "deviation", "prototypes", "segment", "names")
 _OPTIONAL_ARRAYS = ("weights", "offsets", "noise")  # absent where no user is noise and all distances are plain
+_USERS = 1 << 16  # scaled at a time
 _CELLS = 1 << 16  # distances computed at a time: 512 kB, which stays in the cache
 
 
@@ -52,8 +53,11 @@ class FeatureScale:
 
     def __call__(self, features: Float64Array) -> Float64Array:
         """Scale features (users, features)."""
-        filled = np.where(np.isnan(features), self.median, features)
-        return np.clip((np.log1p(filled) - self.mean) / self.deviation, -LIMIT, LIMIT)
+        scaled = np.where(np.isnan(features), self.median, features)
+        np.log1p(scaled, out=scaled)  # in place, because all users together are large
+        scaled -= self.mean
+        scaled /= self.deviation
+        return np.clip(scaled, -LIMIT, LIMIT, out=scaled)
 
 
 def _is_nearly_constant(columns: Float64Array) -> BoolArray:
@@ -89,8 +93,12 @@ class Segmenter:
 
     def index(self, features: npt.ArrayLike) -> Int64Array:
         """Return each user's segment as an index into `names` (users,). Raises as `assign` does."""
-        scaled = self.scale(check_features(features))
-        return self.segment[find_nearest(scaled, self.prototypes, self.weights, self.offsets)]
+        values = check_features(features)
+        nearest = np.empty(len(values), np.int64)
+        for start in range(0, len(values), _USERS):
+            part = slice(start, start + _USERS)
+            nearest[part] = find_nearest(self.scale(values[part]), self.prototypes, self.weights, self.offsets)
+        return self.segment[nearest]
 
     def save(self, path: Path) -> None:
         """Write an npz file without pickle."""

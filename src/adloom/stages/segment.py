@@ -73,7 +73,6 @@ def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: St
     from adloom.audience import model_selection
     from adloom.audience.bots import drop_bots
     from adloom.audience.events import count_events
-    from adloom.audience.features import to_matrix
     from adloom.audience.fit import apply_to_all
     from adloom.storage.table_scan import scan_table
 
@@ -84,15 +83,15 @@ def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: St
     data = model_selection.build_calibration(events, params.purchase, params.seed)
     _require_users(data, events, params)
     draft.rows.update(users=len(data.users), calibration=count)
-    past = load_past(inputs.champion, data.users["user_id"])
+    past = load_past(inputs.champion, data.users)
     fitted = _measure_candidates(data, params, context.progress)
     candidates = [candidate for candidate, _ in fitted]
     chosen = model_selection.choose(candidates, params)
-    features = to_matrix(data.users)
+    features = data.features
     segmenter = next(segmenter for candidate, segmenter in fitted if candidate is chosen)
     segmenter = apply_to_all(segmenter, features, params)
     segmenter = keep_names(segmenter, segmenter.index(features), past)
-    segmenter, reach = protect_segments(segmenter, features, data.users["user_id"], events, params.privacy)
+    segmenter, reach = protect_segments(segmenter, features, data.users, events, params.privacy)
     migration = trace_changes(segmenter, segmenter.index(features), past, inputs.events, params)
     draft.write_json("migration.json", migration.to_json())
     sizes = _write_segments(draft, data, segmenter, migration, params, context.pseudonym_key, inputs.events)
@@ -119,8 +118,10 @@ def _name_bots(draft: manifest.Draft, events: "ibis.Table", table: Path, params:
 
 def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -> None:
     """Raise DataError when there are not enough users for segments_min segments."""
+    import pandas as pd
+
     from adloom.audience.events import list_kinds
-    from adloom.audience.segmenter import FEATURES
+    from adloom.audience.fit import MAX_USERS
 
     users, needed = len(data.users), params.segments_min * params.min_segment_size
     if not users:
@@ -131,7 +132,9 @@ def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -
             f"events: {users} users bought in the calibration period, expected at least {needed}: segment.segments_min "
             f"{params.segments_min} x min_segment_size {params.min_segment_size}; lower them, or set enabled: false"
         )
-    different = len(data.users[list(FEATURES)].drop_duplicates())
+    rows = pd.DataFrame(data.features)
+    different = len(rows[:MAX_USERS].drop_duplicates())
+    different = different if different >= params.segments_min else len(rows.drop_duplicates())
     if different < params.segments_min:
         raise DataError(
             f"events: {different} different buying histories among {users} users, expected at least segments_min "
@@ -165,15 +168,14 @@ def _write_segments(
     import numpy as np
 
     from adloom.audience import model_selection
-    from adloom.audience.features import to_matrix
     from adloom.audience.profiles import describe_segments
     from adloom.audience.segment_index import SegmentIndex
 
-    privacy, features, names = params.privacy, to_matrix(data.users), segmenter.names
+    privacy, features, names = params.privacy, data.features, segmenter.names
     segmenter.save(draft.path / "segmenter.npz")
     segment = segmenter.index(features)
     published = np.array(names)[segment] != SUPPRESSED
-    index = SegmentIndex.build(list(data.users["user_id"][published]), segment[published], names)
+    index = SegmentIndex.build(data.users[published], segment[published], names)
     index.save(draft.path / "members.npz")
     if privacy.epsilon is None:
         history = model_selection.trace_history(data, segmenter, segment, privacy.smallest)

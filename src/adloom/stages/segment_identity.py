@@ -52,7 +52,7 @@ def load_past(folder: Path, users: "pd.Series") -> Past | None:
     return Past(
         folder,
         Champion(manifest.digest(folder), names, len(index), profiles, migration),
-        index.find_indices(list(users)),
+        index.find_indices(users),
     )
 
 

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from adloom.arrays import BytesArray, Int64Array, UnsignedArray
 from adloom.storage import npz
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _USERS = 1 << 16  # read at a time
 _LENGTH = 32  # hex digits of a pseudonym
@@ -30,16 +33,16 @@ class SegmentIndex:
     names: tuple[str, ...]
 
     @classmethod
-    def build(cls, pseudonyms: Sequence[str], segment: Int64Array, names: tuple[str, ...]) -> Self:
+    def build(cls, pseudonyms: "Sequence[str] | pd.Series", segment: Int64Array, names: tuple[str, ...]) -> Self:
         """Build the index of users and the indices of their segments (users,)."""
         ids = np.empty(len(pseudonyms), f"S{_LENGTH}")
         for part in _slice_parts(len(ids)):  # of a pandas column, Python's texts are larger than all else
             ids[part] = list(pseudonyms[part])
-        segment = segment.astype(np.uint8 if len(names) <= 256 else np.uint16)
+        numbers: UnsignedArray = segment.astype(np.uint8 if len(names) <= 256 else np.uint16)
         if (ids[1:] < ids[:-1]).any():
             order = np.argsort(ids)
-            ids, segment = ids[order], segment[order]
-        return cls(ids, segment, names)
+            ids, numbers = ids[order], numbers[order]
+        return cls(ids, numbers, names)
 
     def __len__(self) -> int:
         return len(self.pseudonyms)
@@ -48,7 +51,7 @@ class SegmentIndex:
         """Return the segment id of each user, None for an unknown one."""
         return [self.names[i] if i >= 0 else None for i in self.find_indices(users).tolist()]
 
-    def find_indices(self, users: Sequence[str]) -> Int64Array:
+    def find_indices(self, users: "Sequence[str] | pd.Series") -> Int64Array:
         """Return each user's segment as an index into `names` (users,), -1 for an unknown one."""
         indices = np.empty(len(users), np.int64)
         for part in _slice_parts(len(users)):

@@ -32,7 +32,8 @@ def train(
     component = getattr(import_module(f"components.{spec.task}"), spec.task)
     values = {**arguments, "params": arguments[f"{spec.stage}_params"], **available}
     inputs = {name: values[name] for name in component.component_spec.inputs}
-    task = add_settings(component(**inputs), *TRAINING_SERVICES)
+    keyed = ("pseudonyms",) if spec.task == "segment" else ()  # the noise of segment.privacy.epsilon
+    task = add_settings(component(**inputs), *TRAINING_SERVICES, *keyed)
     resumes = issubclass(stage_class(spec.stage), Training)  # from its checkpoint
     outputs = (add_retries(task) if resumes else task).outputs
     return {name: outputs[name] for name in outputs if name in MODELS}

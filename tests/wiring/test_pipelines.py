@@ -226,10 +226,10 @@ def test_secrets_are_referenced_by_name_only(name: str) -> None:
         if key["envVar"] == "ADLOOM_PSEUDONYM_KEY"
     }
     lanes = {
-        "training": ("exec-prepare-3", "exec-prepare-4"),
+        "training": ("exec-prepare-3", "exec-prepare-4", "exec-segment"),
         "scoring": ("exec-prepare-2",),
         "tuning": (),
-    }  # tables of users
+    }  # tables of users, and the noise of profiles
     assert with_key == {"exec-snapshot", *lanes[name]}
     assert all("env" not in e["container"] for e in pipeline.pipeline["deploymentSpec"]["executors"].values())
 

@@ -121,7 +121,7 @@ def _check_columns(schema: "pa.Schema", where: str) -> None:
     from pyarrow import types
 
     if missing := [name for name in ("user_id", *FEATURES) if name not in schema.names]:
-        advice = "; these are events: `adloom score` computes features and segments" if "event" in schema.names else ""
+        advice = "; these are events: `adloom update-features` computes features" if "event" in schema.names else ""
         raise DataError(f"{where}: no column {', '.join(missing)}; expected user_id, {', '.join(FEATURES)}{advice}")
     for name in FEATURES:
         kind = schema.field(name).type

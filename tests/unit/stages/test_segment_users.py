@@ -183,7 +183,7 @@ def test_other_columns(tmp_path: Path, model: Path, columns: dict[str, pa.Array]
         table = table.append_column(name, column)
     pq.write_table(table, tmp_path / "t.parquet")
     message = message or r"t.parquet: no column monetary; expected user_id, recency_days, .*" + (
-        "; these are events: `adloom score`" if columns else "interpurchase_days$"
+        "; these are events: `adloom update-features`" if columns else "interpurchase_days$"
     )
     with pytest.raises(DataError, match=message):
         segment_users(open_source(tmp_path / "t.parquet"), FolderObjectStore(str(tmp_path / "out")), model)

@@ -129,7 +129,6 @@ class Service:
             await asyncio.wrap_future(deadline.start_call(close))  # all threads of the loop may be busy
         if self._heartbeat:
             self._heartbeat.cancel()
-        self.recommendations.pool.shutdown(wait=False)
         self.auth.close()
         self.dependencies.after_stop()
 

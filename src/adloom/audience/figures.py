@@ -76,7 +76,7 @@ def draw_effects(profiles: Sequence[Profile]) -> bytes:
 def draw_journeys(profiles: Sequence[Profile]) -> bytes:
     """Draw the share of each earlier segment (row) that is in each segment (column) at the end of the period."""
     names = [profile.segment for profile in profiles]
-    journeys = [profile.journey or {} for profile in profiles]
+    journeys = [profile.journey or dict.fromkeys(names, np.nan) for profile in profiles]  # without earlier customers
     values = np.array([[journey.get(name, 0.0) for name in names] for journey in journeys])
     return _draw_matrix(values, [f"{p.segment}: {p.name}" for p in profiles], names, "{:.0%}", "RdBu_r", 1.0)
 
@@ -84,11 +84,11 @@ def draw_journeys(profiles: Sequence[Profile]) -> bytes:
 def _draw_matrix(
     values: Float64Array, rows: Sequence[str], columns: Sequence[str], number: str, colours: str, most: float
 ) -> bytes:
-    figure, ax = figures.create_axes(3.2 + 1.0 * len(columns), 1.2 + 0.42 * len(rows))
+    figure, ax = figures.create_axes(3.2 + 1.2 * len(columns), 1.2 + 0.42 * len(rows))
     ax.imshow(values, cmap=colours, vmin=-most, vmax=most, aspect="auto")
     for row, column in np.ndindex(values.shape):
         colour = "white" if abs(values[row, column]) > 0.7 * most else figures.INK
-        text = number.format(values[row, column])
+        text = "" if np.isnan(values[row, column]) else number.format(values[row, column])
         ax.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     _label_rows(ax, rows)
     ax.set_ylim(len(rows) - 0.5, -0.5)

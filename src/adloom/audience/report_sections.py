@@ -10,7 +10,7 @@ from adloom.arrays import Float64Array, Int64Array
 from adloom.audience import figures, fit
 from adloom.audience.profiles import Profile, describe_segments
 from adloom.audience.segmenter import FEATURES, Segmenter
-from adloom.evaluation.metric import Figure, Lines, Metric, Section, Table
+from adloom.evaluation.metric import Figure, Metric, Section, Table
 
 Rows = list[list[str | float | int]]
 
@@ -32,11 +32,16 @@ def build_sections(
     """
     described = [Profile(**profile) for profile in card.get("profiles", [])]
     profiles = described or describe_segments(features, segment, segmenter.names, segmenter.noise)
-    doubts = card.get("doubts", [])
+    doubts: Rows = [[doubt] for doubt in card.get("doubts", [])]
+    words: Rows = [[p.segment, f"{p.name}. {p.sentence}"] for p in profiles]
     return [
-        *([Lines("Doubts about the segments", "What the rule asked for and did not get.", doubts)] if doubts else []),
+        *(
+            [Table("Doubts about the segments", "Parts of the rule that are not met.", ["doubt"], doubts)]
+            if doubts
+            else []
+        ),
         _tabulate_profiles(profiles, rates),
-        Lines("Segments in words", "Medians; those of all customers are in brackets.", _describe(profiles)),
+        Table("Segments in words", "Medians; those of all customers are in brackets.", ["segment", "profile"], words),
         *_draw_profiles(profiles, rates),
         _draw_users(segmenter, features, segment, profiles),
         *_tabulate_migration(card.get("migration")),
@@ -63,10 +68,6 @@ def tabulate_prediction(metrics: Mapping[str, Metric]) -> Table:
         "of the two."
     )
     return Table("Prediction compared", caption, ["predictor", "AUC", "95 % interval"], rows)
-
-
-def _describe(profiles: Sequence[Profile]) -> list[str]:
-    return [f"{p.segment}: {p.name}. {p.sentence}" for p in profiles]
 
 
 def _tabulate_profiles(profiles: Sequence[Profile], rates: Mapping[str, Metric]) -> Table:

@@ -61,9 +61,11 @@ def test_the_metrics_are_those_of_the_known_groups(evaluation: Evaluation) -> No
 
 def test_the_report_shows_profiles_figures_and_every_candidate(evaluation: Evaluation) -> None:
     tables = [section for section in evaluation.sections if isinstance(section, Table)]
-    assert [table.title for table in tables] == ["Prediction compared", "Profiles", "Clusterings compared"]
+    assert [table.title for table in tables] == [
+        *("Prediction compared", "Profiles", "Segments in words", "Clusterings compared"),
+    ]
     assert all(len(row) == len(table.header) for table in tables for row in table.rows)
-    assert tables[2].rows[0][-1] == "chosen"
+    assert tables[3].rows[0][-1] == "chosen"
     pictures = [section.png for section in evaluation.sections if isinstance(section, Figure)]
     assert len(pictures) == 4
     assert all(png.startswith(b"\x89PNG") for png in pictures)

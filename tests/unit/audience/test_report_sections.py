@@ -15,7 +15,7 @@ from adloom.audience.model_selection import Candidate, to_json
 from adloom.audience.report_sections import build_sections, tabulate_prediction
 from adloom.audience.segmenter import Segmenter
 from adloom.config.audience import Segment
-from adloom.evaluation.metric import Figure, Lines, Metric, Section, Table
+from adloom.evaluation.metric import Figure, Metric, Section, Table
 
 USERS = features(shop(120))
 CANDIDATE = Candidate("kmeans", 3, 3, 3, 40, 0.6, 1.0, 0.9, 0.01, 2.5)
@@ -71,15 +71,16 @@ def test_a_profile_has_its_lift_on_the_holdout_and_its_trend(sections: list[Sect
         ("segment-1", 2.25, "+100%"), ("segment-4", 0.5, "new"), ("segment-2", 0.25, "new"),
     ]  # fmt: skip
     assert rows[0]["name"] == "Loyal, high value, recently active"
-    words = next(s for s in sections if isinstance(s, Lines) and s.title == "Segments in words")
-    assert words.lines[0].startswith("segment-1: Loyal, high value, recently active. 40 customers (33%, ")
+    words = find_table(sections, "Segments in words").rows[0]
+    assert words[0] == "segment-1"
+    assert str(words[1]).startswith("Loyal, high value, recently active. 40 customers (33%, ")
 
 
 def test_doubts_come_first_and_only_where_there_are_some(
     sections: list[Section], segmenter: Segmenter, card: dict[str, Any]
 ) -> None:
-    assert isinstance(sections[0], Lines)
-    assert sections[0].lines == ["2 segments, expected 4 to 8"]
+    assert isinstance(sections[0], Table)
+    assert sections[0].rows == [["2 segments, expected 4 to 8"]]
     certain = build_sections(segmenter, USERS, segmenter.index(USERS), RATES, card | {"doubts": []})
     assert len(certain) == len(sections) - 1
 
@@ -103,7 +104,8 @@ def test_every_algorithm_has_its_picture(sections: list[Section]) -> None:
 def test_an_artifact_of_an_older_version_has_a_report(segmenter: Segmenter, card: dict[str, Any]) -> None:
     old = {"candidates": card["candidates"]}
     sections = build_sections(segmenter, USERS, segmenter.index(USERS), RATES, old)
-    assert [section.title for section in sections if isinstance(section, Table)] == ["Profiles", "Clusterings compared"]
+    titles = [section.title for section in sections if isinstance(section, Table)]
+    assert titles == ["Profiles", "Segments in words", "Clusterings compared"]
 
 
 def test_predictors_that_were_not_measured_are_left_out() -> None:

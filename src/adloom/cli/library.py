@@ -1,6 +1,7 @@
 """`adloom library`: look at the creative library, review, add and export."""
 
 import getpass
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -140,6 +141,7 @@ def add(files: tuple[Path, ...], kind: str, category: str | None, placement: str
 
     Example: adloom library add --category Bag bag.png
     """
+    _check_names(category, placement)
     described = _describe_files(files, kind, category, placement)
     if kind != "line" and (reader or READER.is_dir()):
         described = _read(described, reader)
@@ -194,6 +196,17 @@ def _review(ids: Sequence[str], state: str, by: str, reason: str | None) -> None
             click.echo(_format(opened.review(creative_id, state, by, reason)))
 
 
+def _check_names(category: str | None, placement: str | None) -> None:
+    """Raise ConfigError for a category or a size that no request can name."""
+    from adloom.data.context import MAX_ID_LENGTH
+    from adloom.errors import ConfigError
+
+    if category is not None and not 0 < len(category) <= MAX_ID_LENGTH:
+        raise ConfigError(f"--category: {len(category)} characters, expected 1 to {MAX_ID_LENGTH}")
+    if placement is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", placement):
+        raise ConfigError(f"--placement {placement[:40]!r}: expected width and height in pixels, such as 300x250")
+
+
 def _read(described: Iterator[tuple[Creative, bytes]], folder: Path | None) -> Iterator[tuple[Creative, bytes]]:
     """Yield pictures with what a reader sees in them. Raises DataError for a folder without a reader."""
     from adloom.errors import DataError
@@ -224,8 +237,10 @@ def _describe_files(
         content = read_input(path)
         try:
             if kind == "line":
-                for line in filter(None, map(str.strip, content.decode("utf-8-sig").splitlines())):
-                    yield describe_line(line, category=category), line.encode()
+                lines = list(filter(None, map(str.strip, content.decode("utf-8-sig").splitlines())))
+                if not lines:
+                    raise DataError("no text; expected a line of copy per line")
+                yield from ((describe_line(line, category=category), line.encode()) for line in lines)
             else:
                 creative = describe_picture(content, "ad" if kind == "ad" else "picture", category=category)
                 size = placement or f"{creative.width}x{creative.height}"

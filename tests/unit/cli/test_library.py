@@ -159,12 +159,29 @@ def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:
         file.truncate(2**30)  # a hole, which takes no disk
     with pytest.raises(DataError, match=r"^huge\.txt: 1073741824 bytes, expected at most"):
         run("add", "huge.txt", "--kind", "line")
+    (tmp_path / "blank.txt").write_bytes(b"\n \n")
+    with pytest.raises(DataError, match=r"^blank\.txt: no text; expected a line of copy per line"):
+        run("add", "blank.txt", "--kind", "line")
     (tmp_path / "zero.txt").write_bytes(b"a\0b")
     with pytest.raises(DataError, match=r"^zero\.txt: contains a zero byte"):
         run("add", "zero.txt", "--kind", "line")
     (tmp_path / "long.png").write_bytes(png(np.zeros((1, 100), np.uint8)))
     with pytest.raises(DataError, match=r"^long\.png: one side is more than 20 times the other"):
         run("add", "long.png")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--category", "", "--category: 0 characters, expected 1 to 200"),
+        ("--category", "x" * 201, "--category: 201 characters, expected 1 to 200"),
+        ("--placement", "wide", "--placement 'wide': expected width and height in pixels, such as 300x250"),
+        ("--placement", "0x50", "--placement '0x50': expected width and height"),
+    ],
+)
+def test_a_name_that_no_request_can_give_is_refused(run: Run, option: str, value: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{reason}"):
+        run("add", "dark.png", "--kind", "ad", option, value)
 
 
 def test_migrate_names_the_schema(run: Run) -> None:

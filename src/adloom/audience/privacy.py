@@ -29,7 +29,7 @@ BOUNDS = {  # of a user's features in noisy means; public, so that they reveal n
     "tenure_days": 36_500.0,
     "interpurchase_days": 36_500.0,
 }
-OPTIONAL = "interpurchase_days"  # the feature that some users lack, whose mean needs a count of its own
+OPTIONAL = "interpurchase_days"  # some users lack this feature, so its mean needs a count of its own
 CELLS = ("users", *(f"sum {name}" for name in FEATURES), f"count {OPTIONAL}")  # of a segment; they share epsilon
 STEPS = 1000  # of a logarithm per unit, so that sums are exact integers
 _UNIFORM_BITS = 128
@@ -45,7 +45,7 @@ class SensitiveColumn:
 
 @dataclass(frozen=True)
 class Reach:
-    """The cost of privacy: users whose segment changed or disappeared."""
+    """The cost of privacy: users with a merged or suppressed segment."""
 
     merged: Mapping[str, str]  # segment: the one that it became part of
     merged_users: int

@@ -103,7 +103,7 @@ def segment_sql(dialect: "Dialect", table: str, model: Path | None, params_path:
     type=click.Choice(["google", "meta"]),
     default="google",
     show_default=True,
-    help="Whose rules contacts are normalised by before they are hashed.",
+    help="Platform that takes the file; its rules normalise contacts before they are hashed.",
 )
 @click.option("--region", metavar="CODE", help="Country of phone numbers without a country code, such as DE.")
 @click.option("--match-rate", type=FiniteRange(0, 1), help="Share that the platform matched last time.")

@@ -93,7 +93,7 @@ def _start(target: ObjectStore, plan: str, existing: list[str]) -> None:
 def _segment_file(
     source: Source, file: SourceFile, prefix: str, done: Set[str], segmenter: Segmenter, target: ObjectStore
 ) -> None:
-    """Write the parts of a file whose records are not done."""
+    """Write the parts of a file that are not done."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -11,6 +11,7 @@ from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import fit, rates
 from adloom.audience.events import find_buyers, find_learning_users, find_period, list_kinds
 from adloom.audience.features import compute_features, to_matrix
+from adloom.audience.outcomes import Outcomes, measure_outcomes, tabulate_outcomes
 from adloom.audience.report_sections import build_sections, tabulate_prediction
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.audience.stability import measure_refits
@@ -34,6 +35,7 @@ class Holdout:
     segment: Int64Array  # (users,) index into the segmenter's names
     bought: BoolArray  # (users,) in the holdout period
     learn: BoolArray  # (users,) whether rates are learnt from them
+    outcomes: Outcomes  # in the holdout period
 
 
 def evaluate(segmenter: Segmenter, events: ibis.Table, card: Card, params: Evaluate) -> Evaluation:
@@ -55,7 +57,8 @@ def evaluate(segmenter: Segmenter, events: ibis.Table, card: Card, params: Evalu
         "segment_churn": _measure_churn(card),
     }
     sections = build_sections(segmenter, users.features, users.segment, _measure_rates(segmenter, users, params), card)
-    return Evaluation(metrics, samples, [tabulate_prediction(metrics), *sections])
+    outcomes = tabulate_outcomes(users.outcomes, users.segment, segmenter.names, params)
+    return Evaluation(metrics, samples, [tabulate_prediction(metrics), *sections, outcomes])
 
 
 def _build_holdout(segmenter: Segmenter, events: ibis.Table, purchase: str) -> Holdout:
@@ -64,8 +67,9 @@ def _build_holdout(segmenter: Segmenter, events: ibis.Table, purchase: str) -> H
         raise DataError(f"events: 0 users with a {purchase!r} in the calibration period, expected at least 1")
     cut = find_period(calibration)[1]
     users = compute_features(calibration, cut, purchase)
-    features, later = to_matrix(users), find_buyers(users["user_id"], events, cut, purchase)
-    return Holdout(features, segmenter.index(features), later, find_learning_users(users["user_id"], events))
+    features, ids = to_matrix(users), users["user_id"]
+    later, outcomes = find_buyers(ids, events, cut, purchase), measure_outcomes(ids, events, cut, purchase)
+    return Holdout(features, segmenter.index(features), later, find_learning_users(ids, events), outcomes)
 
 
 def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:

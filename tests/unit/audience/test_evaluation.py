@@ -63,6 +63,7 @@ def test_the_report_shows_profiles_figures_and_every_candidate(evaluation: Evalu
     tables = [section for section in evaluation.sections if isinstance(section, Table)]
     assert [table.title for table in tables] == [
         *("Prediction compared", "Profiles", "Segments in words", "Clusterings compared"),
+        "Conversions and value",
     ]
     assert all(len(row) == len(table.header) for table in tables for row in table.rows)
     assert tables[3].rows[0][-1] == "chosen"

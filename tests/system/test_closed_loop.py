@@ -24,7 +24,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Params:
         return worlds.small_world(seed, worlds.EASY)
 
     monkeypatch.setattr(closed_loop, "open_adworld", open_adworld)
-    monkeypatch.setattr(closed_loop, "EXPLORED", 1500)
+    monkeypatch.setattr(closed_loop, "EXPLORED", 3000)
     monkeypatch.setattr(closed_loop, "MEASURED", 300)
     return params.load(SHIPPED)
 
@@ -34,7 +34,7 @@ def test_a_policy_learned_from_uniform_decisions_is_promoted_swapped_in_and_earn
     loaded: Params, context: StageContext
 ) -> None:
     first, second = closed_loop.close_loop(loaded, context)
-    assert re.fullmatch(r"  1,500 uniform decisions: click rate \d+\.\d%; the gate promotes a policy, .*", first), first
+    assert re.fullmatch(r"  3,000 uniform decisions: click rate \d+\.\d%; the gate promotes a policy, .*", first), first
     lift = re.fullmatch(r"  300 decisions after the swap, 100% by the policy: .*; lift ([+-]\d+)%", second)
     assert lift, second
     assert int(lift[1]) > 20

@@ -42,8 +42,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(command: str, url: str = "") -> str:
-    """Run a command of the page against a service, with a fifth of the impressions."""
-    line = command.replace("http://localhost:3000", url).replace("4000", "800")
+    """Run a command of the page against a service, with fewer impressions."""
+    line = command.replace("http://localhost:3000", url).replace("4000", "1600")
     result = CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -56,7 +56,7 @@ def select(prefix: str) -> list[str]:
 def test_the_tutorial_ends_with_a_policy_that_earns(folder: Path, context: StageContext) -> None:
     explore, again, measure = select("adloom world run")
     with run_decide_server(folder, [], SERVICE) as server:
-        assert "decided by default 800" in run(explore, server.url)
+        assert "decided by default 1600" in run(explore, server.url)
         middle = datetime.now(UTC)
         run(again, server.url)
         server.end()
@@ -74,7 +74,7 @@ def test_the_tutorial_ends_with_a_policy_that_earns(folder: Path, context: Stage
     assert register(default_candidate("policy"), loaded.register, context).verdict == "promote"
     with run_decide_server(folder, ["--models", "models"], SERVICE) as server:
         output = run(measure, server.url)
-    assert "decided by model 800" in output
+    assert "decided by model 1600" in output
     lift = re.search(r"^lift over uniform +([+-]\d+)", output, re.MULTILINE)
     assert lift
     assert int(lift[1]) > 20

@@ -26,6 +26,7 @@ from adloom.storage import manifest
 
 PARAMS = Path(__file__).parents[2] / "src" / "adloom" / "starter" / "params.yaml"
 FOLLOW = ["--follow", "champion"]
+SOURCES = {"audience": "cache", "policy": "cache", "recommender": "none"}
 QUICK = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "ADLOOM_FOLLOW_SECONDS": "0.2"}
 
 
@@ -88,7 +89,7 @@ def test_with_a_dripping_registry_the_cache_serves_and_sigterm_ends_it(place: Pa
     with dripping() as uri, run_decide_server(place, FOLLOW, environment(uri, ADLOOM_BUNDLE_CACHE=volume)) as server:
         assert readiness(server) == (
             200,
-            {"ready": True, "models": ["audience", "policy"], "sources": {"audience": "cache", "policy": "cache"}},
+            {"ready": True, "models": ["audience", "policy"], "sources": SOURCES},
         )
         assert tier(server) == "model"
         listed = httpx.get(f"{server.url}/v1/models").json()["models"]
@@ -123,7 +124,7 @@ def test_a_pod_without_a_volume_serves_the_champions_in_s3(
         uri = f"http://127.0.0.1:{free.getsockname()[1]}"
     variables = environment(uri, ADLOOM_BUNDLE_URI=remote.uri.removesuffix("/demo"), **server.environment())
     with run_decide_server(place, FOLLOW, variables) as service:
-        assert readiness(service)[1]["sources"] == {"audience": "cache", "policy": "cache"}
+        assert readiness(service)[1]["sources"] == SOURCES
         assert tier(service) == "model"
 
 

@@ -42,6 +42,8 @@ class UnavailableModel:
     is_unknown: bool = False  # the registry did not answer, so there may be a champion
 
 
+NO_CHAMPION = UnavailableModel("the registry has not answered, and it had no champion before")
+
 Sources = Mapping[str, ModelArtifact | UnavailableModel]  # by model
 Pins = Mapping[str, int]  # model: the version to serve instead of the champion
 NO_PINS: Pins = {}
@@ -93,8 +95,15 @@ def find_champions(
 
 
 def find_in_cache(cache: BundleCache, models: Iterable[str] = MODELS, pins: Pins = NO_PINS) -> Sources:
-    """Find the champions that served last."""
-    return {model: _find_cached(cache, cache.load_champion(champion_key(model, pins))) for model in models}
+    """
+    Find the champions that served last.
+
+    A model without one had none if the cache knows others; for a policy that is no excuse to decide by chance.
+    """
+    champions = {model: cache.load_champion(champion_key(model, pins)) for model in models}
+    unknown = UnavailableModel(UNKNOWN, is_unknown=True)
+    absent = dict.fromkeys(champions, NO_CHAMPION if any(champions.values()) else unknown) | {"policy": unknown}
+    return {model: _find_cached(cache, known) if known else absent[model] for model, known in champions.items()}
 
 
 def champion_key(model: str, pins: Pins) -> str:
@@ -126,9 +135,7 @@ def _finish_fetch(version: ModelVersion, call: TimedCall[Path]) -> ModelArtifact
         return UnavailableModel(reason, isinstance(error, ExternalServiceError))
 
 
-def _find_cached(cache: BundleCache, champion: Champion | None) -> ModelArtifact | UnavailableModel:
-    if champion is None:
-        return UnavailableModel(UNKNOWN, is_unknown=True)
+def _find_cached(cache: BundleCache, champion: Champion) -> ModelArtifact | UnavailableModel:
     if folder := cache.find(champion.digest):
         return ModelArtifact(folder, champion.version, "cache")
     return UnavailableModel(NOT_CACHED, is_unknown=True)

@@ -108,12 +108,17 @@ def test_a_registry_whose_files_are_not_what_it_promised(
 def test_a_registry_that_does_not_answer(
     registry: MemoryRegistry, cache: BundleCache, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = sources.find_champions(registry, cache)["gan"]
+    before, unknown = (
+        sources.find_champions(registry, cache)["gan"],
+        UnavailableModel(sources.UNKNOWN, is_unknown=True),
+    )
     assert isinstance(before, ModelArtifact)
+    assert sources.find_champions(Down(registry.folder), cache)["cnn"] == unknown
     note(cache, before)
     after = sources.find_champions(Down(registry.folder), cache)
     assert after["gan"] == ModelArtifact(before.folder, 1, "cache")
-    assert after["cnn"] == UnavailableModel(sources.UNKNOWN, is_unknown=True)
+    assert after["cnn"] == sources.NO_CHAMPION  # the cache knows all that there were
+    assert after["policy"] == unknown
     assert "the registry does not answer" in caplog.text
     assert "connection refused" in caplog.text
 

@@ -54,7 +54,7 @@ CALLERS = {
     "decision_log": "arrays config data errors storage",
     "serving": f"{CALLED} decision_log",
     "datasets": f"{CALLED} stages training",
-    "kubeflow": f"{CALLED} datasets serving stages training",
+    "kubeflow": f"{CALLED} datasets serving stages training tuning",
     "doctor": f"{CALLED} kubeflow stages training",
     "cli": f"{CALLED} datasets decision_log doctor kubeflow serving stages training tuning",
     "__main__": "cli",

@@ -21,6 +21,7 @@ ALONE = {
     "credentials",
     "library-volume",
     "mlflow-plugin",
+    "spark",
 }  # independent components: not combined with others
 NEEDS = {"gpu": "trainer", "mlflow-plugin": "network-policies"}  # components that patch another component's objects
 PODS_IN = {  # path of the pod template, by kind

@@ -105,11 +105,11 @@ def overlay(request: pytest.FixtureRequest, everything: Mapping[str, Rendered]) 
 
 
 def test_every_combination_is_rendered(everything: Mapping[str, Rendered]) -> None:
-    names = ["trainer", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "library-volume", "ingress"]
-    names += ["gpu", "credentials", "bundle-cache"]
+    names = ["trainer", "spark", "network-policies", "monitoring", "mlflow-plugin", "mlflow", "library-volume"]
+    names += ["ingress", "gpu", "credentials", "bundle-cache"]
     assert names == rendered_manifests.COMPONENTS
     of = {name: [r for r in everything if r.partition("+")[0] == name] for name in ("base", "dev", "prod")}
-    assert {name: len(renderings) for name, renderings in of.items()} == {"base": 51, "dev": 16, "prod": 6}
+    assert {name: len(renderings) for name, renderings in of.items()} == {"base": 52, "dev": 17, "prod": 7}
 
 
 @pytest.mark.parametrize("name", ["creatives", "decide"])
@@ -126,6 +126,17 @@ def test_the_library_volume_holds_database_and_files(everything: Mapping[str, Re
     assert {"name": "library", "persistentVolumeClaim": {"claimName": "adloom-library"}} in spec["volumes"]
 
 
+def test_driver_and_executors_of_spark_read_one_volume(everything: Mapping[str, Rendered]) -> None:
+    spec = everything["base+spark"].one("SparkApplication", "adloom-segment")["spec"]
+    assert (
+        spec["driver"]["volumeMounts"] == spec["executor"]["volumeMounts"] == [{"name": "work", "mountPath": "/work"}]
+    )
+    paths = dict(zip(spec["arguments"][1::2], spec["arguments"][2::2], strict=True))
+    assert paths.keys() == {"--params", "--events", "--audience"}
+    assert all(path.startswith("/work/") for path in paths.values())
+    assert spec["mainApplicationFile"].endswith("/adloom/__main__.py")
+
+
 @pytest.mark.parametrize("components", [["gpu"], ["gpu", "trainer"]])
 def test_gpus_need_an_earlier_runtime(k8s: Path, components: list[str]) -> None:
     with pytest.raises(AssertionError, match="TrainingRuntime.*adloom-torch"):
@@ -139,7 +150,7 @@ def test_kubeflows_plugin_needs_the_policies(k8s: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid(version: str, distinct: list[Object]) -> None:
-    known = [item for item in distinct if item["kind"] not in {*CUSTOM, "TrainingRuntime"}]
+    known = [item for item in distinct if item["kind"] not in {*CUSTOM, "TrainingRuntime", "SparkApplication"}]
     assert len(known) > 50
     for item in known:
         kubernetes_validate.validate(item, version, strict=True)

@@ -181,7 +181,7 @@ def test_workers_follow_too(serve: Serve, place: Path) -> None:
 def test_without_any_champion_it_answers_all_the_same(serve: Serve, place: Path) -> None:
     shutil.copy(PARAMS, place)
     _, url = serve("--follow", "champion", ADLOOM_FOLLOW_SECONDS="0.2")
-    assert httpx.get(f"{url}/readyz").json()["sources"] == {"audience": "none", "policy": "none"}
+    assert httpx.get(f"{url}/readyz").json()["sources"] == {"audience": "none", "policy": "none", "recommender": "none"}
     assert httpx.post(url + DECIDE, json=PLAIN).json()["tier"] == "default"
     shop = Promoting(place)
     until(lambda: versions(url) == {"audience": 1, "policy": 1})

@@ -1,5 +1,6 @@
 """The documentation matches the code: its commands exist, its params load, its paths exist."""
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -125,6 +126,14 @@ def test_the_pipeline_diagram_names_the_stages() -> None:
     names = set(re.findall(r'class="name"[^>]*>(\w+)<', diagram))
     stages = {name.replace("-", "_") for name in STAGES} - {"ingest", "prepare", "score"}
     assert stages <= names
+
+
+def test_boxes_of_the_pipeline_diagram_do_not_overlap() -> None:
+    diagram = (ROOT / "docs" / "assets" / "data-way.svg").read_text(encoding="utf-8")
+    sides = re.findall(r'<rect class="(?!page)\w+" x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', diagram)
+    boxes = [tuple(map(int, box)) for box in sides]
+    for (x, y, width, height), (left, top, other_width, other_height) in itertools.combinations(boxes, 2):
+        assert x + width <= left or left + other_width <= x or y + height <= top or top + other_height <= y
 
 
 def test_terms_of_the_glossary_are_explained_once() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import fit, rates
+from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.events import find_buyers, find_learning_users, find_period, list_kinds
 from adloom.audience.features import compute_features, to_matrix
 from adloom.audience.outcomes import Outcomes, measure_outcomes, tabulate_outcomes
@@ -49,7 +50,8 @@ def evaluate(segmenter: Segmenter, events: ibis.Table, card: Card, params: Evalu
     users = _build_holdout(segmenter, events, trained.purchase)
     samples = _build_samples(segmenter, users, trained, params)
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
-    sizes = np.bincount(users.segment, minlength=len(segmenter.names))
+    is_published = np.array(segmenter.names) != SUPPRESSED
+    sizes = np.bincount(users.segment, minlength=len(segmenter.names))[is_published]
     metrics |= {
         "stability_ari": _measure_stability(segmenter, users.features, card["chosen"], trained, params),
         "smallest_segment": _count_metric(int(sizes.min()), len(users.segment)),

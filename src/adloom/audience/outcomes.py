@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from adloom.arrays import Float64Array, Int64Array
+from adloom.audience.assignment import SUPPRESSED
 from adloom.config.params import Evaluate
 from adloom.data.context import REFUND
 from adloom.evaluation import statistics
@@ -40,7 +41,7 @@ def measure_outcomes(users: pd.Series, events: ibis.Table, start: pd.Timestamp, 
 
 
 def tabulate_outcomes(outcomes: Outcomes, segment: Int64Array, names: tuple[str, ...], params: Evaluate) -> Table:
-    """Return the outcomes per customer of each segment that has users, with 95 % intervals."""
+    """Return the outcomes per customer of each published segment that has users, with 95 % intervals."""
     columns = {"purchases per customer": outcomes.purchases}
     if outcomes.value is not None:
         columns["value per customer"] = outcomes.value
@@ -51,6 +52,7 @@ def tabulate_outcomes(outcomes: Outcomes, segment: Int64Array, names: tuple[str,
             *(_format_mean(column[segment == i], params) for column in columns.values()),
         ]
         for i in np.unique(segment)
+        if names[i] != SUPPRESSED
     ]
     caption = (
         "Means over all customers of a segment in the holdout period, with 95 % intervals. Refunds are subtracted."

@@ -21,7 +21,7 @@ MODEL = click.option(
 
 @contextmanager
 def open_audience(model: Path | None, params_path: Path) -> Iterator[Path]:
-    """Yield the verified artifact of the segments. Raises ConfigError when it was skipped."""
+    """Yield the verified artifact of the segments. Raises ConfigError when it was skipped, or is another model."""
     from adloom.errors import ConfigError
     from adloom.registry.base import fetch_champion
     from adloom.storage import manifest
@@ -29,8 +29,11 @@ def open_audience(model: Path | None, params_path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
         if model is None:
             model = fetch_champion(load_context(params_path)[1].registry, "audience", Path(scratch) / "audience")[1]
-        if skipped := manifest.verify(model).skipped:
-            raise ConfigError(f"{model}: skipped: {skipped}")
+        made = manifest.verify(model)
+        if made.stage != "segment":
+            raise ConfigError(f"{model}: made by {made.stage}, expected segments; name models/audience or the like")
+        if made.skipped:
+            raise ConfigError(f"{model}: skipped: {made.skipped}")
         yield model
 
 

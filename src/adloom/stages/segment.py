@@ -83,7 +83,7 @@ def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: St
     data = model_selection.build_calibration(events, params.purchase, params.seed)
     _require_users(data, events, params)
     draft.rows.update(users=len(data.users), calibration=count)
-    past = load_past(inputs.champion, data.users)
+    past = load_past(inputs.champion, data.users, params.privacy.smallest)
     fitted = _measure_candidates(data, params, context.progress)
     candidates = [candidate for candidate, _ in fitted]
     chosen = model_selection.choose(candidates, params)

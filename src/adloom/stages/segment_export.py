@@ -111,7 +111,7 @@ def _read_members(audience: Path, segment: str) -> frozenset[str]:
     index = SegmentIndex.load(audience / "members.npz")
     published = [name for name in index.names if name != SUPPRESSED]
     if segment not in published:
-        raise ConfigError(f"--segment {segment!r}: no published segment; expected one of {', '.join(published)}")
+        raise ConfigError(f"SEGMENT {segment!r}: no published segment; expected one of {', '.join(published)}")
     chosen = index.pseudonyms[index.segment == index.names.index(segment)]
     return frozenset(np.char.decode(chosen, "ascii").tolist())
 

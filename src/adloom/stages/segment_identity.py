@@ -36,8 +36,15 @@ def fetch_champion(registry: "Registry", root: Path = Path()) -> None:
     champion_copy.copy_version(registry, pairing.AUDIENCE, digest, root / FOLDER)
 
 
-def load_past(folder: Path, users: "pd.Series") -> Past | None:
-    """Return the champion's segments of the users, None without a champion. Raises ArtifactError when it is damaged."""
+def load_past(folder: Path, users: "pd.Series", smallest: int = 1) -> Past | None:
+    """
+    Return the champion's segments of the users, None without a champion. Raises ArtifactError when it is damaged.
+
+    Profiles of the champion about fewer users than `smallest` are left out: it may have had a lower limit.
+    """
+    import numpy as np
+
+    from adloom.audience.bots import SEGMENT as BOTS
     from adloom.audience.identity import Champion, Migration
     from adloom.audience.segment_index import SegmentIndex
 
@@ -47,12 +54,14 @@ def load_past(folder: Path, users: "pd.Series") -> Past | None:
     index = SegmentIndex.load(folder / "members.npz")
     path = folder / "migration.json"  # absent from older versions
     migration = Migration.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
-    profiles = tuple(json.loads((folder / "profiles.json").read_text(encoding="utf-8")))
-    names = tuple(name for name in index.names if name != SUPPRESSED)  # the last one, which no user in the index has
+    profiles = json.loads((folder / "profiles.json").read_text(encoding="utf-8"))
+    large = tuple(profile for profile in profiles if profile["users"] >= smallest)
+    names = tuple(name for name in index.names if name not in (SUPPRESSED, BOTS))  # these are the last ones
+    segment = index.find_indices(users)
     return Past(
         folder,
-        Champion(manifest.digest(folder), names, len(index), profiles, migration),
-        index.find_indices(users),
+        Champion(manifest.digest(folder), names, int((index.segment < len(names)).sum()), large, migration),
+        np.where(segment < len(names), segment, -1),
     )
 
 

@@ -79,7 +79,7 @@ def _read_finished(target: ObjectStore, plan: str) -> Counter[str]:
 
 def _start(target: ObjectStore, plan: str, existing: list[str]) -> None:
     """Write the plan. Raises DataError when the target belongs to another plan or program."""
-    if PLAN in existing:
+    if any(name.startswith(PROGRESS) and name != PLAN for name in existing):
         if read_object(target, PLAN).decode() != plan:
             raise DataError(
                 f"{target.url}: has an unfinished result of another table or model; name another folder, or remove it"
@@ -123,6 +123,8 @@ def _check_columns(schema: "pa.Schema", where: str) -> None:
     if missing := [name for name in ("user_id", *FEATURES) if name not in schema.names]:
         advice = "; these are events: `adloom update-features` computes features" if "event" in schema.names else ""
         raise DataError(f"{where}: no column {', '.join(missing)}; expected user_id, {', '.join(FEATURES)}{advice}")
+    if repeated := [name for name in ("user_id", *FEATURES) if schema.names.count(name) > 1]:
+        raise DataError(f"{where}: several columns {', '.join(repeated)}, expected one; correct what wrote the table")
     for name in FEATURES:
         kind = schema.field(name).type
         if not (types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)):

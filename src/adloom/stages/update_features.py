@@ -19,7 +19,8 @@ from adloom.audience.user_totals import UserTotals, continue_totals, merge_total
 from adloom.config.audience import Segment
 from adloom.data.context import REFUND
 from adloom.errors import ConfigError, DataError
-from adloom.storage import manifest
+from adloom.storage import manifest, parquet
+from adloom.storage.locks import exclusive_lock
 from adloom.storage.table_scan import scan_shards, scan_table, write_rows
 
 STAGE = "update-features"
@@ -56,6 +57,8 @@ class State:
     @classmethod
     def open(cls, folder: Path, params: Segment) -> "State":
         """Open a state, or begin one. Raises ConfigError when it counts other kinds of events than params."""
+        if (folder / manifest.MANIFEST).exists():
+            raise ConfigError(f"{folder}: is an artifact, expected the folder of a state; name another one")
         layers = [Layer.open(path) for path in sorted(folder.glob("layer-*"))]
         for layer in layers:
             if layer.kinds != _name_kinds(params):
@@ -71,12 +74,18 @@ class State:
         """The date before which all counted events are."""
         return max((layer.as_of for layer in self.layers), default=None)
 
-    def require_new(self, table: Path) -> str:
-        """Return the digest of a table of events. Raises DataError when it is counted already."""
+    def find_new(self, table: Path, target: Path | None) -> str | None:
+        """
+        Return the digest of a table of events, None when it is counted already.
+
+        Then the features may still be missing, after an interruption; without a target, raises DataError.
+        """
         digest = manifest.digest(table)
-        if any(digest in layer.events for layer in self.layers):
+        if not any(digest in layer.events for layer in self.layers):
+            return digest
+        if target is None:
             raise DataError(f"{table}: counted in {self.folder} already; give only events that came since")
-        return digest
+        return None
 
     def read(self) -> UserTotals:
         """Return the totals of all layers."""
@@ -84,7 +93,7 @@ class State:
         (known,) = scan_shards({"known": folders}, TABLES, self.params.memory_gb)
         return merge_totals(UserTotals(*known))
 
-    def add(self, table: Path, events: ibis.Table, as_of: pd.Timestamp, digest: str) -> "State":
+    def add(self, events: ibis.Table, as_of: pd.Timestamp, digest: str) -> "State":
         """Count events in a new layer; return the state with it."""
         new = sum_events(events, as_of, self.params.purchase, self.params.exposure)
         with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
@@ -130,22 +139,40 @@ def update_features(
     """
     Count a prepared table of new events in the state in a folder; write the features of all users to the target.
 
-    `as_of` is a midnight (UTC), by default that after the last event counted. Raises DataError for a table that is
-    counted already or has later events, ConfigError for a date before that of the state.
+    `as_of` is a midnight (UTC), by default that after the last event counted. A table that is counted already is not
+    counted again. Raises DataError for it without a target, and for a table that has later events or is not one of
+    events; ConfigError for a date before that of the state.
     """
-    state = State.open(folder, params)
-    digest = state.require_new(table)
-    manifest.verify(table)
+    _require_events(table)
+    with exclusive_lock(folder / ".lock", f"{folder}: another `adloom update-features` updates it; wait or stop it"):
+        return _update(table, State.open(folder, params), target, params, as_of)
+
+
+def _update(
+    table: Path, state: State, target: Path | None, params: Segment, as_of: pd.Timestamp | None
+) -> dict[str, int]:
+    digest = state.find_new(table, target)
     events = scan_table(table, memory_gb=params.memory_gb)
-    count = count_events(events)
+    count = count_events(events) if digest else 0
     as_of = _choose_as_of(table, state, find_period(events)[1] if count else None, as_of)
-    if count:
-        state = state.add(table, events, as_of, digest).merge()
+    if digest and count:
+        state = state.add(events, as_of, digest).merge()
     if target:
         with manifest.draft(target, STAGE, params, {}) as draft:
             write_rows(build_features(state.read(), as_of).order_by("user_id"), draft.path)
             draft.facts["as_of"] = as_of.isoformat()
     return {"events": count, "layers": len(state.layers)}
+
+
+def _require_events(table: Path) -> None:
+    """Raise DataError when a table has no events."""
+    if skipped := manifest.verify(table).skipped:
+        raise DataError(f"{table}: skipped: {skipped}; expected a prepared table of events")
+    columns = parquet.list_columns(table) if parquet.list_shards(table) else []
+    if missing := [name for name in ("user_id", "event", "timestamp") if name not in columns]:
+        raise DataError(
+            f"{table}: no column {', '.join(missing)}; expected a prepared table of events, as data/dataset/events"
+        )
 
 
 def _choose_as_of(table: Path, state: State, last: pd.Timestamp | None, as_of: pd.Timestamp | None) -> pd.Timestamp:

@@ -108,7 +108,7 @@ def read(folder: Path) -> Manifest:
     """Read a manifest. Raises ArtifactError."""
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{folder}: no {MANIFEST}; run `adloom run`, or the stage that writes it") from None
     except ValidationError as error:
         raise ArtifactError(f"{folder}/{MANIFEST}: not a manifest of format 1: {error.errors()[0]['msg']}") from None

@@ -1,11 +1,14 @@
 """The evaluation of a segmenter on a shop of known truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from tests.support.toy_shops import features, shop
 
 from adloom.audience import fit
+from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.evaluation import Card, evaluate
 from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.audience import Segment
@@ -57,6 +60,14 @@ def test_the_metrics_are_those_of_the_known_groups(evaluation: Evaluation) -> No
     assert (values["segments"], values["smallest_segment"], values["stability_ari"]) == (3, 80, 1)
     assert values["segment_rate_auc"] == pytest.approx(0.88, abs=0.06)  # 90 % of a third against 10 % of two
     assert all(metric.low <= metric.value <= metric.high for metric in evaluation.metrics.values())
+
+
+def test_the_smallest_segment_is_a_published_one(rows: pd.DataFrame, segmenter: Segmenter) -> None:
+    last = segmenter.index(features(rows)) == 2
+    few = pd.Series(last, sorted(rows["user_id"].unique())).loc[lambda is_last: is_last].index[5:]
+    private = replace(segmenter, names=(*segmenter.names[:2], SUPPRESSED))
+    metrics = evaluate(private, hold_rows(rows[~rows["user_id"].isin(few)]), CARD, JUDGE).metrics
+    assert (metrics["segments"].value, metrics["smallest_segment"].value) == (2, 80)
 
 
 def test_the_report_shows_profiles_figures_and_every_candidate(evaluation: Evaluation) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from tests.support.toy_shops import events
 
+from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.outcomes import measure_outcomes, tabulate_outcomes
 from adloom.config.params import Evaluate
 from adloom.storage.table_scan import hold_rows
@@ -36,6 +37,12 @@ def test_segments_have_means_with_intervals() -> None:
     assert table.rows[0][:2] == ["a", 2]
     assert str(table.rows[0][3]).startswith("15.15 (")
     assert table.rows[1] == ["c", 1, "0.00 (0.00 to 0.00)", "0.00 (0.00 to 0.00)"]
+
+
+def test_users_of_suppressed_segments_have_no_row() -> None:
+    outcomes = measure_outcomes(USERS, hold_rows(ROWS), START, "purchase")
+    table = tabulate_outcomes(outcomes, np.array([0, 0, 1]), ("a", SUPPRESSED), Evaluate(bootstraps=50))
+    assert [row[0] for row in table.rows] == ["a"]
 
 
 def test_events_without_values_have_conversions_alone() -> None:

@@ -63,6 +63,9 @@ def test_a_missing_table_and_a_skipped_model_are_one_line(shop: Path) -> None:
     error = run("segment-users", "features.parquet", "out").exception
     assert isinstance(error, ConfigError)
     assert str(error) == "models/audience: skipped: no events"
+    manifest.skip(shop / "models" / "audience", "recommend", Segment(), "no events")
+    error = run("segment-sql", "--dialect", "duckdb").exception
+    assert str(error) == "models/audience: made by recommend, expected segments; name models/audience or the like"
 
 
 @pytest.mark.slow

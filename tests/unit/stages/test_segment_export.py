@@ -74,7 +74,7 @@ def test_fewer_than_k_are_not_exported(tmp_path: Path, crm: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"segment": "loyal"}, r"^--segment 'loyal': no published segment; expected one of segment-1, segment-2$"),
+        ({"segment": "loyal"}, r"^SEGMENT 'loyal': no published segment; expected one of segment-1, segment-2$"),
         ({"identifier": "phone"}, r"^--identifier phone: no contacts; name a table of them by --contacts$"),
         ({"identifier": "phone", "contacts": "crm.csv"}, r"crm.csv: no column phone; it has user_id, email, consent$"),
         ({"consent": "folder"}, r"^folder: no .csv or .parquet file; expected a table of user_id and consent$"),

@@ -165,14 +165,25 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path, model: Path) -> None
         segment_users(open_source(table), target, model)
     (tmp_path / "started").mkdir()
     (tmp_path / "started" / module.PLAN).write_text("another")
+    (tmp_path / "started" / f"{module.PROGRESS}part-00000-00000").touch()
     with pytest.raises(DataError, match=r"started: has an unfinished result of another table or model"):
         segment_users(open_source(table), FolderObjectStore(str(tmp_path / "started")), model)
+
+
+def test_a_folder_without_a_part_takes_another_table(tmp_path: Path, model: Path) -> None:
+    target = FolderObjectStore(str(tmp_path / "out"))
+    pq.write_table(draw_features(1).drop_columns(["monetary"]), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="no column monetary"):
+        segment_users(open_source(tmp_path / "t.parquet"), target, model)
+    pq.write_table(draw_features(2), tmp_path / "t.parquet")
+    assert segment_users(open_source(tmp_path / "t.parquet"), target, model)["rows"] == 2
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"monetary": pa.array(["12 EUR"])}, r"t.parquet: monetary is string, expected numbers; correct the query"),
+        ({"monetary": pa.array([1]), "user_id": pa.array(["a"])}, r"several columns user_id, expected one; correct"),
         ({"event": pa.array(["purchase"])}, None),
         ({}, None),
     ],

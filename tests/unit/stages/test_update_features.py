@@ -11,10 +11,11 @@ from tests.support.toy_shops import CUT, events, shop
 from adloom.audience.features import build_features
 from adloom.audience.user_totals import sum_events
 from adloom.config.audience import Segment
-from adloom.errors import ConfigError, DataError
+from adloom.errors import ConfigError, DataError, LockedError
 from adloom.stages import update_features as stage
 from adloom.stages.update_features import update_features
-from adloom.storage import parquet
+from adloom.storage import manifest, parquet
+from adloom.storage.locks import exclusive_lock
 from adloom.storage.table_scan import hold_rows
 
 PARAMS = Segment(exposure="view")
@@ -67,6 +68,30 @@ def test_one_table_is_not_counted_twice(make_table: MakeTable, tmp_path: Path) -
     update_features(table, tmp_path / "state", None, PARAMS)
     with pytest.raises(DataError, match="counted in .* already; give only events that came since"):
         update_features(table, tmp_path / "state", None, PARAMS)
+
+
+def test_the_same_command_writes_features_that_an_interruption_cost(make_table: MakeTable, tmp_path: Path) -> None:
+    table = make_table("events", events(THREE))
+    update_features(table, tmp_path / "state", None, PARAMS)
+    assert update_features(table, tmp_path / "state", tmp_path / "features", PARAMS) == {"events": 0, "layers": 1}
+    assert parquet.read(tmp_path / "features")["frequency"].tolist() == [2, 1]
+
+
+def test_two_updates_at_once_and_a_state_in_an_artifact_are_refused(make_table: MakeTable, tmp_path: Path) -> None:
+    table, state = make_table("events", events(THREE)), tmp_path / "state"
+    with exclusive_lock(state / ".lock", "busy"), pytest.raises(LockedError, match="another .* updates it; wait"):
+        update_features(table, state, None, PARAMS)
+    with pytest.raises(ConfigError, match="is an artifact, expected the folder of a state"):
+        update_features(table, table, None, PARAMS)
+
+
+def test_tables_without_events_are_refused(make_table: MakeTable, tmp_path: Path) -> None:
+    shown = make_table("impressions", events(THREE).drop(columns="event"))
+    with pytest.raises(DataError, match="no column event; expected a prepared table of events"):
+        update_features(shown, tmp_path / "state", None, PARAMS)
+    manifest.skip(tmp_path / "skipped", "prepare", PARAMS, "no source")
+    with pytest.raises(DataError, match="skipped: no source; expected a prepared table of events"):
+        update_features(tmp_path / "skipped", tmp_path / "state", None, PARAMS)
 
 
 def test_a_state_keeps_to_its_events_and_its_date(make_table: MakeTable, tmp_path: Path) -> None:

@@ -82,6 +82,12 @@ def test_damage_is_named(tmp_path: Path, harm: object, message: str) -> None:
         manifest.verify(folder)
 
 
+def test_a_file_is_no_artifact(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").touch()
+    with pytest.raises(ArtifactError, match=r"rows.csv: no manifest.json; run `adloom run`, or the stage"):
+        manifest.verify(tmp_path / "rows.csv")
+
+
 def test_a_skip_reason_is_propagated(tmp_path: Path) -> None:
     manifest.skip(tmp_path / "gan", "train_gan", PARAMS, "no source")
     real = make(tmp_path / "table")

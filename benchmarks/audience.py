@@ -201,7 +201,7 @@ def write_features(folder: Path, users: int) -> None:
 def assign_table(table: Path, target: Path) -> None:
     """Run `adloom segment-users`."""
     shutil.rmtree(target, ignore_errors=True)
-    source = segment_users.Source.open(str(table), FolderStore())
+    source = segment_users.FeatureTable.open(str(table), FolderStore())
     segment_users.segment_users(source, FolderObjectStore(str(target)), table.parent / "segments")
 
 

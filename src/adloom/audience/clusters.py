@@ -82,9 +82,14 @@ def _merge_small(scaled: Float64Array, prototype: Int64Array, clusters: Clusters
         smallest = present[sizes.argmin()]
         others = present[(present != smallest) & (present != clusters.noise)]
         others = others if len(others) else present[present != smallest]
-        means = np.array([scaled[cluster[prototype] == c].mean(axis=0) for c in (smallest, *others)])
-        into = others[find_nearest(means[:1], means[1:])[0]]
+        into = find_neighbour(scaled, cluster[prototype], smallest, others)
         cluster = np.where(cluster == smallest, into, cluster)
+
+
+def find_neighbour(scaled: Float64Array, cluster: Int64Array, one: int, others: Int64Array) -> int:
+    """Return the other cluster with the nearest mean; cluster (users,) is each user's."""
+    means = np.array([scaled[cluster == c].mean(axis=0) for c in (one, *others)])
+    return int(others[find_nearest(means[:1], means[1:])[0]])
 
 
 def _renumber_by_value(features: Float64Array, prototype: Int64Array, cluster: Int64Array) -> Int64Array:

@@ -12,6 +12,7 @@ from adloom.audience import fit, rates
 from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.events import find_buyers, find_learning_users, find_period, list_kinds
 from adloom.audience.features import compute_features, to_matrix
+from adloom.audience.identity import measure_churn
 from adloom.audience.outcomes import Outcomes, measure_outcomes, tabulate_outcomes
 from adloom.audience.report_sections import build_sections, tabulate_prediction
 from adloom.audience.segmenter import FEATURES, Segmenter
@@ -106,7 +107,7 @@ def _count_metric(value: int, users: int) -> Metric:
 def _measure_churn(card: Card) -> Metric:
     """Return the share of the champion's users with another segment id, 0 without a champion."""
     migration = card.get("migration") or {"shared": 0, "moved": 0}
-    share = migration["moved"] / max(migration["shared"], 1)
+    share = measure_churn(migration)
     return Metric(share, share, share, migration["shared"], "share")
 
 

@@ -16,7 +16,6 @@ from scipy.optimize import linear_sum_assignment
 from adloom.arrays import Int64Array
 from adloom.audience.segmenter import Segmenter
 
-State = Literal["kept", "split", "merged", "new", "gone"]
 MAJORITY = 0.5
 
 
@@ -25,7 +24,7 @@ class SegmentChange:
     """The history of one segment since the champion."""
 
     segment: str
-    state: State
+    state: Literal["kept", "split", "merged", "new", "gone"]
     sources: tuple[str, ...]  # the champion's segments that most of its users, or that mostly, came from
 
 
@@ -66,7 +65,7 @@ class Migration:
 
 
 @dataclass(frozen=True)
-class Champion:
+class ChampionSegments:
     """The segments of the champion."""
 
     digest: str
@@ -86,7 +85,7 @@ def start_migration(names: Sequence[str]) -> Migration:
     return Migration(None, 0, 0, _find_last_number(names), tuple(SegmentChange(name, "new", ()) for name in names))
 
 
-def name_segments(segmenter: Segmenter, old: Int64Array, new: Int64Array, champion: Champion) -> Segmenter:
+def name_segments(segmenter: Segmenter, old: Int64Array, new: Int64Array, champion: ChampionSegments) -> Segmenter:
     """Return the segmenter with stable ids; old and new (shared users,) index the champion's names and its own."""
     counts = _count_users(old, new, len(champion.names), len(segmenter.names))
     inherited = {
@@ -102,7 +101,7 @@ def name_segments(segmenter: Segmenter, old: Int64Array, new: Int64Array, champi
 
 
 def trace_migration(
-    names: Sequence[str], old: Int64Array, new: Int64Array, champion: Champion, smallest: int | None = 1
+    names: Sequence[str], old: Int64Array, new: Int64Array, champion: ChampionSegments, smallest: int | None = 1
 ) -> Migration:
     """
     Return the changes since the champion; old and new (shared users,) are indices into its names and into `names`.
@@ -122,10 +121,15 @@ def trace_migration(
     return Migration(champion.digest, len(new), moved, last, (*changes, *gone), shown, champion.profiles)
 
 
-def is_same(old: Int64Array, new: Int64Array, champion: Champion, users: int) -> bool:
+def is_same(old: Int64Array, new: Int64Array, champion: ChampionSegments, users: int) -> bool:
     """Return whether the champion has the same users in the same segments, whatever their names."""
     pairs = np.unique(np.stack([old, new]), axis=1).shape[1]
     return len(new) == users == champion.users and pairs == len(np.unique(new)) == len(champion.names)
+
+
+def measure_churn(migration: Mapping[str, Any]) -> float:
+    """Return the share of users in both with another id than before; `migration` is the content of migration.json."""
+    return float(migration["moved"] / max(migration["shared"], 1))
 
 
 def _count_users(old: Int64Array, new: Int64Array, olds: int, news: int) -> Int64Array:

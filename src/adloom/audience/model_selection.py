@@ -20,7 +20,7 @@ from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import fit, rates
 from adloom.audience.events import find_buyers, find_learning_users, find_period
 from adloom.audience.features import read_features
-from adloom.audience.profiles import History
+from adloom.audience.profiles import SegmentHistory
 from adloom.audience.segmenter import Segmenter
 from adloom.audience.stability import measure_refits
 from adloom.config.audience import Segment
@@ -72,10 +72,10 @@ def build_calibration(events: ibis.Table, purchase: str, seed: int) -> Calibrati
     return Calibration(*read_features(events, end, purchase), early_users, early, later, learn)
 
 
-def trace_history(data: Calibration, segmenter: Segmenter, segment: Int64Array, smallest: int) -> History:
+def trace_history(data: Calibration, segmenter: Segmenter, segment: Int64Array, smallest: int) -> SegmentHistory:
     """Return the early users' segments then and now; segment (users,) is that of all users now."""
     now = segment[data.users.isin(data.early_users).to_numpy()]  # both are ascending
-    return History(segmenter.index(data.early), now, data.bought, smallest)
+    return SegmentHistory(segmenter.index(data.early), now, data.bought, smallest)
 
 
 def measure_candidates(

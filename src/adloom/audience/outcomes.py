@@ -19,7 +19,7 @@ _UNIT = 1e6  # of a value: sums of whole numbers are exact in any order
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What each user did after the start (users,)."""
+    """Purchases of each user after the start (users,)."""
 
     purchases: Float64Array
     value: Float64Array | None  # without refunds; None where no event has a value

@@ -18,7 +18,8 @@ import numpy as np
 
 from adloom.arrays import Float64Array, Int64Array
 from adloom.audience.assignment import SUPPRESSED
-from adloom.audience.segmenter import FEATURES, Segmenter, find_nearest
+from adloom.audience.clusters import find_neighbour
+from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.config.audience import Privacy
 from adloom.errors import ConfigError
 
@@ -78,8 +79,7 @@ def merge_weak(
     mapping, merged, moved = np.arange(len(segmenter.names)), {}, 0
     while len(weak := find_weak(segment, len(mapping), sensitive, params)) and len(np.unique(segment)) > 1:
         others = np.setdiff1d(segment, weak[:1])
-        means = np.array([scaled[segment == i].mean(axis=0) for i in (weak[0], *others)])
-        into = others[find_nearest(means[:1], means[1:])[0]]
+        into = find_neighbour(scaled, segment, weak[0], others)
         merged[segmenter.names[weak[0]]] = segmenter.names[into]
         moved += int((segment == weak[0]).sum())
         mapping[mapping == weak[0]], segment = into, np.where(segment == weak[0], into, segment)
@@ -153,7 +153,7 @@ def add_noise(
     """
     Return cells by segment with noise that is a keyed function of them all.
 
-    Equal data have equal noise, which averages nothing out; other data have unrelated noise.
+    Equal data have equal noise, so repeated releases average nothing out. Other data have unrelated noise.
     """
     release = hashlib.sha256(json.dumps([content, exact, params.epsilon]).encode()).hexdigest()
     return {

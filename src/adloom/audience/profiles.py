@@ -45,9 +45,7 @@ class Profile:
     value_share: float | None = None  # of what all users spent; None without money
     effects: Mapping[str, float] | None = None  # Cohen's d of each feature, on its scale, from all other users
     lift: float | None = None  # of later purchases over all users, in the last third of the calibration period
-    journey: Mapping[str, float] | None = (
-        None  # shares of the segments its users of two thirds of the period are in now
-    )
+    journey: Mapping[str, float] | None = None  # segments of its users of two thirds of the period: shares now
     trend: Mapping[str, float] | None = None  # change since the champion's segment of this id: users and value_share
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +54,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class History:
+class SegmentHistory:
     """Users with a purchase in the first two thirds of the calibration period."""
 
     early: Int64Array  # (users,) their segment at that time
@@ -70,7 +68,7 @@ def describe_segments(
     segment: Int64Array,
     names: Sequence[str],
     noise: str | None = None,
-    history: History | None = None,
+    history: SegmentHistory | None = None,
     previous: Sequence[Mapping[str, Any]] = (),
 ) -> list[Profile]:
     """
@@ -95,7 +93,7 @@ def describe_segments(
             users=group.users,
             share=group.share,
             value_share=group.value_share,
-            **_name_medians(group.median),
+            **{name: None if np.isnan(x) else x for name, x in zip(FEATURES, group.median.tolist(), strict=True)},
             effects=dict(zip(FEATURES, group.effect.tolist(), strict=True)),
             sentence=_compose_sentence(group, everyone),
             lift=_measure_lift(history, i),
@@ -126,10 +124,6 @@ def _measure_group(features: Float64Array, scaled: Float64Array, inside: BoolArr
         median=_round_medians(features[inside], smallest),
         effect=_measure_effects(scaled, inside),
     )
-
-
-def _name_medians(median: Float64Array) -> dict[str, Any]:
-    return {name: None if np.isnan(value) else value for name, value in zip(FEATURES, median.tolist(), strict=True)}
 
 
 def _compose_title(group: _Group) -> str:
@@ -205,13 +199,13 @@ def _measure_effects(scaled: Float64Array, inside: BoolArray) -> Float64Array:
     return np.round(np.clip(effects, -LARGEST_EFFECT, LARGEST_EFFECT), 2)
 
 
-def _measure_lift(history: History | None, segment: int) -> float | None:
+def _measure_lift(history: SegmentHistory | None, segment: int) -> float | None:
     if history is None or not history.bought.any() or (history.early == segment).sum() < history.smallest:
         return None
     return round(float(history.bought[history.early == segment].mean() / history.bought.mean()), 2)
 
 
-def _describe_journey(history: History | None, segment: int, names: Sequence[str]) -> dict[str, float] | None:
+def _describe_journey(history: SegmentHistory | None, segment: int, names: Sequence[str]) -> dict[str, float] | None:
     if history is None or (history.early == segment).sum() < history.smallest:
         return None
     now = np.bincount(history.now[history.early == segment], minlength=len(names))

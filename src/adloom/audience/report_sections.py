@@ -8,6 +8,7 @@ import numpy as np
 
 from adloom.arrays import Float64Array, Int64Array
 from adloom.audience import figures, fit
+from adloom.audience.identity import measure_churn
 from adloom.audience.profiles import Profile, describe_segments
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.evaluation.metric import Figure, Metric, Section, Table
@@ -151,10 +152,9 @@ def _tabulate_migration(migration: Mapping[str, Any] | None) -> list[Section]:
         return []
     states: Rows = [[c["segment"], c["state"], ", ".join(c["sources"]) or "none"] for c in migration["changes"]]
     flows: Rows = [[f["old"], f["new"], f["users"], f"{f['share']:.1%}"] for f in migration["flows"]]
-    share = migration["moved"] / max(migration["shared"], 1)
     changed = (
-        f"Segments keep the id of the champion's segment that they share most customers with. {share:.1%} of the "
-        f"{migration['shared']:,} customers in both have another id than before."
+        f"Segments keep the id of the champion's segment that they share most customers with. "
+        f"{measure_churn(migration):.1%} of the {migration['shared']:,} customers in both have another id than before."
     )
     moves = "Customers in both versions by their segment then and now; the share is of the old segment."
     return [

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from adloom.arrays import BytesArray, Int64Array, UnsignedArray
+from adloom.data.privacy import PSEUDONYM_LENGTH
 from adloom.storage import npz
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _USERS = 1 << 16  # read at a time
-_LENGTH = 32  # hex digits of a pseudonym
 _DIGITS = 4  # of a pseudonym, by which users are bucketed: of a million, a handful share a bucket
 _ARRAYS = ("pseudonyms", "segment", "names")
 
@@ -35,7 +35,7 @@ class SegmentIndex:
     @classmethod
     def build(cls, pseudonyms: "Sequence[str] | pd.Series", segment: Int64Array, names: tuple[str, ...]) -> Self:
         """Build the index of users and the indices of their segments (users,)."""
-        ids = np.empty(len(pseudonyms), f"S{_LENGTH}")
+        ids = np.empty(len(pseudonyms), f"S{PSEUDONYM_LENGTH}")
         for part in _slice_parts(len(ids)):  # of a pandas column, Python's texts are larger than all else
             ids[part] = list(pseudonyms[part])
         numbers: UnsignedArray = segment.astype(np.uint8 if len(names) <= 256 else np.uint16)
@@ -55,8 +55,8 @@ class SegmentIndex:
         """Return each user's segment as an index into `names` (users,), -1 for an unknown one."""
         indices = np.empty(len(users), np.int64)
         for part in _slice_parts(len(users)):
-            candidates = [user if len(user) == _LENGTH and user.isascii() else "" for user in users[part]]
-            ids = np.array(candidates, dtype=f"S{_LENGTH}")
+            candidates = [user if len(user) == PSEUDONYM_LENGTH and user.isascii() else "" for user in users[part]]
+            ids = np.array(candidates, dtype=f"S{PSEUDONYM_LENGTH}")
             index = np.minimum(np.searchsorted(self.pseudonyms, ids), len(self) - 1)
             known = self.pseudonyms[index] == ids
             indices[part] = np.where(known, self.segment[index].astype(np.int64), -1)
@@ -65,7 +65,7 @@ class SegmentIndex:
     @cached_property
     def _bucket_starts(self) -> memoryview:
         """The first user of each bucket, and the end (buckets + 1,)."""
-        prefixes = np.array([f"{i:0{_DIGITS}x}" for i in range(16**_DIGITS)], dtype=f"S{_LENGTH}")
+        prefixes = np.array([f"{i:0{_DIGITS}x}" for i in range(16**_DIGITS)], dtype=f"S{PSEUDONYM_LENGTH}")
         return np.append(np.searchsorted(self.pseudonyms, prefixes), len(self)).data
 
     def find_one(self, pseudonym: str) -> str | None:
@@ -73,7 +73,7 @@ class SegmentIndex:
         number = int(pseudonym[:_DIGITS], 16)
         first, end = self._bucket_starts[number], self._bucket_starts[number + 1]
         offset = self.pseudonyms[first:end].tobytes().find(pseudonym.encode())
-        return self.names[self.segment[first + offset // _LENGTH]] if offset % _LENGTH == 0 else None
+        return self.names[self.segment[first + offset // PSEUDONYM_LENGTH]] if offset % PSEUDONYM_LENGTH == 0 else None
 
     def save(self, path: Path) -> None:
         """Write an npz file without pickle."""

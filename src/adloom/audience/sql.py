@@ -37,10 +37,11 @@ def write_query(segmenter: Segmenter, dialect: Dialect, table: str) -> str:
         )
     numbers = [exp.alias_(exp.cast(exp.column(name), "double"), name) for name in FEATURES]
     points = [exp.alias_(_scale(segmenter, i), f"x{i}") for i in range(len(FEATURES))]
+    reason = exp.alias_(exp.Concat(expressions=[*map(_describe_problem, FEATURES)], safe=True), "reason")
     distances = [exp.alias_(_distance(segmenter, i), f"d{i}") for i in range(len(segmenter.prototypes))]
     steps = [  # each a query of the step before
         exp.select("user_id", *numbers).from_(_parse_table(table, dialect)),
-        exp.select("user_id", exp.alias_(_list_problems(), "reason"), *points),
+        exp.select("user_id", reason, *points),
         exp.select("user_id", "reason", *distances),
         exp.select("*", exp.alias_(_find_least(len(distances)), "nearest")),
         exp.select("user_id", "reason", exp.alias_(_choose(segmenter), "segment")),
@@ -97,12 +98,8 @@ def _distance(segmenter: Segmenter, prototype: int) -> exp.Expr:
     return reduce(lambda total, square: total + square, [*first, *squares])
 
 
-def _list_problems() -> exp.Expr:
-    """Return the problems of a row, each as ", <feature> missing" or ", <feature> invalid"."""
-    return exp.Concat(expressions=[*map(_describe_problem, FEATURES)], safe=True)
-
-
 def _describe_problem(name: str) -> exp.Expr:
+    """Return ", <feature> missing", ", <feature> invalid" or an empty text."""
     value, text = exp.column(name), exp.Literal.string
     infinite = value.eq(exp.cast(text("inf"), "double"))
     case = exp.case().when(_is_valid(name), text(""))

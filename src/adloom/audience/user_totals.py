@@ -25,9 +25,7 @@ _SHORT = "decimal(18, 0)"  # of seconds, so that their squares are exact
 class UserTotals:
     """Totals of a set of events; those of two disjoint sets add up."""
 
-    users: (
-        ibis.Table
-    )  # user_id, first and last purchase (s), frequency, paid, gap_squares, exposures, hour_*, weekday_*
+    users: ibis.Table  # user_id, first, last (s), frequency, paid, gap_squares, exposures, hour_*, weekday_*
     items: ibis.Table  # user_id, item_id, paid (1e-6)
     purchases: ibis.Table  # user_id, second of each purchase; late events need those of their users
 

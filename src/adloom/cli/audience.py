@@ -54,7 +54,7 @@ def segment_users(table: str, target: str, model: Path | None, params_path: Path
     """
     from adloom.config.settings import Settings
     from adloom.context import open_store
-    from adloom.stages.segment_users import Source
+    from adloom.stages.segment_users import FeatureTable
     from adloom.stages.segment_users import segment_users as assign_users
     from adloom.storage.router import open_object_store
 
@@ -62,7 +62,8 @@ def segment_users(table: str, target: str, model: Path | None, params_path: Path
     store = open_store(settings)
     store.require(target)
     with open_audience(model, params_path) as audience:
-        counts = assign_users(Source.open(table, store), open_object_store(target, settings.s3_endpoint), audience)
+        features = FeatureTable.open(table, store)
+        counts = assign_users(features, open_object_store(target, settings.s3_endpoint), audience)
     print_values(dict(counts), as_json)
 
 
@@ -120,7 +121,7 @@ def segment_sql(dialect: "Dialect", table: str, model: Path | None, params_path:
 @PARAMS
 @AS_JSON
 def segment_export(
-    target: Path, audit: Path | None, by: str, model: Path | None, params_path: Path, as_json: bool, **asked: Any
+    target: Path, audit: Path | None, by: str, model: Path | None, params_path: Path, as_json: bool, **options: Any
 ) -> None:
     """
     Export the users of a segment who consent, for an ad platform, and record who did.
@@ -135,7 +136,7 @@ def segment_export(
     from adloom.stages import segment_export as stage
 
     check_outputs([target])
-    settings, request = Settings(), stage.Request(**asked)
+    settings, request = Settings(), stage.Request(**options)
     with open_audience(model, params_path) as audience:
         export = stage.export_segment(request, audience, read_pseudonym_key(settings), open_store(settings))
         content = stage.render(request, export, target.suffix)

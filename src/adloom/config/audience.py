@@ -4,10 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from adloom.config.base import ConfigModel
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
+from adloom.config.base import ConfigModel, Share
 
 PLATFORM_MINIMA = {"none": 1, "platform_100": 100, "platform_1000": 1000}  # users that ad platforms ask for
 
@@ -76,7 +73,7 @@ class Segment(ConfigModel):
     sample: int = Field(
         3000,
         ge=100,
-        description="Users on which all algorithms but K-Means are fitted; memory grows quadratically.",
+        description="Users for agglomerative clustering, DBSCAN and HDBSCAN; memory grows with their square.",
     )
     bootstraps: int = Field(10, gt=1, description="Refits that measure the stability (ARI).")
     min_segment_size: int = Field(100, gt=0, description="A smaller segment is merged into its nearest neighbour.")

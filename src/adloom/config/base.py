@@ -5,9 +5,9 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from adloom.config.yaml_reader import load_yaml
 from adloom.errors import ConfigError
@@ -27,6 +27,7 @@ class ConfigModel(BaseModel):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
 AnyModel = TypeVar("AnyModel", bound=ConfigModel)
 
 

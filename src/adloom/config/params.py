@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from adloom.config.audience import Segment, TrainPolicy
-from adloom.config.base import AnyModel, ConfigModel, describe_errors, load_file, require_match
+from adloom.config.base import AnyModel, ConfigModel, Share, describe_errors, load_file, require_match
 from adloom.config.gate import Gate
 from adloom.config.recommendation import Recommend
 from adloom.config.resources import COMPONENTS, Pipeline
@@ -16,7 +16,6 @@ from adloom.config.training import SequenceTraining, Training
 from adloom.errors import ConfigError
 
 TABLES = ("creatives", "copy", "events", "impressions", "tunes")
-Share = Annotated[float, Field(ge=0, le=1)]
 Project = Annotated[
     str, require_match("[a-z][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits and hyphens, such as my-shop")
 ]
@@ -264,7 +263,7 @@ class Params(ConfigModel):
             period: Period | None = getattr(self.prepare, table)
             if self.ingest.source(table) and period is None:
                 raise ValueError(f"prepare.{table}: holdout_start and end are required because ingest.{table} is set")
-            if period and str(period.holdout_start) >= str(period.end):
+            if period and datetime.fromisoformat(f"{period.holdout_start}") >= datetime.fromisoformat(f"{period.end}"):
                 raise ValueError(f"prepare.{table}: holdout_start must be before end")
         if unknown := sorted(self.pipeline.stages.keys() - COMPONENTS):
             raise ValueError(

@@ -1,12 +1,10 @@
 """The parameters that every training of a network has."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from adloom.config.base import ConfigModel
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from adloom.config.base import ConfigModel, Share
 
 
 class Training(ConfigModel):

@@ -107,9 +107,8 @@ def require_inflation(png: bytes) -> None:
     The size in the header must have been checked, because it limits the work.
     """
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", png, 16)
-    row = (
-        (width * depth * CHANNELS.get(colour, 4) + 7) // 8 + 1 + 3 * bool(interlaced)
-    )  # twice as many rows, each rounded
+    # an interlaced picture has twice as many rows, each rounded to whole bytes
+    row = (width * depth * CHANNELS.get(colour, 4) + 7) // 8 + 1 + 3 * bool(interlaced)
     left = height * row + INFLATION_WINDOW
     compressed = b"".join(chunk[8:-4] for kind, chunk in iterate_chunks(png) if kind == b"IDAT")
     inflate = zlib.decompressobj()

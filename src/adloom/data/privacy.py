@@ -69,6 +69,11 @@ def key_fingerprint(key: bytes) -> str:
     return hmac.digest(key, b"adloom pseudonym key fingerprint", hashlib.sha256).hex()[:16]
 
 
+def find_key(fingerprint: str | None, own: bytes | None) -> bytes | None:
+    """Return our own key or the published one, by the fingerprint; None if neither has it."""
+    return next((key for key in (own, PUBLISHED_KEY) if key and key_fingerprint(key) == fingerprint), None)
+
+
 def has_consent(column: "pd.Series") -> "pd.Series":
     """Return whether each row has consent."""
     return column.astype("str").str.strip().str.lower().isin(CONSENT_VALUES)

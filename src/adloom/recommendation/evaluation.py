@@ -77,7 +77,10 @@ def _collect_samples(by_model: Mapping[str, Mapping[str, Sample]], chosen: str) 
 
 def _tabulate_models(measured: Mapping[str, Mapping[str, Metric]], card: Mapping[str, Any], cases: Cases) -> Table:
     rows: list[list[str | float | int]] = [
-        [TITLES[name] + (" (chosen)" if name == card["chosen"] else ""), *(_format(own[m]) for m in own)]
+        [
+            TITLES[name] + (" (chosen)" if name == card["chosen"] else ""),
+            *(f"{m.value:.4f} [{m.low:.4f}, {m.high:.4f}]" for m in own.values()),
+        ]
         for name, own in measured.items()
     ]
     caption = (
@@ -85,7 +88,3 @@ def _tabulate_models(measured: Mapping[str, Mapping[str, Metric]], card: Mapping
         f"items before and ranked among all items that the user did not have. Intervals are over users. {RULE}"
     )
     return Table("Models", caption, ["model", f"recall@{TOP}", f"NDCG@{TOP}"], rows)
-
-
-def _format(metric: Metric) -> str:
-    return f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -36,8 +37,7 @@ class ItemFactors:
 
     def score(self, histories: Sequence[Int32Array]) -> Float32Array:
         """Return the products of the factors of each history's user and of the items (histories, items)."""
-        gram = self._gram
-        users = [_solve(self.factor[np.unique(history)], gram, self.alpha).astype(np.float32) for history in histories]
+        users = [_solve(self.factor[np.unique(h)], self._gram, self.alpha).astype(np.float32) for h in histories]
         scores: Float32Array = np.stack(users) @ self.factor.T
         return scores
 
@@ -45,18 +45,14 @@ class ItemFactors:
         """Return the arrays of a file."""
         return {"factor": self.factor, "alpha": self.alpha, "regularization": self.regularization}
 
-    @property
+    @cached_property
     def _gram(self) -> Float64Array:
-        cached = self.__dict__.get("gram")
-        if cached is None:
-            cached = _gram(self.factor.astype(np.float64), self.regularization)
-            self.__dict__["gram"] = cached
-        return cached
+        return _compute_gram(self.factor.astype(np.float64), self.regularization)
 
 
 def _solve_all(matrix: Any, factor: Float64Array, params: Factors) -> Float64Array:
     """Return the factors of each row of a matrix, given those of its columns."""
-    gram = _gram(factor, params.regularization)
+    gram = _compute_gram(factor, params.regularization)
     cells = zip(matrix.indptr[:-1], matrix.indptr[1:], strict=True)
     return np.stack([_solve(factor[matrix.indices[start:end]], gram, params.alpha) for start, end in cells])
 
@@ -68,6 +64,6 @@ def _solve(present: Any, gram: Float64Array, alpha: float) -> Float64Array:
     return solution
 
 
-def _gram(factor: Float64Array, regularization: float) -> Float64Array:
+def _compute_gram(factor: Float64Array, regularization: float) -> Float64Array:
     gram: Float64Array = factor.T @ factor + regularization * np.eye(factor.shape[1])
     return gram

@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 
 from adloom.arrays import BytesArray, Int32Array, Int64Array
+from adloom.data.privacy import PSEUDONYM_LENGTH
 from adloom.recommendation.interactions import UNKNOWN, Interactions
 from adloom.storage import npz
 
-_LENGTH = 32  # hex digits of a pseudonym
 _ARRAYS = ("pseudonyms", "starts", "item")
 
 
@@ -26,7 +26,7 @@ class Histories:
     def build(cls, interactions: Interactions) -> Self:
         """Build the index of all users and their known items."""
         known = interactions.keep(interactions.item != UNKNOWN)
-        return cls(np.array(known.users, dtype=f"S{_LENGTH}"), known.starts, known.item)
+        return cls(np.array(known.users, dtype=f"S{PSEUDONYM_LENGTH}"), known.starts, known.item)
 
     def find(self, pseudonym: str) -> Int32Array:
         """Return a user's items, oldest first; none for an unknown user."""

@@ -1,4 +1,4 @@
-"""Item-kNN: items that the same users have (Sarwar and others 2001)."""
+"""Item-kNN: items that the same users have (Sarwar et al. 2001)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ import numpy as np
 
 from adloom.audience.assignment import UNSEEN, assign, list_reasons
 from adloom.audience.segmenter import FEATURES, Segmenter
-from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
+from adloom.data.privacy import find_key, key_fingerprint, pseudonymise
 from adloom.serving.api.problems import unavailable
 from adloom.serving.api.schemas import FeatureRow, SegmentAnswer, SegmentAssignment, SegmentRequest
 from adloom.serving.models.loader import Audience, LoadedModel, Models
@@ -23,9 +23,8 @@ class PseudonymKeys:
 
     def find(self, required: str, model: str) -> bytes:
         """Return the key with this fingerprint, which a model's users have. Raises Problem (503)."""
-        for key in (self.own, PUBLISHED_KEY):
-            if key and key_fingerprint(key) == required:
-                return key
+        if key := find_key(required, self.own):
+            return key
         own = key_fingerprint(self.own) if self.own else "none"
         advice = f"set ADLOOM_PSEUDONYM_KEY, or send {KEYLESS[model]}"
         raise unavailable(model, f"users are under the key {required}, this service has {own}; {advice}")

@@ -150,7 +150,7 @@ def _write_counting(interactions: "Interactions", audience: Path, params: Recomm
 
 
 def _find_segments(interactions: "Interactions", audience: Path) -> "list[str | None]":
-    """Return the segment of each user; none of any without an audience."""
+    """Return the segment of each user, None for all without an audience."""
     from adloom.audience.segment_index import SegmentIndex
 
     users = interactions.users.tolist()

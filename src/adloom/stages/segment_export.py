@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,11 @@ from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.export import HEADERS, Export, Identifier, Platform
 from adloom.audience.segment_index import SegmentIndex
 from adloom.config.audience import Privacy
-from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser
+from adloom.data.privacy import PUBLISHED_KEY, find_key, key_fingerprint, make_pseudonymiser
 from adloom.errors import ConfigError, DataError
 from adloom.stages.measure import read_card
 from adloom.storage import manifest
-from adloom.storage.base import Store
+from adloom.storage.base import Store, fetch_file
 
 ROWS_AT_A_TIME = 1 << 16
 
@@ -42,7 +42,7 @@ def export_segment(request: Request, audience: Path, key: bytes | None, store: S
     """Collect the identifiers of a segment. Raises ConfigError, and DataError when they are too few to publish."""
     if request.identifier != "pseudonym" and request.contacts is None:
         raise ConfigError(f"--identifier {request.identifier}: no contacts; name a table of them by --contacts")
-    pseudonymise = make_pseudonymiser(_find_key(audience, key))
+    pseudonymise = make_pseudonymiser(_require_key(audience, key))
     export = Export(_read_members(audience, request.segment), request.identifier, request.platform, request.region)
     export.add_consent((pseudonymise(u), c) for u, c in _read_pairs(request.consent, "consent", store))
     if request.contacts and request.identifier != "pseudonym":
@@ -77,31 +77,26 @@ def describe_export(
     }
 
 
-def write_identifiers(identifiers: Sequence[str], header: str, suffix: str) -> bytes:
-    """Return a table of one column as CSV or Parquet."""
+def render(request: Request, export: Export, suffix: str) -> bytes:
+    """Return the identifiers as a table of one column. Raises ConfigError unless the file is .csv or .parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    header, identifiers = HEADERS[request.identifier, request.platform], export.list_identifiers()
     if suffix == ".csv":
         return "\n".join([header, *identifiers, ""]).encode()
+    if suffix != ".parquet":
+        raise ConfigError(f"OUT: a file of {suffix or 'no type'}, expected .csv or .parquet")
     stream = io.BytesIO()
     pq.write_table(pa.table({header: pa.array(identifiers, pa.string())}), stream, compression="zstd")
     return stream.getvalue()
 
 
-def render(request: Request, export: Export, suffix: str) -> bytes:
-    """Return the content of the file. Raises ConfigError for a format that is not .csv or .parquet."""
-    if suffix not in (".csv", ".parquet"):
-        raise ConfigError(f"OUT: a file of {suffix or 'no type'}, expected .csv or .parquet")
-    return write_identifiers(export.list_identifiers(), HEADERS[request.identifier, request.platform], suffix)
-
-
-def _find_key(audience: Path, own: bytes | None) -> bytes:
+def _require_key(audience: Path, own: bytes | None) -> bytes:
     """Return the key of the members' pseudonyms. Raises ConfigError."""
     required = manifest.read(audience).facts.get("key", key_fingerprint(PUBLISHED_KEY))
-    for key in (own, PUBLISHED_KEY):
-        if key and key_fingerprint(key) == required:
-            return key
+    if key := find_key(required, own):
+        return key
     known = key_fingerprint(own) if own else "none"
     raise ConfigError(f"users are under the key {required}, ADLOOM_PSEUDONYM_KEY is {known}; set that key")
 
@@ -122,9 +117,9 @@ def _read_pairs(uri: str, column: str, store: Store) -> Iterator[tuple[str, str 
         files = [file for file in store.list(uri) if file.path.endswith((".csv", ".parquet"))]
         if not files:
             raise DataError(f"{uri}: no .csv or .parquet file; expected a table of user_id and {column}")
-        fetched = store.fetch(uri, Path(scratch), {file.path for file in files})
         for file in files:
-            yield from _read_file(fetched if fetched.is_file() else fetched / file.path, f"{uri} {file.path}", column)
+            path = fetch_file(store, uri, file.path, Path(scratch))
+            yield from _read_file(path, f"{uri} {file.path}", column)
 
 
 def _read_file(path: Path, where: str, column: str) -> Iterator[tuple[str, str | None]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.arrays import Int64Array
-    from adloom.audience.identity import Champion, Migration
+    from adloom.audience.identity import ChampionSegments, Migration
     from adloom.audience.segmenter import Segmenter
     from adloom.registry.base import Registry
 
@@ -26,7 +26,7 @@ class Past:
     """The champion and its segments of the users."""
 
     folder: Path
-    champion: "Champion"
+    champion: "ChampionSegments"
     segment: "Int64Array"  # (users,) index into the champion's names, -1 for an unknown user
 
 
@@ -45,7 +45,7 @@ def load_past(folder: Path, users: "pd.Series", smallest: int = 1) -> Past | Non
     import numpy as np
 
     from adloom.audience.bots import SEGMENT as BOTS
-    from adloom.audience.identity import Champion, Migration
+    from adloom.audience.identity import ChampionSegments, Migration
     from adloom.audience.segment_index import SegmentIndex
 
     if not folder.exists() or manifest.skip_reason(folder):
@@ -60,7 +60,7 @@ def load_past(folder: Path, users: "pd.Series", smallest: int = 1) -> Past | Non
     segment = index.find_indices(users)
     return Past(
         folder,
-        Champion(manifest.digest(folder), names, int((index.segment < len(names)).sum()), large, migration),
+        ChampionSegments(manifest.digest(folder), names, int((index.segment < len(names)).sum()), large, migration),
         np.where(segment < len(names), segment, -1),
     )
 

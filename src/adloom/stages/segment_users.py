@@ -18,7 +18,7 @@ from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.config.base import ConfigModel
 from adloom.errors import DataError
 from adloom.storage import manifest
-from adloom.storage.base import ObjectStore, SourceFile, Store, read_object, write_object
+from adloom.storage.base import ObjectStore, SourceFile, Store, fetch_file, read_object, write_object
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,15 +32,15 @@ PLAN = f"{PROGRESS}plan"
 
 
 @dataclass(frozen=True)
-class Source:
-    """The files of a table."""
+class FeatureTable:
+    """The files of a table of features."""
 
     uri: str
     store: Store
     files: list[SourceFile]
 
     @classmethod
-    def open(cls, uri: str, store: Store) -> "Source":
+    def open(cls, uri: str, store: Store) -> "FeatureTable":
         """List the Parquet files. Raises DataError without one."""
         files = [file for file in store.list(uri) if file.path.endswith(".parquet")]
         if not files:
@@ -48,7 +48,7 @@ class Source:
         return cls(uri, store, list(store.add_versions(uri, files)))
 
 
-def segment_users(source: Source, target: ObjectStore, model: Path) -> Counter[str]:
+def segment_users(source: FeatureTable, target: ObjectStore, model: Path) -> Counter[str]:
     """
     Write user_id, segment and reason of each row; return the number of rows, by segment and by reason.
 
@@ -91,15 +91,14 @@ def _start(target: ObjectStore, plan: str, existing: list[str]) -> None:
 
 
 def _segment_file(
-    source: Source, file: SourceFile, prefix: str, done: Set[str], segmenter: Segmenter, target: ObjectStore
+    source: FeatureTable, file: SourceFile, prefix: str, done: Set[str], segmenter: Segmenter, target: ObjectStore
 ) -> None:
     """Write the parts of a file that are not done."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-        fetched = source.store.fetch(source.uri, Path(scratch), {file.path})
-        path, output = fetched if fetched.is_file() else fetched / file.path, Path(scratch, "output.parquet")
+        path, output = fetch_file(source.store, source.uri, file.path, Path(scratch)), Path(scratch, "output.parquet")
         try:
             with pq.ParquetFile(path) as rows:
                 _check_columns(rows.schema_arrow, f"{source.uri} {file.path}")

@@ -60,6 +60,12 @@ class Store(Protocol):
         ...
 
 
+def fetch_file(store: Store, uri: str, path: str, folder: Path) -> Path:
+    """Return the local path of a listed file: in place, else a copy in the folder."""
+    fetched = store.fetch(uri, folder, {path})
+    return fetched if fetched.is_file() else fetched / path
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
     """A listed object."""

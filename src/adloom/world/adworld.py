@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adloom.arrays import AnyArray, UInt8Array
-from adloom.world import creatives as making
-from adloom.world.creatives import Creatives
+from adloom.world.creatives import Creatives, choose_running, combine, draw_appeal, draw_taste
 from adloom.world.purchases import SEGMENTS, Purchases, draw_purchases
 from adloom.world.simulator import Config, World
 
@@ -47,10 +46,10 @@ def create_adworld(
     config: Config = CONFIG,
 ) -> AdWorld:
     """Create the world of a seed from pictures (pictures, height, width) and lines."""
-    everything = making.combine(ids, categories, pixels, lines, seed)
-    running = everything.select(making.choose_running(everything, config.creatives, seed))
+    everything = combine(ids, categories, pixels, lines, seed)
+    running = everything.select(choose_running(everything, config.creatives, seed))
     config = replace(config, creatives=len(running.ids))
     purchases = draw_purchases(config.users, seed)
-    taste = making.draw_taste(everything.categories, config.segments, seed)
-    appeal = making.draw_appeal(running, taste, config.placements, config.spread, seed)
+    taste = draw_taste(everything.categories, config.segments, seed)
+    appeal = draw_appeal(running, taste, config.placements, config.spread, seed)
     return AdWorld(World(config, seed, appeal, purchases.segment_of), everything, running, purchases, taste)

@@ -15,7 +15,7 @@ from adloom.arrays import AnyArray, BoolArray, Int64Array
 
 STEP = 2000  # impressions between updates of the view counts
 HOUR = 3.6e9  # microseconds
-DAY = 24.0  # hours
+HOURS_PER_DAY = 24.0
 CONTENT_FEATURES = 16
 VALUE_SPREAD = 0.7  # of the logarithm of a conversion's value
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -156,7 +156,7 @@ class World:
         self._hour += rows / config.per_hour
         segment = self.segment_of[user]
         swing = 1 + config.drift * np.sin(2 * np.pi * hour / config.drift_hours)
-        swing *= 1 + config.daily * np.sin(2 * np.pi * hour / DAY)
+        swing *= 1 + config.daily * np.sin(2 * np.pi * hour / HOURS_PER_DAY)
         worn = (1 - config.wear_out) ** self.views[user]  # (rows, creatives)
         rate = np.minimum(self.rates[segment, placement] * worn * swing[:, None], 1.0)
         rate[user < config.bots] = 0.0

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from tests.support.toy_shops import features, shop
 
 from adloom.audience import fit
-from adloom.audience.identity import Champion, Migration, is_same, name_segments, start_migration, trace_migration
+from adloom.audience.identity import (
+    ChampionSegments,
+    Migration,
+    is_same,
+    name_segments,
+    start_migration,
+    trace_migration,
+)
 from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.audience import Segment
 
@@ -20,9 +27,9 @@ def segmenter(segments: int, noise: str | None = None) -> Segmenter:
     return Segmenter(scale, np.zeros((segments, 5)), np.arange(segments), names, noise=noise)
 
 
-def champion(segments: int, users: int = 0, last: int | None = None) -> Champion:
+def champion(segments: int, users: int = 0, last: int | None = None) -> ChampionSegments:
     names = tuple(f"segment-{i + 1}" for i in range(segments))
-    return Champion("c" * 64, names, users, (), replace(start_migration(names), last_number=last or segments))
+    return ChampionSegments("c" * 64, names, users, (), replace(start_migration(names), last_number=last or segments))
 
 
 def match(old: list[int], new: list[int], segments: tuple[int, int], last: int | None = None) -> Migration:

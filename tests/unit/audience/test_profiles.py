@@ -5,7 +5,7 @@ import pytest
 from tests.support.toy_shops import features, shop
 
 from adloom.arrays import Float64Array
-from adloom.audience.profiles import History, Profile, describe_segments
+from adloom.audience.profiles import Profile, SegmentHistory, describe_segments
 
 NAN = np.nan
 NAMES = ["segment-1", "segment-2", "segment-3"]
@@ -110,7 +110,8 @@ def test_noise_is_unusual(users: Float64Array) -> None:
 def test_lift_and_journey_by_hand(users: Float64Array) -> None:
     early, now = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 0, 2, 1, 1, 1, 1])
     bought = np.array([True, True, True, False, True, False, False, False])
-    first, second, third = describe_segments(users, np.arange(240) % 3, NAMES, history=History(early, now, bought))
+    history = SegmentHistory(early, now, bought)
+    first, second, third = describe_segments(users, np.arange(240) % 3, NAMES, history=history)
     assert (first.lift, second.lift, third.lift) == (1.5, 0.5, None)
     assert first.journey == {"segment-1": 0.75, "segment-3": 0.25}
     assert (second.journey, third.journey) == ({"segment-2": 1.0}, None)

@@ -10,7 +10,7 @@ from tests.support.toy_shops import features, shop
 
 from adloom.audience import fit, profiles
 from adloom.audience.diagnostics import measure_diagnostics
-from adloom.audience.identity import Champion, trace_migration
+from adloom.audience.identity import ChampionSegments, trace_migration
 from adloom.audience.model_selection import Candidate, to_json
 from adloom.audience.report_sections import build_sections, tabulate_prediction
 from adloom.audience.segmenter import Segmenter
@@ -37,11 +37,11 @@ def segmenter() -> Segmenter:
 def card(segmenter: Segmenter) -> dict[str, Any]:
     """Return a card with all details, read from JSON."""
     segment = segmenter.index(USERS)
-    history = profiles.History(segment, segment, np.arange(120) % 3 == 0)
+    history = profiles.SegmentHistory(segment, segment, np.arange(120) % 3 == 0)
     last = [{"segment": "segment-1", "users": 20, "value_share": 0.5}]
     names = segmenter.names
     described = profiles.describe_segments(USERS, segment, names, history=history, previous=last)
-    known = Champion("c" * 64, ("segment-1", "segment-2"), 80, (), None)
+    known = ChampionSegments("c" * 64, ("segment-1", "segment-2"), 80, (), None)
     fitted = [(replace(CANDIDATE, algorithm=name), segmenter) for name in ("kmeans", "agglomerative", "dbscan")]
     details = {
         "profiles": [profile.to_json() for profile in described],

@@ -65,8 +65,13 @@ def test_a_period_starts_at_a_day_or_a_time_in_utc(text: str, expected: date) ->
     assert Period.model_validate(period.model_dump(mode="json")) == period
 
 
-def test_a_period_that_ends_before_it_starts_is_refused(raw: dict[str, Any], tmp_path: Path) -> None:
-    raw["prepare"]["events"] = {"holdout_start": "1998-07-01T00:00:01", "end": "1998-07-01"}
+@pytest.mark.parametrize(
+    ("start", "end"), [("1998-07-01T00:00:01", "1998-07-01"), ("1998-07-01", "1998-07-01T00:00:00")]
+)
+def test_a_period_that_ends_before_it_starts_is_refused(
+    raw: dict[str, Any], tmp_path: Path, start: str, end: str
+) -> None:
+    raw["prepare"]["events"] = {"holdout_start": start, "end": end}
     assert "prepare.events: holdout_start must be before end" in load_error(raw, tmp_path)
 
 

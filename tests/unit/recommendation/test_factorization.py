@@ -5,7 +5,7 @@ import pytest
 from tests.support.item_events import interact
 
 from adloom.config.recommendation import Factors
-from adloom.recommendation.factorization import ItemFactors, _gram, _solve
+from adloom.recommendation.factorization import ItemFactors, _compute_gram, _solve
 
 PARAMS = Factors(factors=2, iterations=10, alpha=4, regularization=0.1)
 
@@ -13,7 +13,7 @@ PARAMS = Factors(factors=2, iterations=10, alpha=4, regularization=0.1)
 def test_the_factors_of_a_user_minimise_the_weighted_squares() -> None:
     """With one factor: (1 + alpha) (1 - 2 x)^2 + (0 - 1 x)^2 + regularization x^2 is least at x = 10 / 21.5."""
     item = np.array([[2.0], [1.0]])
-    x = _solve(item[:1], _gram(item, 0.5), alpha=4.0)
+    x = _solve(item[:1], _compute_gram(item, 0.5), alpha=4.0)
     assert x == pytest.approx([5 * 2 / (5 * 4 + 1 + 0.5)])
 
 

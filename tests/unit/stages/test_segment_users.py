@@ -15,7 +15,7 @@ from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter
 from adloom.config.base import ConfigModel
 from adloom.errors import DataError
 from adloom.stages import segment_users as module
-from adloom.stages.segment_users import Source, segment_users
+from adloom.stages.segment_users import FeatureTable, segment_users
 from adloom.storage import manifest
 from adloom.storage.local import FolderObjectStore, FolderStore
 from adloom.storage.router import open_object_store
@@ -59,8 +59,8 @@ def write_table(folder: Path) -> Path:
     return folder
 
 
-def open_source(table: Path) -> Source:
-    return Source.open(str(table), FolderStore())
+def open_source(table: Path) -> FeatureTable:
+    return FeatureTable.open(str(table), FolderStore())
 
 
 def read_bytes(folder: Path) -> dict[str, bytes]:
@@ -108,7 +108,8 @@ def slow_put(self, path, name):
     if name == "part-00000-00002.parquet":
         time.sleep(60)
 FolderObjectStore.put = slow_put
-module.segment_users(module.Source.open(sys.argv[1], FolderStore()), FolderObjectStore(sys.argv[2]), Path(sys.argv[3]))
+table = module.FeatureTable.open(sys.argv[1], FolderStore())
+module.segment_users(table, FolderObjectStore(sys.argv[2]), Path(sys.argv[3]))
 """
 
 
@@ -146,8 +147,8 @@ def test_tables_in_s3(tmp_path: Path, model: Path) -> None:
         store = S3Store(endpoint, progress=False)
         store.push(table, "s3://shop/in")
         target = open_object_store("s3://shop/out", endpoint)
-        counts = segment_users(Source.open("s3://shop/in", store), target, model)
-        assert segment_users(Source.open("s3://shop/in", store), target, model) == counts
+        counts = segment_users(FeatureTable.open("s3://shop/in", store), target, model)
+        assert segment_users(FeatureTable.open("s3://shop/in", store), target, model) == counts
         copy = store.fetch("s3://shop/out", tmp_path / "copy")
     segment_users(open_source(table), FolderObjectStore(str(tmp_path / "out")), model)
     assert manifest.read(copy).files == manifest.verify(tmp_path / "out").files

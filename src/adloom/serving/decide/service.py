@@ -14,7 +14,7 @@ from adloom.arrays import Float64Array
 from adloom.audience.assignment import UNSEEN
 from adloom.audience.segment_index import SegmentIndex
 from adloom.data.context import PREFIX
-from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, make_pseudonymiser, normalise_user_id
+from adloom.data.privacy import PUBLISHED_KEY, find_key, key_fingerprint, make_pseudonymiser, normalise_user_id
 from adloom.decision_log.log import LogStatistics
 from adloom.decision_log.record import Decision, Record, Tier
 from adloom.policy.content_model import Contents
@@ -145,12 +145,12 @@ class ServingSnapshot:
         """
         policy, audience = models.loaded.get("policy"), models.loaded.get("audience")
         required = audience.model.key_fingerprint if audience else None
-        known = {key_fingerprint(key): key for key in (PUBLISHED_KEY, keys.own) if key}
-        used = required if required in known else key_fingerprint(keys.own or PUBLISHED_KEY)
+        key = find_key(required, keys.own) or keys.own or PUBLISHED_KEY
+        used = key_fingerprint(key)
         if required not in (None, used):
             logger.warning("users have pseudonyms under the key %s, which is unknown: they are in no segment", required)
         return cls(
-            make_pseudonymiser(known[used]),
+            make_pseudonymiser(key),
             used,
             policy.model.extend(ads.get(policy.card.reader or "")) if policy else None,
             policy.origin if policy else None,

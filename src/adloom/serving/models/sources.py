@@ -98,7 +98,8 @@ def find_in_cache(cache: BundleCache, models: Iterable[str] = MODELS, pins: Pins
     """
     Find the champions that served last.
 
-    A model without one had none if the cache knows others; for a policy that is no excuse to decide by chance.
+    If the cache knows some, the other models had none. The policy stays unknown, because without one
+    a service decides by chance.
     """
     champions = {model: cache.load_champion(champion_key(model, pins)) for model in models}
     unknown = UnavailableModel(UNKNOWN, is_unknown=True)

@@ -78,7 +78,8 @@ def _build_holdout(segmenter: Segmenter, events: ibis.Table, purchase: str) -> H
 def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:
     """Return the samples of the metrics that are defined."""
     sampled = fit.draw_sample(len(users.segment), trained.sample, params.seed)
-    silhouettes = fit.silhouettes(segmenter.scale(users.features[sampled]), users.segment[sampled])
+    distances = fit.measure_distances(segmenter.scale(users.features[sampled]))
+    silhouettes = fit.silhouettes(distances, users.segment[sampled])
     rated = rates.rate_auc(users.segment, users.bought, users.learn)
     boosting = fit.predict_by_boosting(users.features, users.bought, users.learn)
     samples = {

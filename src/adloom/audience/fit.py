@@ -12,6 +12,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import DBSCAN, HDBSCAN, KMeans
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import adjusted_rand_score, silhouette_samples
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
@@ -27,6 +28,7 @@ KMEANS_STARTS = 8  # of K-Means; the best one is used
 MIN_VARIANCE = 1e-2  # of a Gaussian, so that one of equal users keeps a finite density
 MAX_KMEANS_USERS = 25_000  # that K-Means starts on; of more it takes samples
 SAMPLE_STARTS, START_SAMPLE, KMEANS_SAMPLE = 4, 4096, 16_384  # inertia within 1 % of the least (benchmarks/audience.py)
+FIRST_ROWS = 1000  # searched for distinct ones before all
 MIN_NEIGHBOURS = 2 * len(FEATURES)  # of a DBSCAN core, itself included: twice the dimensions (Sander et al. 1998)
 RADIUS_QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neighbours: the candidate radii of DBSCAN
 CLUSTER_SHARES = (0.01, 0.04)  # of the users: the candidate smallest clusters of HDBSCAN
@@ -49,16 +51,21 @@ def fit_segmenters(
     return [build_segmenter(features, scale, clusters, params.min_segment_size) for clusters in all_clusters]
 
 
-def silhouettes(points: Float64Array, segment: Int64Array) -> Float64Array:
+def measure_distances(points: Float64Array) -> Float64Array:
+    """Return the distance of each pair of users (users, users); points (users, features) are scaled."""
+    with threadpool_limits(limits=1):
+        return np.asarray(euclidean_distances(points), dtype=np.float64)
+
+
+def silhouettes(distances: Float64Array, segment: Int64Array) -> Float64Array:
     """
     Return the silhouette of each user (users,) (Rousseeuw 1987), NaN if undefined.
 
-    points (users, features) are scaled; segment is (users,).
+    distances are (users, users), segment is (users,).
     """
     if not 1 < len(np.unique(segment)) < len(segment):
         return np.full(len(segment), np.nan)
-    with threadpool_limits(limits=1):
-        return np.asarray(silhouette_samples(points, segment), dtype=np.float64)
+    return np.asarray(silhouette_samples(distances, segment, metric="precomputed"), dtype=np.float64)
 
 
 def predict_by_boosting(features: Float64Array, bought: BoolArray, learn: BoolArray) -> Float64Array:
@@ -78,6 +85,12 @@ def predict_by_boosting(features: Float64Array, bought: BoolArray, learn: BoolAr
 def adjusted_rand_index(one: Int64Array, other: Int64Array) -> float:
     """Return the adjusted Rand index of two assignments: 1 when equal, 0 as by chance."""
     return float(adjusted_rand_score(one, other))
+
+
+def count_distinct(rows: Float64Array, most: int) -> int:
+    """Return the number of distinct rows, at most `most`."""
+    is_enough = len(np.unique(rows[:FIRST_ROWS], axis=0)) >= most  # as is usual
+    return most if is_enough else min(most, len(np.unique(rows, axis=0)))
 
 
 def draw_resample(features: Float64Array, algorithm: str, params: Segment, seed: Sequence[int]) -> Float64Array:
@@ -145,7 +158,7 @@ def find_centres(points: Float64Array, clusters: int, seed: int) -> Float64Array
     if len(points) > MAX_KMEANS_USERS:
         starts, points = SAMPLE_STARTS, points[np.random.default_rng(seed).integers(len(points), size=KMEANS_SAMPLE)]
         first = points[:START_SAMPLE]
-    most = min(clusters, len(np.unique(first, axis=0)))
+    most = count_distinct(first, clusters)
     model = KMeans(most, n_init=starts, random_state=seed).fit(first)
     if len(points) > len(first):
         model = KMeans(most, init=model.cluster_centers_, n_init=1).fit(points)
@@ -162,8 +175,7 @@ def _fit_agglomerative(scaled: Float64Array, settings: Sequence[float], sample: 
 
 def _fit_gaussian_mixture(scaled: Float64Array, settings: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
     """Expectation-maximisation of Gaussians with own variances (Dempster et al. 1977), begun by K-Means."""
-    most = len(np.unique(scaled, axis=0))
-    return [_fit_gaussians(scaled, min(int(setting), most), seed) for setting in settings]
+    return [_fit_gaussians(scaled, count_distinct(scaled, int(setting)), seed) for setting in settings]
 
 
 def _fit_gaussians(scaled: Float64Array, components: int, seed: int) -> Clusters:

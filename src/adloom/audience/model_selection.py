@@ -1,7 +1,7 @@
 """
 Choose the clustering: measure every candidate on the calibration period alone, and apply one rule.
 
-- stability: mean adjusted Rand index with refits on resampled users
+- stability: mean adjusted Rand index with refits on resampled users, of the candidates that can be chosen
 - early segments: segments of the same setting before the last third of the period; if their number differs from the
   final one, the AUC says nothing about the final clustering
 - AUC: how a segment's purchase rate in the last third, learnt from half a of the users, ranks half b
@@ -9,7 +9,7 @@ Choose the clustering: measure every candidate on the calibration period alone, 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import ibis
@@ -21,10 +21,11 @@ from adloom.audience import fit, rates
 from adloom.audience.events import find_buyers, find_learning_users, find_period
 from adloom.audience.features import read_features
 from adloom.audience.profiles import SegmentHistory
-from adloom.audience.segmenter import Segmenter
+from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.audience.stability import measure_refits
 from adloom.config.audience import Segment
 from adloom.errors import DataError
+from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Sample
 
@@ -54,7 +55,7 @@ class Candidate:
     early_segments: int | None  # of the same setting before the last third of the period
     smallest: int  # users of the smallest segment, of those it is fitted to
     silhouette: float | None
-    stability: float
+    stability: float | None  # measured only where the number of segments fits
     auc: float | None
     auc_error: float | None  # standard error of the AUC
     lift: float | None = None  # of the most promising early segment, over all users
@@ -78,22 +79,43 @@ def trace_history(data: Calibration, segmenter: Segmenter, segment: Int64Array, 
     return SegmentHistory(segmenter.index(data.early), now, data.bought, smallest)
 
 
-def measure_candidates(
-    data: Calibration, algorithm: str, params: Segment, tick: Callable[[], object] = lambda: None
-) -> list[tuple[Candidate, Segmenter]]:
-    """Fit one algorithm with each of its settings, to at most fit.MAX_USERS; `tick` is called after each refit."""
+def fit_candidates(data: Calibration, params: Segment) -> list[tuple[Candidate, Segmenter]]:
+    """Fit each algorithm with each of its settings, to at most fit.MAX_USERS, without measuring the stability."""
     features, params = fit.limit_users(data.features, params)
-    settings = fit.list_settings(algorithm, params)
-    segmenters = fit.fit_segmenters(features, algorithm, settings, params, params.seed)
-    stability = measure_refits(features, segmenters, algorithm, settings, params, params.seed, tick).mean(axis=0)
-    early = _fit_early(data, algorithm, settings, params)
-    return [
-        (
-            _measure_candidate(algorithm, settings[i], features, segmenters[i], float(stability[i]), early[i], params),
-            segmenters[i],
-        )
-        for i in range(len(settings))
-    ]
+    sample = fit.draw_sample(len(features), params.sample, params.seed)
+    distances = fit.measure_distances(FeatureScale.fit(features)(features[sample]))  # every candidate has this scale
+    fitted = []
+    for algorithm in params.algorithms:
+        settings = fit.list_settings(algorithm, params)
+        segmenters = fit.fit_segmenters(features, algorithm, settings, params, params.seed)
+        early_fits = _fit_early(data, algorithm, settings, params)
+        for setting, segmenter, early in zip(settings, segmenters, early_fits, strict=True):
+            index = segmenter.index(features)
+            silhouette = fit.silhouettes(distances, index[sample]).mean()
+            fitted.append(
+                (_measure_candidate(algorithm, setting, segmenter, index, float(silhouette), early, params), segmenter)
+            )
+    return fitted
+
+
+def measure_stability(
+    fitted: Sequence[tuple[Candidate, Segmenter]],
+    data: Calibration,
+    params: Segment,
+    tick: Callable[[], object] = lambda: None,
+) -> list[tuple[Candidate, Segmenter]]:
+    """Return the candidates with the stability of those that can be chosen; `tick` is called after each refit."""
+    features, shrunk = fit.limit_users(data.features, params)
+    contenders = list_contenders([candidate for candidate, _ in fitted], params)
+    stability: dict[Candidate, float] = {}
+    for algorithm in params.algorithms:
+        competing = [(c, s) for c, s in fitted if c.algorithm == algorithm and c in contenders]
+        if competing:
+            candidates, segmenters = zip(*competing, strict=True)
+            settings = [candidate.setting for candidate in candidates]
+            agreements = measure_refits(features, segmenters, algorithm, settings, shrunk, params.seed, tick)
+            stability |= zip(candidates, agreements.mean(axis=0).tolist(), strict=True)
+    return [(replace(candidate, stability=stability.get(candidate)), segmenter) for candidate, segmenter in fitted]
 
 
 def describe_rule(params: Segment) -> str:
@@ -109,23 +131,28 @@ def describe_rule(params: Segment) -> str:
     )
 
 
+def list_contenders(candidates: Sequence[Candidate], params: Segment) -> list[Candidate]:
+    """Return the candidates that can be chosen, however stable they are; none when all have one segment."""
+    valid = [c for c in candidates if c.segments > 1]
+    in_range = [c for c in valid if _in_range(c, params)]
+    return [c for c in in_range if _has_stable_size(c)] or in_range or valid
+
+
 def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
     """Apply the rule. Raises DataError when no candidate has two segments."""
-    valid = [c for c in candidates if c.segments > 1]
-    if not valid:
+    contenders = list_contenders(candidates, params)
+    if not contenders:
         raise DataError(
             f"segment: none of {len(candidates)} clusterings has two segments of {params.min_segment_size} users; "
             "lower segment.min_segment_size, or let kmeans compete in segment.algorithms"
         )
-    in_range = [c for c in valid if _in_range(c, params)]
-    fitting = [c for c in in_range if _has_stable_size(c)] or in_range or valid
-    stable = [c for c in fitting if c.stability >= params.min_stability]
+    stable = [c for c in contenders if _get_stability(c) >= params.min_stability]
     if not stable:
-        return max(fitting, key=lambda c: c.stability)
+        return max(contenders, key=_get_stability)
     mark = max(stable, key=lambda c: _get_measure(c, params))
     tolerance = (mark.auc_error or 0.0) if params.select_by == "auc" else 0.0
     close = [c for c in stable if _get_measure(c, params) >= _get_measure(mark, params) - tolerance]
-    return min(close, key=lambda c: (c.segments, -c.stability))
+    return min(close, key=lambda c: (c.segments, -_get_stability(c)))
 
 
 def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) -> str:
@@ -136,7 +163,7 @@ def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) ->
         return f"not {params.segments_min} to {params.segments_max} segments"
     if not _has_stable_size(candidate):
         return f"{candidate.early_segments} segments in the early fit"
-    if candidate.stability < params.min_stability:
+    if _get_stability(candidate) < params.min_stability:
         return f"stability below {params.min_stability:g}"
     is_better = _get_measure(candidate, params) >= _get_measure(chosen, params)
     return "more segments, or less stable" if is_better else f"lower {params.select_by.replace('auc', 'AUC')}"
@@ -152,9 +179,9 @@ def explain_doubts(chosen: Candidate, candidates: Sequence[Candidate], params: S
             f"as many of at least {params.min_segment_size} users ({numbers}); lower segment.min_segment_size or "
             "segment.segments_min"
         )
-    if chosen.stability < params.min_stability:
+    if (stability := _get_stability(chosen)) < params.min_stability:
         doubts.append(
-            f"stability {chosen.stability:.2f}, expected at least segment.min_stability {params.min_stability:g}: no "
+            f"stability {stability:.2f}, expected at least segment.min_stability {params.min_stability:g}: no "
             "clustering reaches it; lower segment.segments_max, or add users"
         )
     return doubts
@@ -188,24 +215,21 @@ def _fit_early(data: Calibration, algorithm: str, settings: Sequence[float], par
 def _measure_candidate(
     algorithm: str,
     setting: float,
-    features: Float64Array,
     segmenter: Segmenter,
-    stability: float,
+    index: Int64Array,
+    silhouette: float,
     early: _EarlyFit | None,
     params: Segment,
 ) -> Candidate:
-    index = segmenter.index(features)
     auc, error = _estimate_auc(early.rates if early else None, params.seed)
-    sample = features[fit.draw_sample(len(features), params.sample, params.seed)]
-    silhouette = fit.silhouettes(segmenter.scale(sample), segmenter.index(sample)).mean()
     return Candidate(
         algorithm,
         float(setting),
         segments=len(segmenter.names),
         early_segments=early.segments if early else None,
         smallest=int(np.bincount(index).min()),
-        silhouette=float(silhouette) if np.isfinite(silhouette) else None,
-        stability=stability,
+        silhouette=silhouette if np.isfinite(silhouette) else None,
+        stability=None,
         auc=auc,
         auc_error=error,
         lift=early.compute_lift() if early else None,
@@ -217,7 +241,9 @@ def _estimate_auc(sample: Sample | None, seed: int) -> tuple[float | None, float
     """Return the AUC and its standard error, None when nobody or everybody bought."""
     if sample is None or not sample.defined:
         return None, None
-    metric = bootstrap(sample, DRAWS, seed)
+    bought, rate = sample.columns
+    groups = Sample((bought, np.unique(rate, return_inverse=True)[1]), statistics.auc_of_groups, "auc")
+    metric = bootstrap(groups, DRAWS, seed)
     return metric.value, (metric.high - metric.low) / ERRORS_PER_INTERVAL
 
 
@@ -226,6 +252,10 @@ def _get_measure(candidate: Candidate, params: Segment) -> float:
     chance = {"auc": 0.5, "silhouette": 0.0, "stability": 0.0}[params.select_by]
     value: float | None = getattr(candidate, params.select_by)
     return chance if value is None else value
+
+
+def _get_stability(candidate: Candidate) -> float:
+    return candidate.stability or 0.0
 
 
 def _in_range(candidate: Candidate, params: Segment) -> bool:

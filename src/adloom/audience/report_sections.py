@@ -174,7 +174,8 @@ def _tabulate_candidates(card: Mapping[str, Any]) -> Table:
         f"All measured on the calibration period alone, lift and AUC on its last third. {card.get('rule', '')} The "
         "setting is the number of segments asked for; for DBSCAN it is the share of customers that are cores, which "
         "sets the radius, and for HDBSCAN the smallest cluster as a share of customers. Noise is the share in no "
-        "cluster."
+        "cluster. Stability is measured where the number of segments, now and in the early fit, lets a clustering be "
+        "chosen."
     )
     return Table("Clusterings compared", caption, header, rows)
 

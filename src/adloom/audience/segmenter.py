@@ -62,8 +62,8 @@ class FeatureScale:
 
 def _is_nearly_constant(columns: Float64Array) -> BoolArray:
     """Return the columns in which almost all, but not all, users are equal (features,)."""
-    most = [np.unique(column, return_counts=True)[1].max(initial=0) for column in columns.T]
-    return np.array([NEARLY_CONSTANT * len(columns) <= count < len(columns) for count in most])
+    equal = (columns == np.median(columns, axis=0)).sum(axis=0)  # the value of more than half is the median
+    return np.asarray((NEARLY_CONSTANT * len(columns) <= equal) & (equal < len(columns)))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,11 @@ def ratio(numerator: AnyArray, denominator: AnyArray, weights: AnyArray) -> floa
 
 def auc(label: AnyArray, score: AnyArray, weights: AnyArray) -> float:
     """Return the area under the ROC curve (Mann-Whitney; ties count half)."""
-    _, group = np.unique(score, return_inverse=True)
+    return auc_of_groups(label, np.unique(score, return_inverse=True)[1], weights)
+
+
+def auc_of_groups(label: AnyArray, group: AnyArray, weights: AnyArray) -> float:
+    """Return the area under the ROC curve of scores that are numbered from 0, ascending."""
     positive = np.bincount(group, weights * label)  # (distinct scores,), ascending
     negative = np.bincount(group, weights * (1 - label.astype(np.int8)))
     below = np.cumsum(negative) - negative

@@ -84,7 +84,7 @@ def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: St
     _require_users(data, events, params)
     draft.rows.update(users=len(data.users), calibration=count)
     past = load_past(inputs.champion, data.users, params.privacy.smallest)
-    fitted = _measure_candidates(data, params, context.progress)
+    fitted = _compare_candidates(data, params, context.progress)
     candidates = [candidate for candidate, _ in fitted]
     chosen = model_selection.choose(candidates, params)
     features = data.features
@@ -142,17 +142,15 @@ def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -
         )
 
 
-def _measure_candidates(data: "Calibration", params: Segment, progress: bool) -> "list[tuple[Candidate, Segmenter]]":
+def _compare_candidates(data: "Calibration", params: Segment, progress: bool) -> "list[tuple[Candidate, Segmenter]]":
     from tqdm import tqdm
 
     from adloom.audience import model_selection
 
-    with tqdm(desc=STAGE, total=len(params.algorithms) * params.bootstraps, disable=not progress, unit="refit") as bar:
-        return [
-            pair
-            for name in params.algorithms
-            for pair in model_selection.measure_candidates(data, name, params, bar.update)
-        ]
+    fitted = model_selection.fit_candidates(data, params)
+    refitted = {c.algorithm for c in model_selection.list_contenders([candidate for candidate, _ in fitted], params)}
+    with tqdm(desc=STAGE, total=len(refitted) * params.bootstraps, disable=not progress, unit="refit") as bar:
+        return model_selection.measure_stability(fitted, data, params, bar.update)
 
 
 def _write_segments(

@@ -92,10 +92,16 @@ def test_dbscan_without_cores_gives_one_segment() -> None:
 
 
 def test_silhouette_by_hand_and_where_there_is_none() -> None:
-    points = np.array([[0.0], [1.0], [5.0]])
-    assert fit.silhouettes(points, np.array([0, 0, 1])).tolist() == pytest.approx([4 / 5, 3 / 4, 0])
-    assert np.isnan(fit.silhouettes(points, np.array([0, 0, 0]))).all()
-    assert np.isnan(fit.silhouettes(points, np.array([0, 1, 2]))).all()
+    distances = fit.measure_distances(np.array([[0.0], [1.0], [5.0]]))
+    assert fit.silhouettes(distances, np.array([0, 0, 1])).tolist() == pytest.approx([4 / 5, 3 / 4, 0])
+    assert np.isnan(fit.silhouettes(distances, np.array([0, 0, 0]))).all()
+    assert np.isnan(fit.silhouettes(distances, np.array([0, 1, 2]))).all()
+
+
+@pytest.mark.parametrize("first", [1, 2000])
+def test_distinct_rows_are_counted_up_to_a_limit(first: int) -> None:
+    rows = np.repeat([[1.0, 2.0], [1.0, 3.0], [0.0, 2.0]], [first, 1, 1], axis=0)
+    assert [fit.count_distinct(rows, most) for most in (2, 3, 4)] == [2, 3, 3]
 
 
 def test_settings_are_numbers_of_segments_or_quantiles() -> None:

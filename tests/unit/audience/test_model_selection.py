@@ -125,11 +125,15 @@ def test_verdicts_say_why() -> None:
 @pytest.mark.slow
 def test_a_toy_shop_is_measured() -> None:
     rows = shop(240)
-    params = Segment(segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200)
+    params = Segment(
+        algorithms=["kmeans"], segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200
+    )
     data = model_selection.build_calibration(hold_rows(rows[rows["split"] == "calibration"]), "purchase", 1)
     assert len(data.users) == 240
     ticks: list[int] = []
-    measured = model_selection.measure_candidates(data, "kmeans", params, lambda: ticks.append(1))
+    measured = model_selection.measure_stability(
+        model_selection.fit_candidates(data, params), data, params, lambda: ticks.append(1)
+    )
     assert len(ticks) == params.bootstraps
     best, segmenter = measured[0]
     assert (best.segments, best.smallest, best.setting) == (3, 80, 3)
@@ -153,7 +157,9 @@ def test_without_later_purchases_there_is_no_auc() -> None:
     early = early[early.groupby("user_id").cumcount() == 0]
     data = model_selection.build_calibration(hold_rows(early.assign(timestamp=early["timestamp"].min())), "purchase", 1)
     assert not data.bought.any()
-    params = Segment(segments_min=2, segments_max=2, min_segment_size=5, bootstraps=2)
-    candidate, _ = model_selection.measure_candidates(data, "kmeans", params)[0]
+    params = Segment(algorithms=["kmeans"], segments_min=2, segments_max=2, min_segment_size=5, bootstraps=2)
+    [(candidate, segmenter)] = model_selection.fit_candidates(data, params)
     assert candidate.auc is None
-    assert np.isfinite(candidate.stability)
+    misfit = replace(candidate, setting=3, segments=3)  # it cannot be chosen, so it is not fitted again
+    measured = model_selection.measure_stability([(candidate, segmenter), (misfit, segmenter)], data, params)
+    assert [c.stability is None for c, _ in measured] == [False, True]

@@ -147,7 +147,10 @@ def add(files: tuple[Path, ...], kind: str, category: str | None, placement: str
         described = _read(described, reader)
     with _open() as opened:
         for creative, content in described:
-            click.echo(_format(opened.add(creative, content)))
+            stored = opened.add(creative, content)
+            click.echo(_format(stored))
+            if (stored.kind, stored.category) != (creative.kind, creative.category or stored.category):
+                click.echo(f"{_shorten(stored.id)}: in the library already, its kind and category stay", err=True)
 
 
 @library.command("export", short_help="Write creatives and tables of them into a folder.")

@@ -110,10 +110,7 @@ def build_arguments(name: str, params: Params, lock: SourcesLock | None) -> dict
 
     Without a lock the run accepts any sources. Raises ConfigError if there is nothing to score.
     """
-    ingest, prepare = build_scoring_blocks(params) if name == "scoring" else (params.ingest, params.prepare)
-    if name == "tuning":  # the other tables are skipped
-        table = next(spec.table for spec in MODELS.values() if spec.stage == params.tune.stage)
-        ingest = Ingest.model_validate({table: ingest.source(table)})
+    ingest, prepare = select_blocks(name, params)
     arguments = {"project": params.project, "sources": json.dumps(lock.digests(), sort_keys=True) if lock else ""}
     if name != "scoring":
         arguments["params"] = params.model_dump_json(
@@ -128,6 +125,16 @@ def build_arguments(name: str, params: Params, lock: SourcesLock | None) -> dict
 def stage_name(label: str) -> str:
     """Return the stage of an executor, such as exec-train-gan or exec-evaluate-2."""
     return re.sub(r"^exec-|-\d+$", "", label).replace("-", "_")
+
+
+def select_blocks(name: str, params: Params) -> tuple[Ingest, Prepare]:
+    """Return the parameters that ingest and prepare the tables of a pipeline; tuning reads that of its stage alone."""
+    if name == "scoring":
+        return build_scoring_blocks(params)
+    if name == "training":
+        return params.ingest, params.prepare
+    table = next(spec.table for spec in MODELS.values() if spec.stage == params.tune.stage)
+    return Ingest.model_validate({table: params.ingest.source(table)}), params.prepare
 
 
 def build_scoring_blocks(params: Params) -> tuple[Ingest, Prepare]:

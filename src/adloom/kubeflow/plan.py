@@ -56,11 +56,7 @@ def build_plan(
     """Scan the sources, except for a schedule, and plan a run. Raises ConfigError and DataError."""
     lock = None
     if not scheduled:
-        ingest, prepare = (
-            (params.ingest, params.prepare)
-            if pipeline == "training"
-            else compiled_pipelines.build_scoring_blocks(params)
-        )
+        ingest, prepare = compiled_pipelines.select_blocks(pipeline, params)
         lock = sources_lock.scan_table(ingest, prepare.erasure_list, context)
     configured = compiled.with_resources(params.pipeline, compiled_pipelines.distributed_stages(params))
     text = configured.to_yaml()

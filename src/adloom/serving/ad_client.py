@@ -38,6 +38,8 @@ class AdClient:
         self._connection = CONNECTIONS[parts.scheme](parts.hostname, parts.port, timeout=TIMEOUT)
         self._headers = {"Content-Type": "application/json"}
         if self.token:
+            if not (self.token.isascii() and self.token.isprintable()):
+                raise ConfigError(f"ADLOOM_TOKEN: expected printable ASCII; {TOKEN_ADVICE}")
             self._headers["Authorization"] = f"Bearer {self.token}"
 
     def __enter__(self) -> Self:
@@ -64,7 +66,7 @@ class AdClient:
         except (OSError, http.client.HTTPException) as error:
             reason = describe_error(error, self.url)
             raise UnavailableError(f"{self.url}: {reason}; is the service running? `adloom serve` starts one") from None
-        except ValueError:
+        except json.JSONDecodeError:
             raise ExternalServiceError(
                 f"{self.url}: {response.status}, and no JSON; is it a service of adloom?"
             ) from None

@@ -149,6 +149,13 @@ def test_a_spreadsheet_runs_no_text_of_an_exported_table(run: Run, tmp_path: Pat
     assert {row["text"] for row in read_rows(tmp_path / "jsonl/copy.jsonl")} == set(formulas)
 
 
+def test_a_creative_that_is_known_keeps_its_category_and_says_so(run: Run) -> None:
+    arguments = ("add", "lines.txt", "--kind", "line")
+    assert "stay" not in run(*arguments, "--category", "Bag").output
+    assert "stay" not in run(*arguments).output
+    assert "in the library already, its kind and category stay" in run(*arguments, "--category", "Coat").output
+
+
 def test_an_unusable_file_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^lines\.txt: neither PNG, JPEG nor WebP"):
         run("add", "lines.txt")

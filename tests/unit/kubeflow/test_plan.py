@@ -60,6 +60,11 @@ def test_a_plan_is_the_pipeline_in_its_place_on_the_sources_as_they_are(planned:
     assert (first, end) == ("snapshot", "finish")
 
 
+def test_a_tuning_locks_the_table_of_its_stage_alone(world: StageContext) -> None:
+    tuning = plan.build_plan("tuning", COMPILED["tuning"], given(tune={"stage": "train_lstm"}), world)
+    assert set(json.loads(tuning.arguments["sources"])) - {"privacy"} == {"copy"}
+
+
 def test_another_image_is_another_pipeline(planned: Plan, world: StageContext) -> None:
     other = plan.build_plan("training", COMPILED["training"], given(pipeline={"image": "adloom@sha256:1"}), world)
     assert list(plan.find_changes(other, ran(planned))) == [PIPELINE]

@@ -76,6 +76,11 @@ def test_a_service_that_is_away_names_the_next_step(tmp_path: Path) -> None:
         client.decide(BODY)
 
 
+def test_a_token_that_no_header_takes_names_the_variable() -> None:
+    with pytest.raises(ConfigError, match="ADLOOM_TOKEN: expected printable ASCII; set ADLOOM_TOKEN to"):
+        AdClient("http://localhost:3000", "a\nb")
+
+
 @pytest.mark.parametrize("url", ["localhost:3000", "ftp://x", "http://"])
 def test_an_address_that_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="expected the URL of a service"):

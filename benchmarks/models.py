@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from adloom.arrays import UInt8Array
-from adloom.audience.features import compute_features, to_matrix
+from adloom.audience.features import read_features
 from adloom.creatives import pictures
 from adloom.storage import parquet
 from adloom.storage.table_scan import hold_rows
@@ -48,9 +48,9 @@ def measure_boosting() -> float:
     """Return the AUC of gradient boosting for purchases in the holdout: fit on half a, measure on half b."""
     rows = parquet.read(Path("data/dataset/events"))
     calibration, holdout = rows[rows["split"] == "calibration"], rows[rows["split"] == "holdout"]
-    users = compute_features(hold_rows(calibration), holdout["timestamp"].min().normalize(), "purchase")
-    half = rows.groupby("user_id")["half"].first()[users["user_id"]].to_numpy()
-    bought, values = users["user_id"].isin(holdout["user_id"]).to_numpy(), to_matrix(users)
+    users, values = read_features(hold_rows(calibration), holdout["timestamp"].min().normalize(), "purchase")
+    half = rows.groupby("user_id")["half"].first()[users].to_numpy()
+    bought = users.isin(holdout["user_id"]).to_numpy()
     first = half == "a"
     model = HistGradientBoostingClassifier(random_state=SEED).fit(values[first], bought[first])
     return float(roc_auc_score(bought[~first], model.predict_proba(values[~first])[:, 1]))

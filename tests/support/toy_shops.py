@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import ibis
 import numpy as np
 import pandas as pd
 
 from adloom.arrays import Float64Array
-from adloom.audience.features import compute_features, to_matrix
+from adloom.audience.features import read_features
+from adloom.audience.segmenter import FEATURES
 from adloom.storage.table_scan import hold_rows
 
 CUT = pd.Timestamp("2026-01-01", tz="UTC")
@@ -41,7 +43,13 @@ def shop(users: int = 120, seed: int = 0) -> pd.DataFrame:
 
 def features(rows: pd.DataFrame) -> Float64Array:
     """Return the features (users, 5) at CUT, users sorted."""
-    return to_matrix(compute_features(hold_rows(rows[rows["split"] == "calibration"]), CUT, "purchase"))
+    return read_features(hold_rows(rows[rows["split"] == "calibration"]), CUT, "purchase")[1]
+
+
+def compute_features(table: ibis.Table, as_of: pd.Timestamp, purchase: str) -> pd.DataFrame:
+    """Return user_id and FEATURES."""
+    users, values = read_features(table, as_of, purchase)
+    return pd.DataFrame(values, columns=list(FEATURES)).assign(user_id=users)[["user_id", *FEATURES]]
 
 
 def _user(rng: np.random.Generator, number: int, group: int) -> pd.DataFrame:

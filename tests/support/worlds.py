@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from adloom.world.adworld import CONFIG, AdWorld, create_adworld
-from adloom.world.playing import Body, Decision
+from adloom.world.playing import Decision, RequestBody
 from adloom.world.simulator import Config
 
 CATEGORIES = ("Bag", "Coat", "Dress", "Shirt")
@@ -28,14 +28,14 @@ class FixedService:
 
     def __init__(self, creative: str) -> None:
         self.creative = creative
-        self.requests: list[Body] = []
-        self.feedback: list[Body] = []
+        self.requests: list[RequestBody] = []
+        self.feedback: list[RequestBody] = []
         self.decided_before: Counter[str] = Counter()  # feedback: decisions before it
 
-    def decide(self, body: Body) -> Decision:
+    def decide(self, body: RequestBody) -> Decision:
         self.requests.append(body)
         return Decision(f"{len(self.requests):032x}", self.creative, 1.0, "model")
 
-    def send_feedback(self, body: Body) -> None:
+    def send_feedback(self, body: RequestBody) -> None:
         self.feedback.append(body)
         self.decided_before[body["decision_id"]] = len(self.requests)

@@ -11,7 +11,7 @@ from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.audience import fit, rates
 from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.events import find_buyers, find_learning_users, find_period, list_kinds
-from adloom.audience.features import compute_features, to_matrix
+from adloom.audience.features import read_features
 from adloom.audience.identity import measure_churn
 from adloom.audience.outcomes import Outcomes, measure_outcomes, tabulate_outcomes
 from adloom.audience.report_sections import build_sections, tabulate_prediction
@@ -69,10 +69,9 @@ def _build_holdout(segmenter: Segmenter, events: ibis.Table, purchase: str) -> H
     if purchase not in list_kinds(calibration):
         raise DataError(f"events: 0 users with a {purchase!r} in the calibration period, expected at least 1")
     cut = find_period(calibration)[1]
-    users = compute_features(calibration, cut, purchase)
-    features, ids = to_matrix(users), users["user_id"]
-    later, outcomes = find_buyers(ids, events, cut, purchase), measure_outcomes(ids, events, cut, purchase)
-    return Holdout(features, segmenter.index(features), later, find_learning_users(ids, events), outcomes)
+    users, features = read_features(calibration, cut, purchase)
+    later, outcomes = find_buyers(users, events, cut, purchase), measure_outcomes(users, events, cut, purchase)
+    return Holdout(features, segmenter.index(features), later, find_learning_users(users, events), outcomes)
 
 
 def _build_samples(segmenter: Segmenter, users: Holdout, trained: Segment, params: Evaluate) -> dict[str, Sample]:

@@ -41,12 +41,6 @@ def read_features(
     return users, features
 
 
-def compute_features(events: ibis.Table, as_of: pd.Timestamp, purchase: str) -> pd.DataFrame:
-    """Return user_id and FEATURES of the users of `read_features`."""
-    users, features = read_features(events, as_of, purchase)
-    return pd.DataFrame(features, columns=list(FEATURES)).assign(user_id=users)[["user_id", *FEATURES]]
-
-
 def build_features(totals: UserTotals, as_of: pd.Timestamp) -> ibis.Table:
     """Return user_id, FEATURES and all other features of each user with a purchase before `as_of` (UTC)."""
     activity, affinity = build_activity(totals, as_of), _build_affinity(totals.items)
@@ -95,8 +89,3 @@ def _build_affinity(items: ibis.Table) -> ibis.Table:
         columns[f"top_item_{i + 1}"] = top.item_id.max(where=top["rank"] == i)
         columns[f"top_item_{i + 1}_share"] = top.share.max(where=top["rank"] == i)
     return top.group_by("user_id").aggregate(**columns)
-
-
-def to_matrix(users: pd.DataFrame) -> Float64Array:
-    """Return the features (users, 5) in the order of FEATURES, NaN where null."""
-    return np.ascontiguousarray(users[list(FEATURES)].to_numpy(np.float64))

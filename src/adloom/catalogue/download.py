@@ -64,9 +64,10 @@ class Downloads:
         raise ExternalServiceError(f"{name}: download failed: {'; '.join(failures)}; check the network and try again")
 
     def _read_parts(self, entry: Entry) -> Members:
-        folders = {part: self.fetch(part) for part in entry.parts}
-        files = ((part, file.path) for part in folders for file in self.entries[part].files)
-        return {f"{part}/{path}": (folders[part] / path).read_bytes() for part, path in files}
+        members: dict[str, bytes] = {}
+        for part in entry.parts:
+            members |= read_files(self.entries[part], self.fetch(part))
+        return members
 
     def _read_package(self, package: Package, failures: list[str]) -> Members:
         """Return a package's members from the first origin that provides it, and add the failures of the others."""
@@ -127,6 +128,11 @@ class Downloads:
                 bar.update(len(block))
         if total and part.stat().st_size < total:
             raise ExternalServiceError(f"the connection ended after {part.stat().st_size} of {total} bytes")
+
+
+def read_files(entry: Entry, folder: Path) -> dict[str, bytes]:
+    """Return the files of an entry in its folder, as `convert` of an entry that is made of it takes them."""
+    return {file.path: (folder / file.path).read_bytes() for file in entry.files}
 
 
 def _is_complete(entry: Entry, target: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The models that count: fitted in seconds, so that they learn from every event."""
+"""The classical models, without a network: fitted in seconds, so that they learn from every event."""
 
 from adloom.config.recommendation import Recommend
 from adloom.recommendation.factorization import ItemFactors
@@ -6,12 +6,12 @@ from adloom.recommendation.interactions import Interactions
 from adloom.recommendation.item_neighbours import ItemNeighbours
 from adloom.recommendation.popularity import Popularity
 
-COUNTING = ("popularity", "neighbours", "factors")
-Counting = Popularity | ItemNeighbours | ItemFactors
+CLASSICAL = ("popularity", "neighbours", "factors")
+ClassicalModel = Popularity | ItemNeighbours | ItemFactors
 
 
-def fit_counting(name: str, interactions: Interactions, popularity: Popularity, params: Recommend) -> Counting:
-    """Fit a model of COUNTING; `popularity` is that of the same interactions."""
+def fit_classical(name: str, interactions: Interactions, popularity: Popularity, params: Recommend) -> ClassicalModel:
+    """Fit a model of CLASSICAL; `popularity` is that of the same interactions."""
     sample = interactions.sample(params.users)
     if name == "neighbours":
         return ItemNeighbours.fit(sample, popularity.share, params.neighbours)

@@ -16,7 +16,7 @@ from adloom.errors import (
     UnavailableError,
 )
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
-from adloom.world.playing import Body, Decision
+from adloom.world.playing import Decision, RequestBody
 
 TIMEOUT = 30  # seconds for an answer
 CONNECTIONS = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
@@ -48,17 +48,17 @@ class AdClient:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
-    def decide(self, body: Body) -> Decision:
+    def decide(self, body: RequestBody) -> Decision:
         """Return the decision for a request."""
         answer = self._post(DECIDE, body)
         chosen = answer["creatives"][0]
         return Decision(answer["decision_id"], chosen["creative_id"], chosen["probability"], answer["tier"])
 
-    def send_feedback(self, body: Body) -> None:
+    def send_feedback(self, body: RequestBody) -> None:
         """Report a click or a conversion."""
         self._post(FEEDBACK, body)
 
-    def _post(self, path: str, body: Body) -> dict[str, Any]:
+    def _post(self, path: str, body: RequestBody) -> dict[str, Any]:
         """Return the answer to a POST. Raises ExternalServiceError, AuthenticationError, PermissionDeniedError."""
         try:
             response = self._exchange(path, json.dumps(body))

@@ -90,7 +90,7 @@ def _learn(
     draft = session.draft
     samples, history = _compare(interactions, params, session)
     chosen, results = choose(samples, params.seed) if samples else ("popularity", {})
-    _write_counting(interactions, audience, params, draft.path)
+    _write_classical(interactions, audience, params, draft.path)
     Histories.build(interactions).save(draft.path / "histories.npz")
     draft.rows.update(users=len(interactions.users), calibration=len(interactions.item))
     draft.write_json("history.json", history)
@@ -103,7 +103,7 @@ def _compare(
     interactions: "Interactions", params: Recommend, session: "TrainingSession"
 ) -> "tuple[dict[str, dict[str, Sample]], History]":
     """Return the samples of each model on the end of the period, and the LSTM's history; no samples without cases."""
-    from adloom.recommendation.candidates import COUNTING, fit_counting
+    from adloom.recommendation.candidates import CLASSICAL, fit_classical
     from adloom.recommendation.next_items import find_cases, find_ranks, measure_ranks
     from adloom.recommendation.popularity import Popularity
     from adloom.stages.item_lstm import train_lstm
@@ -114,8 +114,8 @@ def _compare(
         return {}, {}
     popularity = Popularity.fit(early)
     scorers: dict[str, ItemScorer] = {
-        name: _measure_seconds(name, session, partial(fit_counting, name, early, popularity, params))
-        for name in COUNTING
+        name: _measure_seconds(name, session, partial(fit_classical, name, early, popularity, params))
+        for name in CLASSICAL
         if name in params.models
     }
     history: History = {}
@@ -136,17 +136,17 @@ def _measure_seconds(model: str, session: "TrainingSession", fit: Callable[[], T
     return fitted
 
 
-def _write_counting(interactions: "Interactions", audience: Path, params: Recommend, folder: Path) -> None:
-    """Fit the counting models to all events, and write them with the names of the items."""
-    from adloom.recommendation.candidates import COUNTING, fit_counting
+def _write_classical(interactions: "Interactions", audience: Path, params: Recommend, folder: Path) -> None:
+    """Fit the classical models to all events, and write them with the names of the items."""
+    from adloom.recommendation.candidates import CLASSICAL, fit_classical
     from adloom.recommendation.popularity import Popularity
     from adloom.storage import npz
 
     npz.save(folder / "items.npz", items=interactions.items)
     popularity = Popularity.fit(interactions, _find_segments(interactions, audience))
-    for name in COUNTING:
+    for name in CLASSICAL:
         if name in params.models:
-            npz.save(folder / f"{name}.npz", **fit_counting(name, interactions, popularity, params).to_arrays())
+            npz.save(folder / f"{name}.npz", **fit_classical(name, interactions, popularity, params).to_arrays())
 
 
 def _find_segments(interactions: "Interactions", audience: Path) -> "list[str | None]":

@@ -93,16 +93,16 @@ def _score_events(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
     import pandas as pd
 
     from adloom.audience.events import count_events, find_period
-    from adloom.audience.features import compute_features, to_matrix
+    from adloom.audience.features import read_features
     from adloom.audience.segmenter import Segmenter
     from adloom.storage.table_scan import scan_table
 
     events = scan_table(table)
     if not count_events(events):
         raise DataError("events: 0 rows to score; check score.events")
-    users = compute_features(events, find_period(events)[1], read_card(champion)["params"]["purchase"])
+    users, features = read_features(events, find_period(events)[1], read_card(champion)["params"]["purchase"])
     segmenter = Segmenter.load(champion / "segmenter.npz")
-    return pd.DataFrame({"user_id": users["user_id"], "segment": segmenter.assign(to_matrix(users))})
+    return pd.DataFrame({"user_id": users, "segment": segmenter.assign(features)})
 
 
 def _score_pictures(table: Path, champion: Path, params: Score) -> "pd.DataFrame":

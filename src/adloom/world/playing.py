@@ -13,7 +13,7 @@ from adloom.world.tables import name_users
 
 BLOCK = 100  # impressions between updates of the view counts
 
-Body = dict[str, Any]  # of a request, as JSON
+RequestBody = dict[str, Any]  # JSON
 
 
 class Decision(NamedTuple):
@@ -28,11 +28,11 @@ class Decision(NamedTuple):
 class AdService(Protocol):
     """A service that decides and takes feedback."""
 
-    def decide(self, body: Body) -> Decision:
+    def decide(self, body: RequestBody) -> Decision:
         """Return the decision for a request."""
         ...
 
-    def send_feedback(self, body: Body) -> None:
+    def send_feedback(self, body: RequestBody) -> None:
         """Report a click or a conversion."""
         ...
 
@@ -44,7 +44,7 @@ class Player:
     adworld: AdWorld
     service: AdService
     tiers: list[str] = field(default_factory=list)  # of the decisions
-    _waiting: list[tuple[float, int, Body]] = field(default_factory=list)  # a heap by hour
+    _waiting: list[tuple[float, int, RequestBody]] = field(default_factory=list)  # a heap by hour
     _queued: int = 0
 
     def play(self, impressions: int) -> Iterator[Log]:
@@ -68,7 +68,7 @@ class Player:
         self._queue_feedback(log, decisions)
         return log
 
-    def _build_request(self, contexts: Contexts, row: int, user: str) -> Body:
+    def _build_request(self, contexts: Contexts, row: int, user: str) -> RequestBody:
         return {
             "placement": f"p{contexts.placement[row]}",
             "candidates": self.adworld.running.ids,
@@ -85,7 +85,7 @@ class Player:
                 conversion = {**body, "kind": "conversion", "value": float(log.value[row])}
                 self._queue(log.conversion_hour[row], conversion)
 
-    def _queue(self, hour: float, body: Body) -> None:
+    def _queue(self, hour: float, body: RequestBody) -> None:
         self._queued += 1  # breaks ties
         heapq.heappush(self._waiting, (float(hour), self._queued, body))
 

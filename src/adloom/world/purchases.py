@@ -37,9 +37,9 @@ class Purchases:
     segment_of: Int64Array  # (users,)
 
 
-def draw_purchases(users: int, seed: int, model: PurchaseModel | None = None) -> Purchases:
+def draw_purchases(users: int, seed: int) -> Purchases:
     """Draw the purchases of users during WEEKS."""
-    model, rng = model or PurchaseModel(), np.random.default_rng([seed, 1])
+    model, rng = PurchaseModel(), np.random.default_rng([seed, 1])
     rate = np.maximum(rng.gamma(model.rate_shape, 1 / model.rate_weeks, users), MIN_RATE)
     leaves = rng.beta(model.dropout_a, model.dropout_b, users)
     scale = 1 / rng.gamma(model.spread_shape, 1 / model.spread_value, users)

@@ -19,7 +19,7 @@ from adloom.serving import app
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
-from adloom.world.playing import Body, Decision, Player
+from adloom.world.playing import Decision, Player, RequestBody
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_plot_that_cannot_be_written_is_refused_before_the_run() -> None:
 class ImpatientPerson(FixedService):
     """A person presses Ctrl-C at the tenth decision."""
 
-    def decide(self, body: Body) -> Decision:
+    def decide(self, body: RequestBody) -> Decision:
         if len(self.requests) == 10:
             os.kill(os.getpid(), signal.SIGINT)
         return super().decide(body)

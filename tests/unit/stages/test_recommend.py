@@ -25,17 +25,17 @@ from adloom.storage.local import FolderStore
 from adloom.tracking.memory import MemoryTracker
 
 LSTM = ItemLstm(epochs=3, steps_per_epoch=40, batch_size=16, hidden=16, length=8, learning_rate=0.03, dropout=0)
-COUNTING = Recommend(
+CLASSICAL = Recommend(
     models=["popularity", "neighbours", "factors"], neighbours=4, factors=Factors(factors=4, iterations=3)
 )
-PARAMS = COUNTING.model_copy(update={"models": ["popularity", "neighbours", "factors", "lstm"], "lstm": LSTM})
+PARAMS = CLASSICAL.model_copy(update={"models": ["popularity", "neighbours", "factors", "lstm"], "lstm": LSTM})
 CIRCLE = {f"{number:032x}": items for number, items in enumerate(walk_circle(60, 30, 9).values())}
 MODELS = {"popularity.npz", "neighbours.npz", "factors.npz"}
 LEARNED = {"lstm.npz", "encoder.onnx"}
 ALWAYS = {"items.npz", "histories.npz", "card.json", "history.json", "popularity.npz"}
 
 
-def train(folder: Path, rows: pd.DataFrame, params: Recommend = COUNTING, audience: Path | None = None) -> Path:
+def train(folder: Path, rows: pd.DataFrame, params: Recommend = CLASSICAL, audience: Path | None = None) -> Path:
     with manifest.draft(folder / "events", "prepare", Source(uri="test"), {}) as draft:
         parquet.write(rows, draft.path)
         draft.facts.update(source="a test", licence="public domain", key="0" * 16)
@@ -69,7 +69,7 @@ def test_the_lstm_learns_the_order_and_the_bytes_repeat(tmp_path: Path) -> None:
 
 
 def test_popularity_by_segment_comes_from_the_audience(tmp_path: Path) -> None:
-    with manifest.draft(tmp_path / "segments", "segment", COUNTING, {}) as draft:
+    with manifest.draft(tmp_path / "segments", "segment", CLASSICAL, {}) as draft:
         users = list(CIRCLE)[:30]
         SegmentIndex.build(users, np.zeros(30, np.int64), ("early",)).save(draft.path / "members.npz")
     trained = train(tmp_path, event_rows(CIRCLE), audience=tmp_path / "segments")
@@ -101,7 +101,7 @@ def test_events_that_compare_nothing_leave_popularity(tmp_path: Path, orders: di
 
 def test_the_gate_asks_for_more_than_popularity_and_compares_with_the_champion(tmp_path: Path) -> None:
     rows, registry = event_rows(CIRCLE, holdout=8), MemoryRegistry(tmp_path / "registry")
-    better = register_model(tmp_path / "better", rows, COUNTING, registry)
+    better = register_model(tmp_path / "better", rows, CLASSICAL, registry)
     assert (better.verdict, better.champion) == ("promote", 1)
     popular = Recommend(models=["popularity"])
     worse = register_model(tmp_path / "worse", rows, popular, registry)

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.support.toy_shops import CUT, shop
+from tests.support.toy_shops import CUT, compute_features, shop
 
 from adloom.audience.events import find_period
-from adloom.audience.features import compute_features
 from adloom.storage import parquet
 from adloom.storage.table_scan import hold_rows, scan_table
 

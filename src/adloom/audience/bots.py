@@ -7,9 +7,9 @@ import ibis
 import numpy as np
 
 from adloom.audience.segment_index import SegmentIndex
+from adloom.data.user_shares import DIGITS
 
 SEGMENT = "bots"
-DIGITS = 16  # of a pseudonym, by which summary.json names a user
 
 
 def read_bots(table: Path) -> list[str]:

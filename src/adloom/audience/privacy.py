@@ -158,7 +158,7 @@ def add_noise(
     release = hashlib.sha256(json.dumps([content, exact, params.epsilon]).encode()).hexdigest()
     return {
         name: {
-            cell: n + draw_noise(key, f"{release} {name} {cell}", scale_of(cell, params)) for cell, n in cells.items()
+            cell: n + draw_noise(key, f"{release} {name} {cell}", find_scale(cell, params)) for cell, n in cells.items()
         }
         for name, cells in exact.items()
     }
@@ -177,9 +177,9 @@ def draw_noise(key: bytes, message: str, scale: float) -> int:
     return first - second
 
 
-def scale_of(cell: str, params: Privacy) -> float:
+def find_scale(cell: str, params: Privacy) -> float:
     """Return the scale of a cell's noise. A user is in one segment, so its CELLS share epsilon."""
-    return _sensitivity(cell) * len(CELLS) / (params.epsilon or math.inf)
+    return _find_sensitivity(cell) * len(CELLS) / (params.epsilon or math.inf)
 
 
 def measure_epsilon(params: Privacy) -> float:
@@ -189,7 +189,7 @@ def measure_epsilon(params: Privacy) -> float:
     dp.enable_features("contrib")
     domain, metric = dp.atom_domain(T=int), dp.absolute_distance(T=int)
     mechanisms: list[tuple[Any, int]] = [
-        (dp.m.make_laplace(domain, metric, scale=scale_of(cell, params)), _sensitivity(cell)) for cell in CELLS
+        (dp.m.make_laplace(domain, metric, scale=find_scale(cell, params)), _find_sensitivity(cell)) for cell in CELLS
     ]
     return float(sum(mechanism.map(sensitivity) for mechanism, sensitivity in mechanisms))
 
@@ -204,7 +204,7 @@ def require_key(params: Privacy, key: bytes | None) -> bytes:
     return key
 
 
-def _sensitivity(cell: str) -> int:
+def _find_sensitivity(cell: str) -> int:
     """Return the most that one user changes a cell."""
     part, _, name = cell.partition(" ")
     return math.ceil(math.log1p(BOUNDS[name]) * STEPS) if part == "sum" else 1
@@ -215,7 +215,7 @@ def _describe_noisy(name: str, cells: Mapping[str, int], total: int, smallest: i
     users = max(cells["users"], 0)
     counts = {feature: cells[f"count {OPTIONAL}"] if feature == OPTIONAL else users for feature in FEATURES}
     typical = {
-        feature: _typical_value(cells[f"sum {feature}"] / count, BOUNDS[feature]) if count >= smallest else None
+        feature: _to_typical_value(cells[f"sum {feature}"] / count, BOUNDS[feature]) if count >= smallest else None
         for feature, count in counts.items()
     }
     share = round(users / total, 4) if total else 0.0
@@ -223,6 +223,6 @@ def _describe_noisy(name: str, cells: Mapping[str, int], total: int, smallest: i
     return {"segment": name, "name": name, "users": users, "share": share, **typical, "sentence": sentence}
 
 
-def _typical_value(mean: float, bound: float) -> float:
+def _to_typical_value(mean: float, bound: float) -> float:
     """Return the value that a mean logarithm, in STEPS, stands for."""
     return round(math.expm1(min(max(mean / STEPS, 0.0), math.log1p(bound))), 2)

@@ -38,7 +38,7 @@ def write_query(segmenter: Segmenter, dialect: Dialect, table: str) -> str:
     numbers = [exp.alias_(exp.cast(exp.column(name), "double"), name) for name in FEATURES]
     points = [exp.alias_(_scale(segmenter, i), f"x{i}") for i in range(len(FEATURES))]
     reason = exp.alias_(exp.Concat(expressions=[*map(_describe_problem, FEATURES)], safe=True), "reason")
-    distances = [exp.alias_(_distance(segmenter, i), f"d{i}") for i in range(len(segmenter.prototypes))]
+    distances = [exp.alias_(_build_distance(segmenter, i), f"d{i}") for i in range(len(segmenter.prototypes))]
     steps = [  # each a query of the step before
         exp.select("user_id", *numbers).from_(_parse_table(table, dialect)),
         exp.select("user_id", reason, *points),
@@ -64,37 +64,39 @@ def _parse_table(table: str, dialect: Dialect) -> exp.Table:
     return tables[0]
 
 
-def _number(value: float) -> exp.Cast:
+def _to_double(value: float) -> exp.Cast:
     """Return a double; a plain decimal literal is a decimal in some engines."""
     return exp.cast(exp.Literal.string(repr(value)), "double")
 
 
 def _is_valid(name: str) -> exp.Expr:
     """Return whether a feature is from 0 and finite; NaN is not, in engines that sort it last and in others."""
-    return exp.column(name).between(exp.cast(exp.Literal.number(0), "double"), _number(_LARGEST))
+    return exp.column(name).between(exp.cast(exp.Literal.number(0), "double"), _to_double(_LARGEST))
 
 
 def _scale(segmenter: Segmenter, column: int) -> exp.Expr:
     name, scale = FEATURES[column], segmenter.scale
     mean, deviation = float(scale.mean[column]), float(scale.deviation[column])
     median = float(scale(np.full((1, len(FEATURES)), np.nan))[0, column])
-    logarithm = exp.Ln(this=exp.paren(exp.column(name) + _number(1.0)))
-    scaled = exp.paren(logarithm - _number(mean)) / _number(deviation)
-    limited = exp.Least(this=exp.Greatest(this=scaled, expressions=[_number(-LIMIT)]), expressions=[_number(LIMIT)])
-    return exp.case().when(_is_valid(name), limited).else_(_number(median))
+    logarithm = exp.Ln(this=exp.paren(exp.column(name) + _to_double(1.0)))
+    scaled = exp.paren(logarithm - _to_double(mean)) / _to_double(deviation)
+    limited = exp.Least(
+        this=exp.Greatest(this=scaled, expressions=[_to_double(-LIMIT)]), expressions=[_to_double(LIMIT)]
+    )
+    return exp.case().when(_is_valid(name), limited).else_(_to_double(median))
 
 
-def _distance(segmenter: Segmenter, prototype: int) -> exp.Expr:
+def _build_distance(segmenter: Segmenter, prototype: int) -> exp.Expr:
     """Return the distance in the order of `find_nearest`, so that sums round alike."""
     differences = [
-        exp.paren(exp.column(f"x{i}") - _number(value))
+        exp.paren(exp.column(f"x{i}") - _to_double(value))
         for i, value in enumerate(segmenter.prototypes[prototype].tolist())
     ]
     squares: list[exp.Expr] = [difference * difference.copy() for difference in differences]
     if segmenter.weights is not None:
         weights = segmenter.weights[prototype].tolist()
-        squares = [square * _number(weight) for square, weight in zip(squares, weights, strict=True)]
-    first = [] if segmenter.offsets is None else [_number(float(segmenter.offsets[prototype]))]
+        squares = [square * _to_double(weight) for square, weight in zip(squares, weights, strict=True)]
+    first = [] if segmenter.offsets is None else [_to_double(float(segmenter.offsets[prototype]))]
     return reduce(lambda total, square: total + square, [*first, *squares])
 
 

@@ -23,7 +23,7 @@ MIDI = b"MThd"  # a MIDI file begins with it
 @click.option(
     "--sidecar",
     type=click.Path(path_type=Path),
-    help="Sidecar of FILE, a text with a line of copy or a MIDI file; that of a MIDI file is found beside it.",
+    help="Sidecar of FILE, a text with a line of copy or a MIDI file; that of a MIDI file is found next to it.",
 )
 @AS_JSON
 def verify(files: tuple[Path, ...], sidecar: Path | None, as_json: bool) -> None:
@@ -58,8 +58,8 @@ def _verify(path: Path, sidecar: Path | None, issuer: "Issuer") -> "VerifyAnswer
 
     content = read_input(path)
     if content.startswith(MIDI):
-        beside = name_sidecar(path)
-        known = _read_sidecar(sidecar or beside) if sidecar or beside.exists() else None
+        default = name_sidecar(path)
+        known = _read_sidecar(sidecar or default) if sidecar or default.exists() else None
         return describe(issuer.verify_content(content, known), None)
     if sidecar:
         return describe(issuer.verify_content(_strip_line(path, content), _read_sidecar(sidecar)), None)

@@ -68,7 +68,7 @@ def compose(
     described = {"key": str(tune.key), "metre": str(tune.metre)}
     origin = Origin("music", None, facts["model"], verified.inputs.get("table"), seed, facts=described)
     contents = {target: melody}
-    if target.is_file() or not target.exists():  # nothing lies beside a pipe
+    if target.is_file() or not target.exists():  # a pipe has no sidecar
         sidecar = Issuer(lambda: open_signing_key(Settings())).issue_file(melody, origin)
         contents[name_sidecar(target)] = f"{sidecar.model_dump_json(indent=1)}\n".encode()
     if wav:

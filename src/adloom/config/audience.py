@@ -10,7 +10,7 @@ PLATFORM_MINIMA = {"none": 1, "platform_100": 100, "platform_1000": 1000}  # use
 
 
 class Privacy(ConfigModel):
-    """What leaves the segments."""
+    """Protection of the users behind segments."""
 
     k: int = Field(10, ge=1, description="Users that a published segment or number is about at least.")
     preset: Literal["none", "platform_100", "platform_1000"] = Field(
@@ -20,7 +20,7 @@ class Privacy(ConfigModel):
         "merge", description="Merge a smaller segment into the nearest, or leave its users without one."
     )
     sensitive: list[str] = Field(
-        [], description="Columns of events whose values must not be guessed from a segment, such as item_id."
+        [], description="Columns of events with values that must not be guessed from a segment, such as item_id."
     )
     diversity: int = Field(
         2, ge=2, description="Different values of each sensitive column in a published segment, at least."
@@ -56,7 +56,7 @@ class Segment(ConfigModel):
     purchase: str = Field("purchase", description="The value of `event` that counts as a purchase.")
     bots: Literal["exclude", "segment"] = Field(
         "exclude",
-        description="Users whom prepare names for their share of all events are left out, or are the segment `bots`, "
+        description="Users that prepare names for their share of all events are left out, or form the segment `bots`, "
         "which may be smaller than privacy.k.",
     )
     exposure: str | None = Field(

@@ -18,7 +18,7 @@ class ModelSpec:
     stage: str  # training stage
     evaluator: str  # (model folder, table folder, judge folder, Evaluate, policy for its rows) -> Evaluation
     opener: str  # (folder, ModelCard, threads) -> the model, tested by one inference
-    shares_task: str | None = None  # stage in whose task on Kubeflow this one runs too, since every task takes room
+    shares_task: str | None = None  # its task on Kubeflow runs this stage too, because each task takes room
     judge: str | None = None  # the model that its evaluation needs
     has_baseline: bool = False  # whether the first version is compared with a baseline
     app: Literal["decide", "creatives"] | None = None  # the app that serves it, in addition to `all`

@@ -8,6 +8,7 @@ from adloom.arrays import Float64Array, UInt64Array
 LARGE_SHARE = 0.1  # of all rows, clicks or value
 LARGE_RATIO = 5  # times the mean user; in a table of few users each has a large share
 MAX_USERS = 2**20  # with exact amounts; of more, those with the smallest amounts are forgotten
+DIGITS = 16  # of a pseudonym, by which a user is named
 AMOUNTS = ("rows", "clicks", "value")
 
 
@@ -64,7 +65,7 @@ class UserSharesCheck:
             users = int((amounts > 0).sum()) + self._forgotten
             smallest = total * max(LARGE_SHARE, LARGE_RATIO / max(users, 1))
             large = amounts[(amounts > 0) & (amounts >= smallest)]
-            found[name] = {f"{user:016x}": amount / total for user, amount in large.sort_index().items()}
+            found[name] = {f"{user:0{DIGITS}x}": amount / total for user, amount in large.sort_index().items()}
         return found
 
 

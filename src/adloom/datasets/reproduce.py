@@ -177,7 +177,7 @@ def _write_inputs(run_id: str, record: RunRecord, checkout: Checkout) -> None:
 
 
 def _fetch_champion(record: RunRecord, checkout: Checkout, settings: Settings) -> None:
-    """Fetch the audience whose segment ids the run kept. Raises ArtifactError when it is not registered any more."""
+    """Fetch the audience with the segment ids that the run kept. Raises ArtifactError if it is not registered."""
     registry = build_context(settings, record.project).registry
     champion_copy.copy_version(registry, pairing.AUDIENCE, record.champion, checkout.project / segment_identity.FOLDER)
 

@@ -76,7 +76,7 @@ class RunRecord(BaseModel):
     image_digest: str | None
     machine: Machine
     artifacts: dict[str, str]  # folder: digest
-    champion: str = ""  # digest of the audience whose segment ids were kept
+    champion: str = ""  # digest of the audience with the segment ids that were kept
     metrics: dict[str, dict[str, Metric]]  # of each model that was not skipped
 
     @property

@@ -37,7 +37,7 @@ class ItemNeighbours:
             together.sort_indices()
             for offset in range(together.shape[0]):
                 item = start + offset
-                others, values = _nearest(together, offset, item, norm, neighbours)
+                others, values = _find_nearest(together, offset, item, norm, neighbours)
                 neighbour[item, : len(others)], similarity[item, : len(others)] = others, values
         return cls(neighbour, similarity, share)
 
@@ -60,7 +60,9 @@ def _drop_long(interactions: Interactions) -> Interactions:
     return interactions.keep(from_end <= MAX_ITEMS)
 
 
-def _nearest(together: Any, row: int, item: int, norm: np.ndarray, neighbours: int) -> tuple[Int64Array, Float32Array]:
+def _find_nearest(
+    together: Any, row: int, item: int, norm: np.ndarray, neighbours: int
+) -> tuple[Int64Array, Float32Array]:
     """Return the most similar items of one item, and their similarities."""
     cells = slice(together.indptr[row], together.indptr[row + 1])
     others, users = together.indices[cells], together.data[cells].astype(np.float64)

@@ -40,18 +40,18 @@ class Recommender:
         """Return the n best items after a history without those seen; without history, the most popular ones."""
         if not len(history):
             return self.rank_popular(n, seen, segment)
-        return self._name(top_items(self.scorer.score([history])[0], n, seen))
+        return self._name(select_top_items(self.scorer.score([history])[0], n, seen))
 
     def rank_popular(self, n: int, seen: Int32Array, segment: str | None = None) -> list[str]:
         """Return the n most popular items of a segment, or of all users, without those seen."""
-        return self._name(top_items(self.popularity.score_segment(segment), n, seen))
+        return self._name(select_top_items(self.popularity.score_segment(segment), n, seen))
 
     def _name(self, numbers: list[int]) -> list[str]:
         names: list[str] = self.items[numbers].tolist()
         return names
 
 
-def top_items(scores: Float32Array, n: int, seen: Int32Array) -> list[int]:
+def select_top_items(scores: Float32Array, n: int, seen: Int32Array) -> list[int]:
     """Return the n items with the highest scores without those seen, best first; ties go to the smaller number."""
     scores = scores.copy()
     scores[seen] = -np.inf

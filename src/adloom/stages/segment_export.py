@@ -27,7 +27,7 @@ ROWS_AT_A_TIME = 1 << 16
 
 @dataclass(frozen=True)
 class Request:
-    """What to export, and the tables to read: Parquet or CSV, local or in S3."""
+    """An export, and the tables to read: Parquet or CSV, local or in S3."""
 
     segment: str
     identifier: Identifier

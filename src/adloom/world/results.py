@@ -54,6 +54,6 @@ class Results:
         """Estimate the rate of uniform decisions from the propensities in this log."""
         return snips(self.clicked, self.propensity, np.full(len(self.clicked), 1 / self.creatives))
 
-    def regrets(self) -> dict[str, AnyArray]:
+    def compute_regrets(self) -> dict[str, AnyArray]:
         """Return the clicks lost so far to the oracle (impressions,), by these and by uniform decisions."""
         return {"served": np.cumsum(self.best - self.shown), "uniform": np.cumsum(self.best - self.uniform)}

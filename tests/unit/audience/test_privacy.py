@@ -15,10 +15,10 @@ from adloom.audience.privacy import (
     add_noise,
     describe_privately,
     draw_noise,
+    find_scale,
     measure_epsilon,
     protect,
     require_key,
-    scale_of,
     sum_cells,
 )
 from adloom.audience.segmenter import FeatureScale, Segmenter
@@ -118,7 +118,7 @@ def test_noise_needs_a_key() -> None:
 
 def log_likelihood(released: dict[str, int], exact: dict[str, int], params: Privacy) -> float:
     """Return what an attacker who knows all but the key concludes, up to a constant."""
-    return -sum(abs(released[cell] - exact[cell]) / scale_of(cell, params) for cell in CELLS)
+    return -sum(abs(released[cell] - exact[cell]) / find_scale(cell, params) for cell in CELLS)
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from adloom.recommendation.recommender import (
     load_items,
     load_models,
     load_popularity,
-    top_items,
+    select_top_items,
 )
 
 NOTHING = np.array([], np.int32)
@@ -23,7 +23,7 @@ NOTHING = np.array([], np.int32)
 def test_the_top_is_that_of_a_full_sort(scores: list[int], n: int, seen: set[int]) -> None:
     without = np.array(sorted(number for number in seen if number < len(scores)), np.int32)
     expected = [i for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i)) if i not in seen][:n]
-    assert top_items(np.array(scores, np.float32), n, without) == expected
+    assert select_top_items(np.array(scores, np.float32), n, without) == expected
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.sampled_from([300, 1280, 1300]))
@@ -32,7 +32,7 @@ def test_the_top_of_many_items_is_that_of_a_full_sort(seed: int, n: int, items: 
     scores, seen = rng.integers(0, 40, items).astype(np.float32), rng.integers(0, items, 200).astype(np.int32)
     kept = np.setdiff1d(np.arange(items), seen)
     expected = kept[np.argsort(-scores[kept], kind="stable")][:n]
-    assert top_items(scores, n, seen) == expected.tolist()
+    assert select_top_items(scores, n, seen) == expected.tolist()
 
 
 def test_it_ranks_by_its_model_or_by_popularity(tmp_path: Path) -> None:

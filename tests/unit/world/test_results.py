@@ -33,7 +33,7 @@ def test_lift_and_share_of_the_gain(results: Results) -> None:
 
 
 def test_regret_adds_up(results: Results) -> None:
-    regrets = results.regrets()
+    regrets = results.compute_regrets()
     assert regrets["served"] == pytest.approx([0, 0, 0.2])
     assert regrets["uniform"] == pytest.approx([0.1, 0.1, 0.2])
 

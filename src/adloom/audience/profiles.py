@@ -43,6 +43,8 @@ class Profile:
     interpurchase_days: float | None  # None when no user bought twice; any of them is None when it is private
     sentence: str
     value_share: float | None = None  # of what all users spent; None without money
+    purchases_per_customer: float | None = None  # mean
+    value_per_customer: float | None = None  # mean, less refunds; None without money
     effects: Mapping[str, float] | None = None  # Cohen's d of each feature, on its scale, from all other users
     lift: float | None = None  # of later purchases over all users, in the last third of the calibration period
     journey: Mapping[str, float] | None = None  # segments of its users of two thirds of the period: shares now
@@ -93,6 +95,8 @@ def describe_segments(
             users=group.users,
             share=group.share,
             value_share=group.value_share,
+            purchases_per_customer=group.purchases,
+            value_per_customer=None if group.value_share is None else group.value,
             **{name: None if np.isnan(x) else x for name, x in zip(FEATURES, group.median.tolist(), strict=True)},
             effects=dict(zip(FEATURES, group.effect.tolist(), strict=True)),
             sentence=_compose_sentence(group, everyone),
@@ -111,6 +115,8 @@ class _Group:
     users: int
     share: float
     value_share: float | None
+    purchases: float  # per user
+    value: float  # per user
     median: Float64Array  # (5,)
     effect: Float64Array  # (5,)
 
@@ -121,6 +127,8 @@ def _measure_group(features: Float64Array, scaled: Float64Array, inside: BoolArr
         users=int(inside.sum()),
         share=round(float(inside.mean()), 4),
         value_share=round(float(features[inside, MONETARY].sum() / total), 4) if total > 0 else None,
+        purchases=round(float(features[inside, FREQUENCY].mean()), 2),
+        value=round(float(features[inside, MONETARY].mean()), 2),
         median=_round_medians(features[inside], smallest),
         effect=_measure_effects(scaled, inside),
     )

@@ -64,6 +64,7 @@ def test_medians_and_sentence_by_hand() -> None:
     first, second = describe(rows, [0, 0, 0, 1])
     assert (first.recency_days, first.frequency, first.monetary, first.tenure_days) == (20, 5, 60.5, 200)
     assert first.value_share == pytest.approx(180.5 / 182.5, abs=1e-4)
+    assert (first.purchases_per_customer, first.value_per_customer) == (5.67, 60.17)  # 17 / 3, 180.5 / 3
     assert first.sentence == (
         "3 customers (75%, 99% of what all spent). Typically the last purchase is 20 days ago (all customers: 15), the "
         "first 200 (150); 5 purchases (4), worth 60.50 (55.25) in all, 45 days between purchases where there was more "
@@ -90,7 +91,7 @@ def test_without_money_no_value_is_named_and_equal_names_tell_what_differs() -> 
         "Repeat, recently active, first bought 190 days ago",
         "One-time, last bought 400 days ago",
     ]
-    assert profiles[0].value_share is None
+    assert profiles[0].value_share is profiles[0].value_per_customer is None
 
 
 def test_equal_segments_are_numbered() -> None:

@@ -11,6 +11,11 @@ from tests.support.network_policies import HERE, Peer, may, selects
 from tests.support.rendered_manifests import ROOT, Rendered
 from tests.support.studio_page import ADDRESSES, FETCHED, POSTED
 
+from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
+from adloom.serving.api.endpoints import ENDPOINTS
+from adloom.serving.api.schemas import REFRESH
+from adloom.serving.app import DECIDE_ENDPOINTS
+
 OURS = {"app.kubernetes.io/part-of": "adloom"}
 KFP = {"application-crd-id": "kubeflow-pipelines"}
 ANY = {53, 443, 3000, 3306, 5000, 5432, 6443, 8080, 8333, 8887, 8888, 9000, 9333, 29400, 80}
@@ -185,6 +190,15 @@ def test_the_ingress_routes_the_studio_and_its_requests_to_creatives(platform: R
         for address in ADDRESSES | POSTED | FETCHED:
             prefixes = {(address[: end.start()], "Prefix") for end in re.finditer("/", address)}
             assert routed & {(address, "Exact"), *prefixes}, address
+
+
+def test_the_ingress_routes_every_public_endpoint(platform: Rendered) -> None:
+    for ingress in platform.of("Ingress"):
+        paths = ingress["spec"]["rules"][0]["http"]["paths"]
+        for endpoint in ENDPOINTS.keys() - {DECIDE, FEEDBACK, REFRESH}:
+            routes = [path for path in paths if path["path"] != "/" and endpoint.startswith(path["path"])]
+            [service] = {route["backend"]["service"]["name"] for route in routes}
+            assert service == ("adloom-decide" if endpoint in DECIDE_ENDPOINTS else "adloom-creatives")
 
 
 def scalable(platform: Rendered) -> list[rendered_manifests.Pods]:

@@ -34,4 +34,5 @@ def _shorten(source: str) -> str:
     for node in functions:
         if ast.get_docstring(node):
             del node.body[0]
-    return "\n".join(["from kfp.dsl import *", *map(ast.unparse, functions)])
+    typing = ["from typing import NamedTuple"] if "NamedTuple(" in source else []
+    return "\n".join(["from kfp.dsl import *", *typing, *map(ast.unparse, functions)])

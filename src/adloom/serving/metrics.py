@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
-from prometheus_client import Counter as PrometheusCounter
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -101,17 +100,28 @@ class BatchMetricsCollector(Collector):
         yield from (size, queue_seconds, poisoned)
 
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # another series for each counter
-COPIES_REFUSED = PrometheusCounter(
-    "adloom_copies_refused", "Generated pictures refused as copies of training pictures.", registry=None
-)
+@dataclass
+class CopyCount:
+    """Generated pictures that were refused as copies."""
+
+    refused: int = 0
 
 
-def register_creative_metrics(registry: CollectorRegistry, find_expiry: Callable[[], float]) -> None:
-    """Add the metrics of pictures and of the certificate, which expires at the Unix time of `find_expiry`."""
-    registry.register(COPIES_REFUSED)
-    about = "Unix time at which the certificate that signs creatives expires."
-    Gauge("adloom_certificate_expiry_timestamp_seconds", about, registry=registry).set_function(find_expiry)
+COPIES = CopyCount()  # of this process
+
+
+class CreativesCollector(Collector):
+    """The refused copies, and the Unix time of `find_expiry` at which the certificate expires."""
+
+    def __init__(self, find_expiry: Callable[[], float]) -> None:
+        self._find_expiry = find_expiry
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        about = "Generated pictures refused as copies of training pictures."
+        yield CounterMetricFamily("adloom_copies_refused", about, COPIES.refused)
+        about = "Unix time at which the certificate that signs creatives expires."
+        yield GaugeMetricFamily("adloom_certificate_expiry_timestamp_seconds", about, self._find_expiry())
 
 
 @dataclass

@@ -26,7 +26,7 @@ from adloom.serving.creatives import studio
 from adloom.serving.creatives.answers import ANSWERS, BATCHED_ANSWERS, QUERIES, Answer
 from adloom.serving.creatives.batched_answers import BatchedAnswer, answer_batch
 from adloom.serving.creatives.request_batcher import RequestBatcher
-from adloom.serving.metrics import BatchMetrics, BatchMetricsCollector, register_creative_metrics
+from adloom.serving.metrics import BatchMetrics, BatchMetricsCollector, CreativesCollector
 
 UNUSED = (OpenTelemetryMiddleware, TimeoutMiddleware)  # of BentoML's; telemetry and the bounds of requests do both
 
@@ -59,7 +59,7 @@ def create_endpoints(service: Service) -> dict[str, ASGIApp]:
     """Return all endpoints and pages by path. Routing them through BentoML costs as much as decoding a picture."""
     models, pages = _models(service), create_routes(service)
     pages.routes.extend(studio.create_routes())
-    register_creative_metrics(service.exporter.registry, service.dependencies.issuer.find_expiry)
+    service.exporter.registry.register(CreativesCollector(service.dependencies.issuer.find_expiry))
     by_path: dict[str, ASGIApp] = {route.path: pages for route in pages.routes if isinstance(route, Route)}
     return by_path | {path: models for path in ANSWERS if path in service.endpoints} | _batchers(service)
 

@@ -24,7 +24,7 @@ from adloom.onnx_models.runtime import Generator
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import CopyAnswer, CopyRequest, GenerateAnswer, GenerateRequest
 from adloom.serving.creatives.issuer import Issuer, describe_origin
-from adloom.serving.metrics import COPIES_REFUSED
+from adloom.serving.metrics import COPIES
 from adloom.serving.models.loader import LoadedModel, Models, Writer
 
 NOTHING_REJECTED: Mapping[str, Set[int]] = {}
@@ -103,7 +103,7 @@ def _replace_copies(
     """Return the pictures that are no copies, and as many of later numbers as there were copies."""
     numbers, kept, kept_numbers = job.numbers, pixels[:0], list[int]()
     for _ in range(1 + MAX_REDRAWS):
-        COPIES_REFUSED.inc(int(is_copy.sum()))
+        COPIES.refused += int(is_copy.sum())
         kept = np.concatenate([kept, pixels[~is_copy]])
         kept_numbers += [number for number, copy in zip(numbers, is_copy, strict=True) if not copy]
         if not (missing := job.request.n - len(kept)):

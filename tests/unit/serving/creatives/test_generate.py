@@ -28,7 +28,7 @@ from adloom.serving.api.schemas import GENERATE, WRITE, CopyRequest, GenerateReq
 from adloom.serving.creatives import generate
 from adloom.serving.creatives.generate import NOTHING_REJECTED, DrawnPictures, draw_pictures, prepare_pictures
 from adloom.serving.creatives.issuer import create_memory_issuer
-from adloom.serving.metrics import COPIES_REFUSED
+from adloom.serving.metrics import CreativesCollector
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -287,7 +287,7 @@ class TestCopies:
 
 def count_refused() -> float:
     registry = CollectorRegistry()
-    registry.register(COPIES_REFUSED)
+    registry.register(CreativesCollector(lambda: 0.0))
     return registry.get_sample_value("adloom_copies_refused_total") or 0.0
 
 

@@ -32,7 +32,7 @@ from adloom.evaluation import glossary
 from adloom.kubeflow import trigger_server
 from adloom.serving.api import endpoints, openapi
 from adloom.serving.decide.metrics import DecisionMetrics
-from adloom.serving.metrics import BatchMetricsCollector, RequestMetrics, register_creative_metrics
+from adloom.serving.metrics import BatchMetricsCollector, CreativesCollector, RequestMetrics
 
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "k8s" / "components" / "monitoring" / "alerts.yaml"
@@ -158,7 +158,7 @@ def metrics() -> str:
     requests.record("/livez", 200, 0.0)
     decisions = DecisionMetrics(CollectorRegistry(), lambda: [("gan", "1", "digest")], lambda: numbers)
     creatives = CollectorRegistry()
-    register_creative_metrics(creatives, lambda: 0.0)
+    creatives.register(CreativesCollector(lambda: 0.0))
     rows = [
         (
             f"`{family.name}{'_total' if family.type == 'counter' else ''}`",

@@ -205,7 +205,13 @@ def examples() -> list[str]:
 def test_the_documents_examples_run(url: str, tmp_path: Path) -> None:
     for line in examples():
         command = line.replace("http://localhost:3000", url).replace("curl -s", "curl -sS --fail-with-body")
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=tmp_path,
+            capture_output=True,
+            env={**os.environ, "CI": "1"},  # no progress bars
+            check=False,
+        )
         assert (done.returncode, done.stderr) == (0, b""), f"{line}\n{done.stdout.decode()}"
     assert (tmp_path / "bag.png").read_bytes().startswith(b"\x89PNG")
 

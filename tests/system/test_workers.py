@@ -193,7 +193,7 @@ def test_without_any_champion_it_answers_all_the_same(serve: Serve, place: Path)
     [
         (["--models", "models", "--follow", "champion"], "--models: cannot be combined with"),
         (["--pin", "policy"], "--pin policy: expected MODEL=VERSION"),
-        (["--pin", "gan=1"], "--pin gan: expected one of audience, policy"),
+        (["--pin", "gan=1"], "--pin gan: expected one of audience, recommender, policy"),
     ],
 )
 def test_what_does_not_go_together_is_said(serve: Serve, arguments: list[str], said: str) -> None:

@@ -50,6 +50,7 @@ def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
         digest = dataset.compute_digest(params.project, tables)
         outcomes = register_all(params.register, context, dataset=digest)
         _save_run_record(params, digest, context)
+        _keep_segments(context)
         return outcomes
 
 
@@ -70,6 +71,17 @@ def warn_of_unchanged_tables(tables: Mapping[str, Path], start: float) -> None:
         if summary.is_file() and summary.stat().st_mtime < start:
             for warning in json.loads(summary.read_text(encoding="utf-8"))["warnings"]:
                 click.echo(f"{table}: {warning}", err=True)
+
+
+def _keep_segments(context: StageContext) -> None:
+    """
+    Give `segment` the champion that this run made, without running it again.
+
+    Its own champion changes nothing: the next run would make the same bytes.
+    """
+    if segment_identity.is_new_champion(context.registry):
+        segment_identity.fetch_champion(context.registry)
+        workspace.run_dvc("commit", "--force", "--quiet", "segment")
 
 
 def _save_run_record(params: Params, digest: str, context: StageContext) -> None:

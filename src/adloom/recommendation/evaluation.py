@@ -17,7 +17,8 @@ from adloom.evaluation.metric import Evaluation, Figure, History, Metric, Sample
 from adloom.recommendation.figures import draw_by_history
 from adloom.recommendation.interactions import read_interactions
 from adloom.recommendation.model_selection import NDCG, RULE
-from adloom.recommendation.next_items import TOP, Cases, ItemScorer, find_cases, find_ranks, measure_ranks
+from adloom.recommendation.next_items import TOP, Cases, find_cases, find_ranks, measure_ranks
+from adloom.recommendation.recommender import ItemScorer
 
 TITLES = {"popularity": "Popularity", "neighbours": "Item-kNN", "factors": "Matrix factorisation", "lstm": "LSTM"}
 BY_HISTORY = "Each case by the number of items that the user had before. Without items, every model is popularity."

@@ -1,16 +1,17 @@
-"""Item sequences of users, read from a table of events."""
+"""Item sequences of users, read from a table of events. Serving imports this module, so pandas is imported late."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import ibis
 import numpy as np
-import pandas as pd
-from pandas.util import hash_array
-from scipy.sparse import csr_matrix
 
 from adloom.arrays import BoolArray, Int32Array, Int64Array, StrArray
 from adloom.data.context import REFUND
+
+if TYPE_CHECKING:
+    import ibis
+    import pandas as pd
+    from scipy.sparse import csr_matrix
 
 UNKNOWN = -1  # number of an item outside the list
 
@@ -46,8 +47,10 @@ class Interactions:
         starts = np.append(0, np.cumsum(np.diff(self.starts)[chosen]))
         return replace(self, users=self.users[chosen], starts=starts, item=self.item[kept], time=self.time[kept])
 
-    def to_matrix(self) -> csr_matrix:
+    def to_matrix(self) -> "csr_matrix":
         """Return 1 where a user has an item (users, items)."""
+        from scipy.sparse import csr_matrix
+
         known = self.keep(self.item != UNKNOWN)
         cells = (np.ones(len(known.item), np.float32), (known.user, known.item))
         matrix = csr_matrix(cells, shape=(len(self.users), len(self.items)))
@@ -64,13 +67,16 @@ def pick_evenly(values: Int64Array, count: int) -> Int64Array:
     return chosen
 
 
-def read_interactions(events: ibis.Table, items: StrArray | None = None, limit: int | None = None) -> Interactions:
+def read_interactions(events: "ibis.Table", items: StrArray | None = None, limit: int | None = None) -> Interactions:
     """
     Return the events that name an item, without refunds.
 
     `items` are the known ones, all by default. `limit` keeps the most frequent of them, ties by name. Events at one
     time are in random order: an order by name would repeat, and a model would learn it.
     """
+    import pandas as pd
+    from pandas.util import hash_array
+
     rows = events.filter(events.item_id.notnull(), events.event != REFUND)
     frame = rows.select("user_id", "item_id", "timestamp").to_pyarrow().to_pandas()
     frame["tie"] = hash_array((frame["user_id"] + frame["item_id"]).to_numpy(object))
@@ -88,7 +94,7 @@ def read_interactions(events: ibis.Table, items: StrArray | None = None, limit: 
     )
 
 
-def find_items(names: pd.Series, limit: int | None) -> StrArray:
+def find_items(names: "pd.Series", limit: int | None) -> StrArray:
     """Return the most frequent names (items,), ascending; ties by name."""
     counts = names.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     return np.sort(counts.index[:limit].to_numpy().astype(str))

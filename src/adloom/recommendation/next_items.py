@@ -2,28 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from adloom.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
+from adloom.arrays import BoolArray, Float64Array, Int32Array, Int64Array
 from adloom.evaluation import statistics
 from adloom.evaluation.metric import Sample
 from adloom.recommendation.interactions import UNKNOWN, Interactions, pick_evenly
+from adloom.recommendation.recommender import ItemScorer
 
 TOP = 10  # items of a recommendation that count
 MAX_USERS = 5_000  # users that are measured, evenly spaced
 MAX_CASES = 50  # of a user, the first ones
 BATCH_CELLS = 4_000_000  # cases times items that are scored at once
-
-
-class ItemScorer(Protocol):
-    """A recommender."""
-
-    def score(self, histories: Sequence[Int32Array]) -> Float32Array:
-        """Return the scores of all items after each history (histories, items); no history is empty."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -11,12 +12,19 @@ from adloom.arrays import Float32Array, Int32Array, Int64Array, StrArray
 from adloom.config.models import TableSignature
 from adloom.recommendation.factorization import ItemFactors
 from adloom.recommendation.item_neighbours import ItemNeighbours
-from adloom.recommendation.next_items import ItemScorer
 from adloom.recommendation.popularity import Popularity
 from adloom.recommendation.recurrent import Encode, RecurrentScorer
 from adloom.storage import npz
 
 BLOCK = 128  # items whose highest scores are compared first, which takes a sixth of the time
+
+
+class ItemScorer(Protocol):
+    """A recommender."""
+
+    def score(self, histories: Sequence[Int32Array]) -> Float32Array:
+        """Return the scores of all items after each history (histories, items); no history is empty."""
+        ...
 
 
 @dataclass(frozen=True)

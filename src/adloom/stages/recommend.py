@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from adloom.evaluation.metric import Sample
     from adloom.recommendation.interactions import Interactions
     from adloom.recommendation.model_selection import Result
-    from adloom.recommendation.next_items import ItemScorer
+    from adloom.recommendation.recommender import ItemScorer
     from adloom.training.loop import History, TrainingSession
 
 T = TypeVar("T")

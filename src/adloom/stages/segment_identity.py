@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from adloom.audience.segmenter import Segmenter
     from adloom.registry.base import Registry
 
-FOLDER = Path("models/audience.champion")
+MODEL, FOLDER = Path("models/audience"), Path("models/audience.champion")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ def fetch_champion(registry: "Registry", root: Path = Path()) -> None:
     """Fetch the champion audience below a folder for the next `segment`, or a skipped artifact without one."""
     digest = champion_copy.find_champion_digest(registry, pairing.AUDIENCE)
     champion_copy.copy_version(registry, pairing.AUDIENCE, digest, root / FOLDER)
+
+
+def is_new_champion(registry: "Registry") -> bool:
+    """Return whether the audience in MODEL has become the champion since the last fetch."""
+    digest = champion_copy.find_champion_digest(registry, pairing.AUDIENCE)
+    return manifest.is_complete(MODEL, digest) and not manifest.is_complete(FOLDER, digest)
 
 
 def load_past(folder: Path, users: "pd.Series", smallest: int = 1) -> Past | None:

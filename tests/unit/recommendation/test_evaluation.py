@@ -9,8 +9,8 @@ from adloom.errors import DataError
 from adloom.evaluation.metric import Figure, Table
 from adloom.recommendation.evaluation import evaluate
 from adloom.recommendation.item_neighbours import ItemNeighbours
-from adloom.recommendation.next_items import ItemScorer
 from adloom.recommendation.popularity import Popularity
+from adloom.recommendation.recommender import ItemScorer
 from adloom.storage.table_scan import hold_rows
 
 PARAMS = Evaluate(bootstraps=20)

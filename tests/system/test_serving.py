@@ -184,9 +184,11 @@ def test_the_decide_app_alone_needs_no_bentoml(folder: Path) -> None:
     command = [sys.executable, "-c", code, "serve", "--app", "decide", "--models", str(folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=OPEN) as process:
         url = address(process)
-        assert httpx.post(url + SEGMENT, json=QUESTIONS[SEGMENT]).status_code == 200
-        assert httpx.get(url + "/readyz").json()["sources"] == {"audience": "folder", "policy": "folder"}
-        process.terminate()
+        answered = httpx.post(url + SEGMENT, json=QUESTIONS[SEGMENT])
+        ready = httpx.get(url + "/readyz").json()
+        process.terminate()  # before the assertions: the block waits for the process
+    assert answered.status_code == 200
+    assert ready["sources"] == dict.fromkeys(("audience", "recommender", "policy"), "folder")
 
 
 def examples() -> list[str]:

@@ -51,7 +51,8 @@ def demo(params_path: Path) -> None:
     params, context = load_working_context(params_path)
     outcomes = run_pipeline(params, context)
     with serving(log=context.home / "serve.log") as url:
-        answers = ask_all(url)
+        skipped = {outcome.model for outcome in outcomes if outcome.verdict == "skipped"}
+        answers = {model: answer for model, answer in ask_all(url).items() if model not in skipped}
         absent = ask(f"{url}/v1/models")["absent"]
     bars = list(read_bars(params.gate))
     for line in summarize(outcomes, bars, answers, close_loop(params, context)):
@@ -74,14 +75,14 @@ def read_bars(gate: Gate) -> Iterator[Bar]:
 
 def summarize(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str], loop: list[str]) -> Iterator[str]:
     """Yield the lines of the summary: metrics, verdicts, answers, the closed loop, next steps."""
-    yield f"\n{'model':9} {'metric':18} {'value':>8}   {'95 % interval':17} bar"
+    yield f"\n{'model':11} {'metric':18} {'value':>8}   {'95 % interval':17} bar"
     yield from (_format_bar(bar) for bar in bars)
     yield "\nGate"
     for outcome in outcomes:
         version, champion = outcome.version or "none", outcome.champion or "none"
-        yield f"  {outcome.model:9} {outcome.verdict:8} version {version}, champion {champion}"
+        yield f"  {outcome.model:11} {outcome.verdict:8} version {version}, champion {champion}"
     yield "\nAsked over HTTP"
-    yield from (f"  {name:9} {answer}" for name, answer in answers.items())
+    yield from (f"  {name:11} {answer}" for name, answer in answers.items())
     yield "\nLearning from clicks, in a simulated world"
     yield from loop
     yield f"\nReport {REPORT.absolute()}"
@@ -91,7 +92,7 @@ def summarize(outcomes: list[Outcome], bars: list[Bar], answers: dict[str, str],
 def _format_bar(bar: Bar) -> str:
     target = f"≥ {bar.rule.at_least:g}" if bar.rule.at_least is not None else f"≤ {bar.rule.at_most:g}"
     if bar.metric is None:
-        return f"{bar.model:9} {bar.rule.metric:18} {'—':>8}   {'not measured':17} {target}  ✗"
+        return f"{bar.model:11} {bar.rule.metric:18} {'—':>8}   {'not measured':17} {target}  ✗"
     metric, sign = bar.metric, "✓" if bar.is_met else "✗"
     interval = f"{metric.low:.4g} … {metric.high:.4g}"
-    return f"{bar.model:9} {bar.rule.metric:18} {metric.value:8.4g}   {interval:17} {target}  {sign}"
+    return f"{bar.model:11} {bar.rule.metric:18} {metric.value:8.4g}   {interval:17} {target}  {sign}"

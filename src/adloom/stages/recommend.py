@@ -150,13 +150,16 @@ def _write_classical(interactions: "Interactions", audience: Path, params: Recom
 
 
 def _find_segments(interactions: "Interactions", audience: Path) -> "list[str | None]":
-    """Return the segment of each user, None for all without an audience."""
+    """Return the segment of each user, None for bots, users of hidden segments, and all without an audience."""
+    from adloom.audience.assignment import SUPPRESSED
+    from adloom.audience.bots import SEGMENT as BOTS
     from adloom.audience.segment_index import SegmentIndex
 
     users = interactions.users.tolist()
     if manifest.skip_reason(audience):
         return [None] * len(users)
-    return SegmentIndex.load(audience / "members.npz").find(users)
+    found = SegmentIndex.load(audience / "members.npz").find(users)
+    return [None if name in (BOTS, SUPPRESSED) else name for name in found]
 
 
 def _write_card(

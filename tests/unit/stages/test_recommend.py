@@ -71,7 +71,8 @@ def test_the_lstm_learns_the_order_and_the_bytes_repeat(tmp_path: Path) -> None:
 def test_popularity_by_segment_comes_from_the_audience(tmp_path: Path) -> None:
     with manifest.draft(tmp_path / "segments", "segment", CLASSICAL, {}) as draft:
         users = list(CIRCLE)[:30]
-        SegmentIndex.build(users, np.zeros(30, np.int64), ("early",)).save(draft.path / "members.npz")
+        segment = np.append(1, np.zeros(29, np.int64))
+        SegmentIndex.build(users, segment, ("early", "bots")).save(draft.path / "members.npz")
     trained = train(tmp_path, event_rows(CIRCLE), audience=tmp_path / "segments")
     with np.load(trained / "popularity.npz") as arrays:
         assert (arrays["segments"].tolist(), arrays["of_segment"].shape) == (["early"], (1, 30))

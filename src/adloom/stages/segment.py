@@ -92,9 +92,10 @@ def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: St
     segmenter = apply_to_all(segmenter, features, params)
     segmenter = keep_names(segmenter, segmenter.index(features), past)
     segmenter, reach = protect_segments(segmenter, features, data.users, events, params.privacy)
-    migration = trace_changes(segmenter, segmenter.index(features), past, inputs.events, params)
+    segment = segmenter.index(features)
+    migration = trace_changes(segmenter, segment, past, inputs.events, params)
     draft.write_json("migration.json", migration.to_json())
-    sizes = _write_segments(draft, data, segmenter, migration, params, context.pseudonym_key, inputs.events)
+    sizes = _write_segments(draft, data, segmenter, segment, migration, params, context.pseudonym_key, inputs.events)
     _name_bots(draft, everyone, inputs.events, params)
     _write_diagnostics(draft, features, fitted, params)
     _write_card(draft, candidates, chosen, segmenter, reach, params)
@@ -157,12 +158,13 @@ def _write_segments(
     draft: manifest.Draft,
     data: "Calibration",
     segmenter: "Segmenter",
+    segment: "Int64Array",
     migration: "Migration",
     params: Segment,
     key: bytes | None,
     events: Path,
 ) -> "Int64Array":
-    """Write the segments; return the number of users of each that is published."""
+    """Write the segments, of each user (users,); return the number of users of each that is published."""
     import numpy as np
 
     from adloom.audience import model_selection
@@ -171,7 +173,6 @@ def _write_segments(
 
     privacy, features, names = params.privacy, data.features, segmenter.names
     segmenter.save(draft.path / "segmenter.npz")
-    segment = segmenter.index(features)
     published = np.array(names)[segment] != SUPPRESSED
     index = SegmentIndex.build(data.users[published], segment[published], names)
     index.save(draft.path / "members.npz")

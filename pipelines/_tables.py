@@ -1,4 +1,6 @@
-"""The task that prepares a table; each table has its own, so new rows of one keep the others cached."""
+"""The tasks that prepare tables; each table has its own, so new rows of one keep the others cached."""
+
+from collections.abc import Iterable, Mapping
 
 from kfp.dsl import PipelineTask
 from kfp.dsl.pipeline_channel import PipelineChannel
@@ -9,10 +11,19 @@ from pipelines._cluster import add_retries, add_settings
 OF_USERS = ("events", "impressions")  # tables with users, which need the pseudonym key and the erasure list
 
 
-def prepare_table(
+def prepare_tables(
+    tables: Iterable[str], project: str, sources: PipelineTask, arguments: Mapping[str, str]
+) -> dict[str, PipelineChannel]:
+    """Ingest and prepare tables by the pipeline's arguments ingest_<table> and prepare_<table>; return their rows."""
+    return {
+        table: _prepare_table(table, project, sources, arguments[f"ingest_{table}"], arguments[f"prepare_{table}"])
+        for table in tables
+    }
+
+
+def _prepare_table(
     table: str, project: str, sources: PipelineTask, ingest_params: str, prepare_params: str
 ) -> PipelineChannel:
-    """Ingest and prepare a table; return its rows."""
     task = prepare(
         project=project,
         table=table,

@@ -3,11 +3,12 @@
 from kfp import dsl
 
 from adloom.kubeflow.client.base import DEFAULT_REASON
+from adloom.kubeflow.compiled_pipelines import PIPELINE_TABLES
 from components.finish import finish
 from components.score import score
 from components.snapshot import snapshot
 from pipelines._cluster import add_retries, add_settings, allow_artifact_access, disable_caching
-from pipelines._tables import prepare_table
+from pipelines._tables import prepare_tables
 
 
 @dsl.pipeline(name="scoring", description="Segments and categories for new tables, by the champions.")
@@ -22,6 +23,7 @@ def scoring(
     reason: str = DEFAULT_REASON,
 ) -> None:
     """Parameters are JSON, as in the training pipeline; a table without a source is not scored."""
+    arguments = dict(locals())
     end = finish(project=project)
     add_retries(disable_caching(add_settings(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="score"):
@@ -38,7 +40,6 @@ def scoring(
         )
         add_retries(disable_caching(allow_artifact_access(sources_task))).set_display_name("look at the sources")
 
-        creatives = prepare_table("creatives", project, sources_task, ingest_creatives, prepare_creatives)
-        events = prepare_table("events", project, sources_task, ingest_events, prepare_events)
-        scored = score(project=project, params=score_params, creatives=creatives, events=events)
+        tables = prepare_tables(PIPELINE_TABLES["scoring"], project, sources_task, arguments)
+        scored = score(project=project, params=score_params, **tables)
         add_retries(disable_caching(add_settings(scored, "s3", "mlflow")))

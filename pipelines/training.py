@@ -22,7 +22,7 @@ from components.finish import finish
 from components.register import register
 from components.snapshot import snapshot
 from pipelines._cluster import add_retries, add_settings, allow_artifact_access, disable_caching
-from pipelines._tables import prepare_table
+from pipelines._tables import prepare_tables
 
 
 def train(
@@ -89,12 +89,7 @@ def training(
         )
         add_retries(disable_caching(allow_artifact_access(sources_task))).set_display_name("look at the sources")
 
-        tables = {
-            table: prepare_table(
-                table, project, sources_task, arguments[f"ingest_{table}"], arguments[f"prepare_{table}"]
-            )
-            for table in TABLES
-        }
+        tables = prepare_tables(TABLES, project, sources_task, arguments)
         champion = {"champion": sources_task.outputs["champion"]}
         models: dict[str, PipelineChannel] = {}
         for name, spec in MODELS.items():

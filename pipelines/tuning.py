@@ -4,13 +4,14 @@ from kfp import dsl
 
 from adloom.config.pod_env import TRAINING_SERVICES
 from adloom.kubeflow.client.base import DEFAULT_REASON
+from adloom.kubeflow.compiled_pipelines import PIPELINE_TABLES
 from components.finish import finish
 from components.propose_trials import propose_trials
 from components.snapshot import snapshot
 from components.summarize_trials import summarize_trials
 from components.tune_trial import tune_trial
 from pipelines._cluster import add_retries, add_settings, allow_artifact_access, disable_caching
-from pipelines._tables import prepare_table
+from pipelines._tables import prepare_tables
 
 PARALLEL = 4  # trials at a time
 
@@ -30,6 +31,7 @@ def tuning(
     reason: str = DEFAULT_REASON,
 ) -> None:
     """Parameters are JSON, as in the training pipeline; tables that the stage does not train on have no source."""
+    arguments = dict(locals())
     end = finish(project=project)
     add_retries(disable_caching(add_settings(end, "mlflow", "webhook", "kfp"))).set_display_name("finish")
     with dsl.ExitHandler(end, name="tune"):
@@ -46,11 +48,7 @@ def tuning(
         )
         add_retries(disable_caching(allow_artifact_access(sources_task))).set_display_name("look at the sources")
 
-        tables = {
-            "creatives": prepare_table("creatives", project, sources_task, ingest_creatives, prepare_creatives),
-            "copy": prepare_table("copy", project, sources_task, ingest_copy, prepare_copy),
-            "tunes": prepare_table("tunes", project, sources_task, ingest_tunes, prepare_tunes),
-        }
+        tables = prepare_tables(PIPELINE_TABLES["tuning"], project, sources_task, arguments)
         proposed = add_settings(propose_trials(tune=tune_params, params=params))
         with dsl.ParallelFor(proposed.output, name="trials", parallelism=PARALLEL) as trial:
             tried = tune_trial(project=project, tune=tune_params, params=params, trial=trial, **tables)

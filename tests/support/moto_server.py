@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from moto.server import ThreadedMotoServer
+from tests.support.aws_environment import replace_variables
 
 
 @contextmanager
@@ -16,3 +18,9 @@ def serve() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def visit(endpoint: str, patch: pytest.MonkeyPatch) -> None:
+    """Set this process's environment to a server."""
+    values = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_ENDPOINT_URL_S3": endpoint}
+    replace_variables(values, patch)

@@ -18,6 +18,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from tests.support.aws_environment import replace_variables
 
 ACCESS, SECRET = "adloom-tests", "a secret of tests only"
 READER = "adloom-reader"  # may only list and read the bucket; same secret
@@ -87,10 +88,7 @@ class Server:
 
 def visit(server: Server, patch: pytest.MonkeyPatch) -> None:
     """Set this process's environment to this server."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        patch.delenv(name)
-    for name, value in server.environment().items():
-        patch.setenv(name, value)
+    replace_variables(server.environment(), patch)
 
 
 @contextmanager

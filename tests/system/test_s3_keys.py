@@ -1,7 +1,6 @@
 """S3's odd keys, contents and refusals by way of the commands, on a server that keeps keys as they are written."""
 
 import gzip
-import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -27,11 +26,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def store(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "tests")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+    moto_server.visit(endpoint, monkeypatch)
     return open_store(Settings(home=tmp_path, quiet=True))
 
 

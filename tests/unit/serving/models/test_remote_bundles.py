@@ -1,6 +1,5 @@
 """Copies of the champions in S3: restored whole or not at all, and never a reason not to start."""
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -29,11 +28,8 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def remote(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RemoteBundles:
     """The copies of the project demo, of which there are none yet."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    variables = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_ENDPOINT_URL_S3": endpoint}
-    for name, value in {**variables, "ADLOOM_BUNDLE_URI": f"s3://shop/{tmp_path.name}"}.items():
-        monkeypatch.setenv(name, value)
+    moto_server.visit(endpoint, monkeypatch)
+    monkeypatch.setenv("ADLOOM_BUNDLE_URI", f"s3://shop/{tmp_path.name}")
     boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="shop")
     remote = open_remote_bundles(Settings(), "demo")
     assert remote

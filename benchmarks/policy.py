@@ -48,7 +48,7 @@ def fit_weighted_regression(data: Impressions, penalty: float) -> Policy:
     weight = np.minimum(1 / (data.propensity * counts), MAX_WEIGHT)
     design = fit.Design(FeatureSpace.from_impressions(data), Categories(), data.creatives)
     result = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
-    result.fit(design.matrix(data), data.clicked, weight / weight.mean())
+    result.fit(design.matrix(data), data.reward, weight / weight.mean())
     return fit.LinearModel(design, result.coef_[0], 0.0).to_policy(data)
 
 
@@ -67,7 +67,7 @@ def fit_vowpal(kind: str) -> Fit:
         predicted = np.array(engine.predict(["shared |s x", *(f"|f {i}" for i in range(width * (1 + sum(sizes))))]))
         engine.finish()
         bias, *weights = np.split(
-            -predicted / data.clicked.mean(), np.cumsum([width, *(size * width for size in sizes)])[:-1]
+            -predicted / data.reward.mean(), np.cumsum([width, *(size * width for size in sizes)])[:-1]
         )
         tables = [weight.reshape(size, width) for weight, size in zip(weights, sizes, strict=True)]
         own = bias - bias.mean()
@@ -82,7 +82,7 @@ def to_examples(data: Impressions, space: FeatureSpace, rows: list[Int64Array]) 
     starts = np.cumsum([width, *((len(values) + 1) * width for values in space.values)])
     for i in range(len(data)):
         bases = [int(start + row[i] * width) for start, row in zip(starts, rows, strict=False)]
-        cost = f"0:{-data.clicked[i]:g}:{data.propensity[i]:.8f} "
+        cost = f"0:{-data.reward[i]:g}:{data.propensity[i]:.8f} "
         lines = [
             f"{cost if a == data.shown[i] else ''}|f {a} {' '.join(str(base + a) for base in bases)}"
             for a in data.sets[data.offered[i]].tolist()
@@ -158,8 +158,8 @@ def print_open_bandit(folder: Path) -> None:
     data, _ = impressions.read_impressions(lambda _: [rows], timedelta(hours=1))
     periods = Periods.split(data)
     late = periods.late
-    print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.clicked.sum():.0f} clicks, "
-          f"log's own rate {late.clicked.mean():.3%}")  # fmt: skip
+    print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.reward.sum():.0f} clicks, "
+          f"log's own rate {late.reward.mean():.3%}")  # fmt: skip
     print(f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'value':>8}")
     for name, (train, settings) in ENGINES.items():
         result = select_candidate(periods, train, settings)

@@ -34,7 +34,7 @@ def evaluate(
     value = estimate_value(policy, holdout)
     rivals = _estimate_rivals(calibration, holdout, policy, card)
     sections = [*_build_sections(holdout, value, rivals), _exclusions_table(holdout, excluded)]
-    rows = (holdout.clicked, holdout.propensity, holdout.weight, holdout.user)
+    rows = (holdout.reward, holdout.propensity, holdout.weight, holdout.user)
     samples, log = (
         {RATE: Sample((*rows, chances), _weighted_click_rate, "share", _compare)}
         for chances in (value.terms.target, holdout.propensity)
@@ -50,7 +50,7 @@ def estimate_value(policy: Policy, data: Impressions) -> LogEvaluation:
 
 
 def _weighted_click_rate(
-    clicked: Float64Array,
+    reward: Float64Array,
     propensity: Float64Array,
     weight: Float64Array,
     user: Int32Array,
@@ -58,7 +58,7 @@ def _weighted_click_rate(
     draws: Float64Array,
 ) -> float:
     del user
-    return mean(clicked * target / propensity, weight * draws)
+    return mean(reward * target / propensity, weight * draws)
 
 
 def _compare(candidate: Sample, rival: Sample, margin: float) -> Comparison:
@@ -68,10 +68,10 @@ def _compare(candidate: Sample, rival: Sample, margin: float) -> Comparison:
         return Comparison(
             False, -1.0, "was measured on other impressions; compare them yourself and use `adloom promote`"
         )
-    clicked, propensity, weight, user = rows
+    reward, propensity, weight, user = rows
     champion, clusters = rival.columns[-1], Clusters(weight, user)
     is_log = np.array_equal(champion, propensity)  # then a row loses at most one click
-    lift = decide_lift(clicked, propensity, target, champion, margin, loss=1.0 if is_log else None, clusters=clusters)
+    lift = decide_lift(reward, propensity, target, champion, margin, loss=1.0 if is_log else None, clusters=clusters)
     against = "the log" if is_log else "the champion"
     return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
 
@@ -194,7 +194,7 @@ def _shift_table(data: Impressions, policy: Float64Array) -> Table:
 def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
     rows: list[list[str | float | int]] = [
         ["counted", data.count],
-        ["clicked", data.clicks],
+        ["clicked", data.rewarded],
         ["too young at the end of the table", excluded.immature],
         ["clicks after the maturity, not counted", excluded.late],
         ["without a propensity", excluded.without_propensity],

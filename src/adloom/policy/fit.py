@@ -53,7 +53,7 @@ class Design:
 
     def merge(self, data: Impressions) -> Impressions:
         """Return one weighted row per distinct row of the design and outcome."""
-        group, first = group_rows([data.clicked.astype(np.int64), data.shown, *self.space.row_indices(data)])
+        group, first = group_rows([data.reward.astype(np.int64), data.shown, *self.space.row_indices(data)])
         return replace(data.select(first), weight=np.bincount(group, data.weight).astype(np.float64))
 
 
@@ -69,7 +69,7 @@ class LinearModel:
         """Return the mean log loss of clicks, in nats."""
         rows = self.design.merge(data)
         logit = self.design.matrix(rows) @ self.coefficients + self.intercept
-        return mean(np.logaddexp(0, logit) - rows.clicked * logit, rows.weight)
+        return mean(np.logaddexp(0, logit) - rows.reward * logit, rows.weight)
 
     def to_policy(self, data: Impressions) -> Policy:
         """Return the regression as a policy, without terms that all creatives share."""
@@ -94,7 +94,7 @@ def fit_linear(data: Impressions, categories: Categories, penalty: float) -> Lin
     used = np.unique(matrix.indices)  # the coefficients of other columns stay 0
     with threadpool_limits(limits=1):
         regression = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(
-            matrix[:, used], rows.clicked, rows.weight
+            matrix[:, used], rows.reward, rows.weight
         )
     coefficients = np.zeros(matrix.shape[1])
     coefficients[used] = regression.coef_[0]

@@ -32,7 +32,7 @@ class Impressions:
     sets: CandidateSets
     offered: Int32Array  # (rows,) index into sets
     shown: Int32Array  # (rows,) index into creatives
-    clicked: Float64Array  # (rows,) 0 or 1, within the maturity
+    reward: Float64Array  # (rows,) at least 0, within the maturity
     propensity: Float64Array  # (rows,) in (0, 1]
     weight: Float64Array  # (rows,) impressions that the row stands for
     user: Int32Array  # (rows,) number of the user, -1 if unknown
@@ -47,9 +47,14 @@ class Impressions:
         return int(self.weight.sum())
 
     @property
-    def clicks(self) -> int:
-        """The number of clicks."""
-        return int((self.clicked * self.weight).sum())
+    def rewarded(self) -> int:
+        """The number of impressions with a reward."""
+        return int(((self.reward > 0) * self.weight).sum())
+
+    @property
+    def total_reward(self) -> float:
+        """The sum of the rewards."""
+        return float((self.reward * self.weight).sum())
 
     def select(self, rows: Int64Array | slice) -> Self:
         """Return the selected rows; creatives and sets stay."""
@@ -144,7 +149,7 @@ class _Table:
             "offered": self._candidates.number_sets(
                 rows.get("candidates", missing), rows["placement"], shown, self.by_placement
             ),
-            "clicked": rows["clicked"].to_numpy(float),
+            "reward": rows["clicked"].to_numpy(float),
             "propensity": rows["propensity"].to_numpy(float),
             "weight": rows["weight"].fillna(1).to_numpy(float) if "weight" in rows else np.ones(len(rows)),
             "user": _hash_users(rows.get("user_id", missing)),

@@ -52,9 +52,9 @@ class Periods:
         """Split impressions. Raises DataError if a part lacks rows, clicks or misses."""
         periods = cls(data, *data.split(EARLY_SHARE))
         for name, part in (("first two thirds", periods.early), ("last third", periods.late)):
-            if not 0 < part.clicks < part.count:
+            if not 0 < part.rewarded < part.count:
                 raise DataError(
-                    f"impressions: {part.clicks} of {part.count} clicked in the {name} of the calibration "
+                    f"impressions: {part.rewarded} of {part.count} clicked in the {name} of the calibration "
                     "period, expected some but not all; use a longer log, or set train_policy.enabled: false"
                 )
         return periods
@@ -103,7 +103,7 @@ def to_log(data: Impressions, context: Sequence[str] = ("placement",)) -> Log:
     return Log(
         data.creatives,
         data.shown,
-        data.clicked,
+        data.reward,
         data.propensity,
         _number_contexts(data, context),
         _number_contexts(data, ["placement"]),

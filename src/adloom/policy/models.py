@@ -91,9 +91,9 @@ def fit_rates(data: Impressions, categories: Categories) -> Policy:
     placement = space.row_indices(data)[0]
     shape = (len(space.values[0]) + 1, len(data.creatives))
     shown, clicked = (
-        _count_cells(placement, data.shown, shape, counts) for counts in (data.weight, data.clicked * data.weight)
+        _count_cells(placement, data.shown, shape, counts) for counts in (data.weight, data.reward * data.weight)
     )
-    overall = data.clicks / data.count
+    overall = data.total_reward / data.count
     rate = (clicked.sum(1) + overall) / (shown.sum(1) + 1)  # per placement; never 0
     strength = _fit_strength(clicked, shown, rate)
     expected = shown * rate[:, None]

@@ -17,8 +17,8 @@ def cap_users(data: Impressions, max_share: float) -> tuple[Impressions, int]:
 
     Afterwards each of them has this share of the weighted clicks. Unknown users are left alone.
     """
-    clicks = Clusters(data.weight, data.user).sum_by_user(data.clicked)
-    factors = _find_factors(clicks, data.clicks, max_share)
+    clicks = Clusters(data.weight, data.user).sum_by_user(data.reward)
+    factors = _find_factors(clicks, data.total_reward, max_share)
     capped = int((factors < 1).sum())
     if not capped:
         return data, 0

@@ -60,7 +60,7 @@ def test_other_impressions_are_not_compared() -> None:
     data, left = shown_alike()
     policy = models.fit_uniform(data, Categories())
     ours = evaluation.evaluate(policy, data, data, left, CARD).samples["click_rate"]
-    other = evaluation.evaluate(policy, data, replace(data, clicked=1 - data.clicked), left, CARD).samples["click_rate"]
+    other = evaluation.evaluate(policy, data, replace(data, reward=1 - data.reward), left, CARD).samples["click_rate"]
     assert ours.compare is not None
     assert ours.compare(ours, other, 0.1).finding.startswith("was measured on other impressions")
-    assert ours.statistic(*ours.columns, np.ones(len(data))) == pytest.approx(data.clicked.mean())
+    assert ours.statistic(*ours.columns, np.ones(len(data))) == pytest.approx(data.reward.mean())

@@ -31,7 +31,7 @@ def test_a_table_becomes_arrays() -> None:
         ["b", "c"], ["a", "d"], ["b", "c"],
     ]  # fmt: skip
     assert data.shown.tolist() == [1, 0, 2]
-    assert data.clicked.tolist() == [1, 0, 0]
+    assert data.reward.tolist() == [1, 0, 0]
     assert data.context["position"].tolist() == ["1", np.nan, "2"]
     assert data.context["ctx_device"].tolist() == ["phone", np.nan, "tablet"]
     assert "segment" not in data.context
@@ -53,7 +53,7 @@ def test_young_impressions_and_late_clicks_do_not_count() -> None:
         outcome=[0.5, 2.5, 2.6, 3.1],
         propensity=[0.5, 0.5, 0.5, 0.5],
     )
-    assert data.clicked.tolist() == [1, 0]
+    assert data.reward.tolist() == [1, 0]
     assert left == ExclusionCounts(immature=2, late=1, without_propensity=0, without_segment=2)
 
 
@@ -131,5 +131,5 @@ def test_a_weight_is_a_number_of_impressions() -> None:
         propensity=[0.5, 0.5, None, 0.5, 0.5], hours=[0, 1, 2, 3, 4],
     )  # fmt: skip
     assert data.weight.tolist() == [100, 1, 2]
-    assert (data.count, data.clicks) == (103, 102)
+    assert (data.count, data.rewarded) == (103, 102)
     assert left == ExclusionCounts(immature=50, late=0, without_propensity=7, without_segment=103)

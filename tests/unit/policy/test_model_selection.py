@@ -124,7 +124,7 @@ def test_a_log_and_its_weighted_twin_give_one_policy_and_one_value() -> None:
         creative_id=np.repeat(creative, weight), placement=np.repeat(place, weight), clicked=np.repeat(clicked, weight),
         hours=np.repeat(np.arange(8), weight), propensity=0.5,
     )  # fmt: skip
-    assert (twin.count, twin.clicks) == (rows.count, rows.clicks) == (3000, 184)
+    assert (twin.count, twin.rewarded) == (rows.count, rows.rewarded) == (3000, 184)
     for model in ("uniform", "logging", "rates", "linear"):
         policies = [model_selection.fit_model(data, model, NO_CATEGORIES, 0.1) for data in (twin, rows)]
         for one, other in zip(*(policy.weights for policy in policies), strict=True):

@@ -30,7 +30,7 @@ def simulate(seed: int, spread: float) -> tuple[World, Impressions]:
 
 
 def share_of_largest_user(data: Impressions) -> float:
-    clicks = Clusters(data.weight, data.user).sum_by_user(data.clicked)
+    clicks = Clusters(data.weight, data.user).sum_by_user(data.reward)
     return float(clicks.max() / clicks.sum())
 
 
@@ -39,7 +39,7 @@ def judge(data: Impressions, favourite: Int64Array) -> Lift:
     segment, placement = (data.context[name].codes for name in ("segment", "placement"))
     target = np.where(data.shown == favourite[segment, placement], 0.9, 0.025)
     return decide_lift(
-        data.clicked, data.propensity, target, data.propensity, loss=1.0, clusters=Clusters(data.weight, data.user)
+        data.reward, data.propensity, target, data.propensity, loss=1.0, clusters=Clusters(data.weight, data.user)
     )
 
 
@@ -57,8 +57,8 @@ def test_two_heavy_users_have_a_share_each() -> None:
     user = np.where(np.arange(len(data)) % 2, 0, np.where(data.user == data.user.max(), 1, data.user + 2))
     heavy = Impressions(**{**vars(data), "user": user.astype(np.int32)})
     capped, users = cap_users(heavy, SHARE)
-    clicks = np.sort(Clusters(capped.weight, capped.user).sum_by_user(capped.clicked))[::-1] / (
-        (capped.clicked * capped.weight).sum()
+    clicks = np.sort(Clusters(capped.weight, capped.user).sum_by_user(capped.reward))[::-1] / (
+        (capped.reward * capped.weight).sum()
     )
     assert clicks[:users] == pytest.approx([SHARE] * users)
     assert clicks[users:].max() < SHARE
@@ -80,7 +80,7 @@ def test_a_bot_neither_stops_nor_makes_a_promotion(seed: int) -> None:
     assert judge(liked, best).finding.startswith("one user has ")
     assert judge(cap_users(liked, SHARE)[0], best).verdict == "promote"
     _, indifferent = simulate(seed, 0.0)
-    bot = np.bincount(indifferent.user, indifferent.clicked).argmax()
+    bot = np.bincount(indifferent.user, indifferent.reward).argmax()
     people = indifferent.select(np.flatnonzero(indifferent.user != bot))
     of_bot = np.zeros((3, 2), np.int64)  # the creative that the bot clicks on
     assert judge(cap_users(indifferent, SHARE)[0], of_bot).verdict == judge(people, of_bot).verdict

@@ -1,5 +1,5 @@
 """
-Ask adloom for a decision and report a click. Needs Python 3.11 and nothing else.
+Ask adloom for a decision, report a click, and ask for recommendations. Needs Python 3.11 and nothing else.
 
 TOKEN=… python client.py http://localhost:3000
 """
@@ -45,9 +45,22 @@ def decide(candidates: list[str]) -> tuple[str, str | None]:
     return answer["creatives"][0]["creative_id"], answer["decision_id"]
 
 
+def recommend(recent: list[str]) -> list[str]:
+    """Return items for a user, best first; none when adloom does not answer in time."""
+    body = {"user_id": "00001", "recent": recent, "n": 3, "tmax_ms": 100}
+    try:
+        return post("/v1/recommend", body)["items"]
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        print(f"no recommendations: {error}", file=sys.stderr)
+        return []
+
+
 creative, decision = decide(["creative-1", "creative-2"])
 print(f"show {creative}")
 if decision:  # the user clicked; equal feedback may be sent again, it counts once
     click = {"decision_id": decision, "creative_id": creative, "kind": "click"}
     post("/v1/feedback", click)
     print(f"clicked {creative}")
+
+print("recommend", *recommend(recent=["item-a"]))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Ask adloom for a decision and report a click.
+# Ask adloom for a decision, report a click, and ask for recommendations.
 #   TOKEN=… bash client.sh http://localhost:3000
 set -euo pipefail
 url=$1
@@ -27,3 +27,10 @@ post /v1/feedback '{
   "decision_id": "'"$decision"'", "creative_id": "'"$creative"'", "kind": "click"
 }' >/dev/null
 echo "clicked $creative"
+
+answer=$(post /v1/recommend '{
+  "user_id": "00001", "recent": ["item-a"], "n": 3, "tmax_ms": 100
+}')
+items=${answer#*\"items\":[}
+items=${items%%]*}
+echo "recommend $(tr -d '"' <<<"${items//,/ }")"

@@ -26,6 +26,7 @@ from adloom.serving.client import GREY_PIXEL, ask, ask_all, serving
 ADLOOM = [sys.executable, "-m", "adloom"]
 BLOCKED = ("torch", "pytorch_lightning", "sklearn", "pandas", "pandera", "dvc", "kfp", "matplotlib", "mlflow")
 DOCS = Path(__file__).parents[2] / "docs"
+ITEMS = ["recommend item-b item-d item-c"]  # after item-a
 OPEN = {**os.environ, "ADLOOM_AUTH": "off"}
 AUTH_IS_OFF = "ADLOOM_AUTH=off: anyone who reaches this port is allowed"
 QUESTIONS = {
@@ -219,21 +220,22 @@ def test_the_documents_examples_run(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "client"),
+    ("program", "client", "recommended"),
     [
-        (sys.executable, "client.py"),
-        pytest.param("bash", "client.sh", marks=pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")),
-        pytest.param("java", "Client.java", marks=pytest.mark.skipif(shutil.which("java") is None, reason="no JDK")),
+        (sys.executable, "client.py", ITEMS),
+        pytest.param("bash", "client.sh", ITEMS, marks=pytest.mark.skipif(not shutil.which("curl"), reason="no curl")),
+        pytest.param("java", "Client.java", [], marks=pytest.mark.skipif(not shutil.which("java"), reason="no JDK")),
     ],
 )
-def test_the_clients_of_the_docs_run(url: str, program: str, client: str) -> None:
+def test_the_clients_of_the_docs_run(url: str, program: str, client: str, recommended: list[str]) -> None:
     command = [program, str(DOCS / "examples" / client), url]
     patient = {**os.environ, "DEADLINE_MS": "30000"}
     done = subprocess.run(command, env=patient, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    shown, clicked = done.stdout.splitlines()
+    shown, clicked, *others = done.stdout.splitlines()
     assert shown in {"show creative-1", "show creative-2"}
     assert clicked == shown.replace("show", "clicked")
+    assert others == recommended
 
 
 def test_the_client_tells_problems_apart(url: str, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     A decision: its context, candidates, choices and propensities.
 
     `probabilities` apply to the first slot; `propensities[j]` is the probability of `chosen[j]` given the slots above.
+    In an experiment, both are those of the mixture of all arms that show ads; an arm without ads chooses nothing.
     """
 
     time: Time
@@ -56,6 +57,9 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     audience_version: Count | None = None
     tier: Tier
     elapsed_us: Count
+    experiment: Name | None = None
+    arm: Name | None = None  # of the experiment
+    arm_probability: Annotated[float, Meta(gt=0, le=1)] | None = None  # of being assigned to the arm
 
 
 class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):

@@ -247,6 +247,7 @@ def _check_slate(decision: Decision) -> Iterator[tuple[str, str]]:
             yield "support", f"slot {slot}: {creative} with probability {probability!r}, propensity {propensity!r}"
             return
         remaining = max(1 - math.fsum(above), probability)  # smaller only by rounding or with a wrong sum
-        if abs(propensity - probability / remaining) > TOLERANCE + ROUNDING / remaining:
+        is_mixed = decision.experiment is not None and slot > 1  # it depends on each arm's probabilities
+        if not is_mixed and abs(propensity - probability / remaining) > TOLERANCE + ROUNDING / remaining:
             yield "propensity", f"slot {slot}: {propensity!r}, expected {probability / remaining!r}"
         above.append(probability)

@@ -37,6 +37,9 @@ DECISIONS = st.builds(
     audience_version=st.none() | COUNTS,
     tier=st.sampled_from(["model", "cached", "default"]),
     elapsed_us=COUNTS,
+    experiment=st.none() | NAMES,
+    arm=st.none() | NAMES,
+    arm_probability=st.none() | st.floats(0, 1, exclude_min=True),
 )
 FEEDBACK = st.builds(
     Feedback,

@@ -61,6 +61,7 @@ def test_optional_fields_may_be_absent() -> None:
         decision(candidates=[], probabilities=[], chosen=[], propensities=[]),
         decision(chosen=[], propensities=[]),
         decision(probabilities=[0.5 + 4e-10, 0.3, 0.2]),
+        decision(propensities=[0.3, 0.6], experiment="new-policy", arm="challenger", arm_probability=0.2),
     ):
         assert [*check_decision(sound)] == []
 

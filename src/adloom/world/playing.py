@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -71,7 +72,7 @@ class Player:
     def _build_request(self, contexts: Contexts, row: int, user: str) -> RequestBody:
         return {
             "placement": f"p{contexts.placement[row]}",
-            "candidates": self.adworld.running.ids,
+            "candidates": tuple(compress(self.adworld.running.ids, contexts.running[row])),
             "user_id": user,
             "context": {"interest": f"s{contexts.segment[row]}"},
         }

@@ -17,13 +17,13 @@ from adloom.world.simulator import Log, concatenate_logs
 class Results:
     """Click rates per impression of people; bots do not count."""
 
-    creatives: int
     hour: AnyArray  # (impressions,)
     clicked: AnyArray  # (impressions,)
     propensity: AnyArray  # (impressions,) of the creative shown
     shown: AnyArray  # (impressions,) true rate of the creative shown
     uniform: AnyArray  # (impressions,) true rate of uniform decisions
     best: AnyArray  # (impressions,) true rate of the best creative
+    even: AnyArray  # (impressions,) probability of each creative in uniform decisions
 
     @classmethod
     def from_logs(cls, logs: Sequence[Log], bots: int) -> Self:
@@ -31,8 +31,9 @@ class Results:
         log = concatenate_logs(logs)
         people, rate = log.contexts.user >= bots, log.contexts.rate
         shown = rate[np.arange(len(rate)), log.action]
-        columns = (log.contexts.hour, log.reward, log.propensity, shown, rate.mean(1), rate.max(1))
-        return cls(rate.shape[1], *(column[people] for column in columns))
+        even = 1 / log.contexts.running.sum(1)
+        columns = (log.contexts.hour, log.reward, log.propensity, shown, rate.sum(1) * even, rate.max(1), even)
+        return cls(*(column[people] for column in columns))
 
     @property
     def click_rate(self) -> tuple[float, float, float]:
@@ -52,7 +53,7 @@ class Results:
 
     def estimate_uniform(self) -> Estimate:
         """Estimate the rate of uniform decisions from the propensities in this log."""
-        return snips(self.clicked, self.propensity, np.full(len(self.clicked), 1 / self.creatives))
+        return snips(self.clicked, self.propensity, self.even)
 
     def compute_regrets(self) -> dict[str, AnyArray]:
         """Return the clicks lost so far to the oracle (impressions,), by these and by uniform decisions."""

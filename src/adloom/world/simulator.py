@@ -2,7 +2,7 @@
 Impressions, clicks and conversions in a small ad world with known truth.
 
 Click rates depend on segment and placement, fall with each view (wear-out) and drift. Clicks and conversions arrive
-late. Bots click by a rule of their own.
+late. Bots click by a rule of their own. Creatives may enter and leave by week.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,7 @@ from adloom.arrays import AnyArray, BoolArray, Int64Array
 STEP = 2000  # impressions between updates of the view counts
 HOUR = 3.6e9  # microseconds
 HOURS_PER_DAY = 24.0
+HOURS_PER_WEEK = 168.0
 CONTENT_FEATURES = 16
 VALUE_SPREAD = 0.7  # of the logarithm of a conversion's value
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -44,6 +45,8 @@ class Config:
     conversion: float = 0.0  # conversions per click of a person
     conversion_hours: float = 6.0  # mean time from click to conversion, exponential
     conversion_value: float = 35.0  # median; the logarithm has the standard deviation VALUE_SPREAD
+    running: int = 0  # creatives that run at a time, the first ones in the first week; 0: all
+    rotation: int = 0  # running creatives that leave each week; the next ones enter, after the last the first
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,16 @@ class Contexts:
     segment: Int64Array
     placement: Int64Array
     hour: AnyArray  # since START
-    rate: AnyArray  # (rows, creatives) click probabilities of people; 0 for bots
+    rate: AnyArray  # (rows, creatives) click probabilities of people; 0 for bots and for creatives that do not run
+    running: BoolArray  # (rows, creatives)
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @property
+    def uniform(self) -> AnyArray:
+        """Even probabilities of the running creatives (rows, creatives)."""
+        return np.asarray(self.running / self.running.sum(1, keepdims=True))
 
     def look_up(self, table: AnyArray) -> AnyArray:
         """Return the rows (rows, creatives) of a table (segments, placements, creatives)."""
@@ -97,7 +106,7 @@ class Log:
                 "placement": np.char.add("p", contexts.placement.astype(str)),
                 "position": 1,
                 "creative_id": names[self.action],
-                "candidates": [list(names)] * rows,
+                "candidates": _list_candidates(names, contexts.running),
                 "clicked": self.clicked,
                 "propensity": self.propensity,
                 "logging_policy": policy,
@@ -159,8 +168,17 @@ class World:
         swing *= 1 + config.daily * np.sin(2 * np.pi * hour / HOURS_PER_DAY)
         worn = (1 - config.wear_out) ** self.views[user]  # (rows, creatives)
         rate = np.minimum(self.rates[segment, placement] * worn * swing[:, None], 1.0)
-        rate[user < config.bots] = 0.0
-        return Contexts(user, segment, placement, hour, rate)
+        running = self._find_running(hour)
+        rate[(user < config.bots)[:, None] | ~running] = 0.0
+        return Contexts(user, segment, placement, hour, rate, running)
+
+    def _find_running(self, hour: AnyArray) -> BoolArray:
+        """Return which creatives run (rows, creatives)."""
+        config = self.config
+        if not config.running:
+            return np.ones((len(hour), config.creatives), bool)
+        first = (hour // HOURS_PER_WEEK).astype(np.int64) * config.rotation
+        return np.asarray((np.arange(config.creatives) - first[:, None]) % config.creatives < config.running)
 
     def show(self, contexts: Contexts, action: Int64Array, propensity: AnyArray) -> Log:
         """Return the outcome of showing creatives (rows,) with these propensities (rows,)."""
@@ -207,6 +225,13 @@ def concatenate_logs(logs: Sequence[Log]) -> Log:
 def creative_id(index: int) -> str:
     """Return a creative's id."""
     return f"c{index:02}"
+
+
+def _list_candidates(names: AnyArray, running: BoolArray) -> list[list[str]]:
+    """Return the names of the running creatives (rows,)."""
+    weeks, week = np.unique(running, axis=0, return_inverse=True)
+    lists = [names[mask].tolist() for mask in weeks]
+    return [lists[number] for number in week.ravel()]
 
 
 def _to_timestamps(hour: AnyArray) -> pd.Series:

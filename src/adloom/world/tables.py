@@ -11,7 +11,7 @@ from PIL import Image
 from adloom.arrays import AnyArray, Int64Array
 from adloom.world.adworld import AdWorld
 from adloom.world.purchases import WEEKS
-from adloom.world.simulator import START, Contexts
+from adloom.world.simulator import START
 
 IMPRESSIONS = 60_000  # of uniform decisions, ten days from START
 EVENTS_START = START - pd.Timedelta(weeks=WEEKS)
@@ -70,15 +70,11 @@ def _choose_items(adworld: AdWorld, seed: int) -> list[str]:
 
 
 def _build_impressions(adworld: AdWorld, rows: int) -> pd.DataFrame:
-    log = adworld.world.log(_decide_uniformly, rows)
+    log = adworld.world.log(lambda contexts: contexts.uniform, rows)
     frame = log.frame("uniform", adworld.running.ids)
     frame["user_id"] = name_users(log.contexts.user)
-    frame["candidates"] = "|".join(adworld.running.ids)
+    frame["candidates"] = frame["candidates"].str.join("|")
     return frame.rename(columns={"ctx_segment": "ctx_interest"})
-
-
-def _decide_uniformly(contexts: Contexts) -> AnyArray:
-    return np.full(contexts.rate.shape, 1 / contexts.rate.shape[1])
 
 
 def _encode_picture(pixels: AnyArray) -> str:

@@ -12,7 +12,9 @@ NOTHING = np.full(4, np.nan)
 @pytest.fixture
 def results() -> Results:
     rates = np.array([[0.0, 0.0], [0.2, 0.4], [0.1, 0.1], [0.3, 0.1]])
-    contexts = Contexts(np.array([0, 1, 2, 3]), np.zeros(4, int), np.zeros(4, int), np.arange(4.0), rates)
+    contexts = Contexts(
+        np.array([0, 1, 2, 3]), np.zeros(4, int), np.zeros(4, int), np.arange(4.0), rates, np.ones((4, 2), bool)
+    )
     clicked = np.array([True, True, False, False])
     log = Log(contexts, np.array([0, 1, 0, 1]), np.array([0.5, 0.8, 0.2, 0.8]), clicked, NOTHING, NOTHING, NOTHING)
     return Results.from_logs([log], bots=1)

@@ -13,7 +13,7 @@ STILL = Config(rate=0.1, wear_out=0.0, drift=0.0)
 
 
 def uniform(situations: Contexts) -> AnyArray:
-    return np.full(situations.rate.shape, 1 / situations.rate.shape[1])
+    return situations.uniform
 
 
 def table(seed: int, setting: Config) -> AnyArray:
@@ -86,6 +86,18 @@ def test_the_log_keeps_the_contract_of_impressions() -> None:
     assert rows["clicked"].sum() == rows["outcome_at"].notna().sum() > 0
     assert set(rows["ctx_segment"]) == {"s0", "s1", "s2", "s3"}
     assert len(rows["candidates"][0]) == 8
+
+
+def test_creatives_enter_and_leave_by_week() -> None:
+    world = World(Config(creatives=6, running=4, rotation=2, per_hour=5.0, rate=0.2), 1)
+    log = world.log(uniform, 4 * 840)
+    week = np.arange(4 * 840) // 840
+    running = [[0, 1, 2, 3], [2, 3, 4, 5], [0, 1, 4, 5], [0, 1, 2, 3]]
+    assert [sorted(set(log.action[week == number])) for number in range(4)] == running
+    frame = log.frame()
+    assert [frame["candidates"][840 * number] for number in range(4)] == [[f"c0{i}" for i in ids] for ids in running]
+    assert (log.propensity == 0.25).all()
+    assert [np.flatnonzero(log.contexts.rate[week == number].any(0)).tolist() for number in range(4)] == running
 
 
 def test_a_policy_learnt_from_served_decisions_earns_more() -> None:

@@ -12,7 +12,7 @@ from adloom.data.values import COUNT, NUMBER
 from adloom.errors import ConfigError, DataError
 
 COUNTS = IMPRESSIONS, CLICKS = ("impressions", "clicks")
-OUTCOMES = ("conversions", "value")  # sums of a line, kept in its first row
+OUTCOMES = ("conversions", "value", "complaints", "cost")  # sums of a line, kept in its first row
 RATE = f"{COUNT.unreadable}; a rate?"
 REPLACED = ("clicked", "weight")  # columns that the counts determine
 

@@ -153,8 +153,11 @@ CONTRACTS: Mapping[str, Contract] = {
             "conversions": Column(COUNT, "Number of conversions.", required=False),
             "value": Column(NUMBER, "Sum of their values.", required=False),
             "currency": Column(CURRENCY, CURRENCY_MEANING, required=False),
+            "complaints": Column(COUNT, "How often it was hidden or reported by its user.", required=False),
+            "cost": Column(NUMBER, "What the impression cost.", required=False),
             "weight": Column(WEIGHT, "Number of impressions that the row stands for; 1 without.", required=False),
             "outcome_at": Column(TIME, "When the first click or conversion came.", required=False),
+            "conversion_at": Column(TIME, "When the first conversion came; `outcome_at` without.", required=False),
             USER_KEY: Column(TEXT, USER_KEY_MEANING, required=False),
         },
         key="impression_id",
@@ -187,8 +190,9 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
         reasons = reasons.mask(
             (reasons == "") & _is_outside_candidates(parsed), "creative_id: not among the candidates"
         )
-        early = parsed["outcome_at"] < parsed["timestamp"] - pd.Timedelta(microseconds=CLOCK_SKEW)
-        reasons = reasons.mask((reasons == "") & early, "outcome_at: more than 10 s before timestamp")
+        for name in ("outcome_at", "conversion_at"):
+            early = parsed[name] < parsed["timestamp"] - pd.Timedelta(microseconds=CLOCK_SKEW)
+            reasons = reasons.mask((reasons == "") & early, f"{name}: more than 10 s before timestamp")
     return parsed, reasons
 
 

@@ -75,7 +75,9 @@ _IMPRESSIONS = pa.schema(
         "decision_id": _TEXT,
         "conversions": pa.int64(),
         "value": pa.float64(),
+        "complaints": pa.int64(),
         "outcome_at": _TIME,
+        "conversion_at": _TIME,
         "user_key": _TEXT,
     }
 )
@@ -103,7 +105,9 @@ select decision_id, creative_id,
     bool_or(kind = 'click') as clicked,
     count(*) filter (where kind = 'conversion') as conversions,
     coalesce(sum(value::decimal(38, 6)) filter (where kind = 'conversion'), 0)::double as value,
-    min(greatest(time, decided)) as outcome_at
+    count(*) filter (where kind = 'complaint') as complaints,
+    min(greatest(time, decided)) filter (where kind != 'complaint') as outcome_at,
+    min(greatest(time, decided)) filter (where kind = 'conversion') as conversion_at
 from unique_feedback group by decision_id, creative_id;
 """
 # Most frequent names first: a table has a limited number of columns.
@@ -115,7 +119,8 @@ _JOIN = """
 select decision_id || '-' || slot as impression_id, make_timestamp(time) as timestamp, "user" as user_id, placement,
     position, creative_id, candidates, coalesce(clicked, false) as clicked, propensity,
     policy as logging_policy, decision_id, coalesce(conversions, 0) as conversions, coalesce(value, 0) as value,
-    make_timestamp(outcome_at) as outcome_at, user_key, context
+    coalesce(complaints, 0) as complaints, make_timestamp(outcome_at) as outcome_at,
+    make_timestamp(conversion_at) as conversion_at, user_key, context
 from shown left join outcome using (decision_id, creative_id)
 order by time, decision_id, slot
 """

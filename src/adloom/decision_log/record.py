@@ -22,7 +22,7 @@ Context = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH, pattern=NAME)], str], Meta(max_length=MAX_NAMES)
 ]
 Tier = Literal["model", "cached", "default"]
-FeedbackKind = Literal["click", "conversion"]
+FeedbackKind = Literal["click", "conversion", "complaint"]
 DropReason = Literal["buffer full", "disk full", "disk limit", "not a record", "not written"]
 
 
@@ -63,7 +63,7 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
 
 
 class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):
-    """A click or a conversion; equal feedback counts once."""
+    """A click, a conversion or a complaint; equal feedback counts once."""
 
     time: Time
     decision_id: Identity

@@ -55,7 +55,7 @@ class AdClient:
         return Decision(answer["decision_id"], chosen["creative_id"], chosen["probability"], answer["tier"])
 
     def send_feedback(self, body: RequestBody) -> None:
-        """Report a click or a conversion."""
+        """Report a click, a conversion or a complaint."""
         self._post(FEEDBACK, body)
 
     def _post(self, path: str, body: RequestBody) -> dict[str, Any]:

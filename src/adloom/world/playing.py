@@ -34,7 +34,7 @@ class AdService(Protocol):
         ...
 
     def send_feedback(self, body: RequestBody) -> None:
-        """Report a click or a conversion."""
+        """Report a click, a conversion or a complaint."""
         ...
 
 

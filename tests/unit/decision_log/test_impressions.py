@@ -80,7 +80,8 @@ def at(microseconds: int) -> pd.Timestamp:
 def test_a_slate_becomes_a_row_per_slot_with_its_outcome(bench: Bench) -> None:
     bag = click(0, kind="conversion", value=20.0, time=NOON + 9 * SECOND)
     again = structs.replace(bag, feedback_id="order 2", value=5.5, time=NOON + 60 * SECOND)
-    first, second = bench.rows([decision(0), click(0), bag, again])
+    hidden = click(0, kind="complaint", time=NOON)
+    first, second = bench.rows([decision(0), click(0), bag, again, hidden])
     shared = {
         "timestamp": at(NOON),
         "user_id": "a" * 32,
@@ -101,7 +102,9 @@ def test_a_slate_becomes_a_row_per_slot_with_its_outcome(bench: Bench) -> None:
         "propensity": 0.3,
         "conversions": 2,
         "value": 25.5,
+        "complaints": 1,
         "outcome_at": at(NOON + SECOND),
+        "conversion_at": at(NOON + 9 * SECOND),
     }
     assert second == {
         **shared,
@@ -113,7 +116,9 @@ def test_a_slate_becomes_a_row_per_slot_with_its_outcome(bench: Bench) -> None:
         "propensity": 0.5 / 0.7,
         "conversions": 0,
         "value": 0.0,
+        "complaints": 0,
         "outcome_at": None,
+        "conversion_at": None,
     }
 
 

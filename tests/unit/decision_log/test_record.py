@@ -46,7 +46,7 @@ FEEDBACK = st.builds(
     time=TIMES,
     decision_id=IDS,
     creative_id=NAMES,
-    kind=st.sampled_from(["click", "conversion"]),
+    kind=st.sampled_from(["click", "conversion", "complaint"]),
     value=st.none() | st.floats(0, 1e15),
     feedback_id=st.none() | NAMES,
 )

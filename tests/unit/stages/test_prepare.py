@@ -137,7 +137,8 @@ COLUMNS = {
     "copy": "copy_id text category group impressions clicks split",
     "events": "user_id timestamp event item_id quantity value currency split half",
     "impressions": "impression_id timestamp user_id placement position creative_id candidates clicked propensity "
-    "logging_policy decision_id conversions value currency weight outcome_at ctx_device split",
+    "logging_policy decision_id conversions value currency complaints cost weight outcome_at "
+    "conversion_at ctx_device split",
     "tunes": "tune_id title notation key metre split",
 }
 

@@ -150,7 +150,10 @@ class FeedbackRequest(Message, frozen=True):
         ),
     ]
     creative_id: Annotated[Id, Meta(description="One of the creatives of that decision.")]
-    kind: Annotated[Literal["click", "conversion"], Meta(description="What the user did.")]
+    kind: Annotated[
+        Literal["click", "conversion", "complaint"],
+        Meta(description="What the user did; a complaint hides or reports the ad."),
+    ]
     value: (
         Annotated[float, Meta(ge=0, le=1e15, description="Of a conversion, in the advertiser's currency.")] | None
     ) = None

@@ -81,7 +81,14 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.path: endpoint
     for endpoint in (
         Endpoint(DECIDE, DecideRequest, DecideAnswer, "Decide which creatives to show.", MAX_BYTES),
-        Endpoint(FEEDBACK, FeedbackRequest, FeedbackAnswer, "Report a click or a conversion.", MAX_BYTES, {"feedback"}),
+        Endpoint(
+            FEEDBACK,
+            FeedbackRequest,
+            FeedbackAnswer,
+            "Report a click, a conversion or a complaint.",
+            MAX_BYTES,
+            {"feedback"},
+        ),
         Endpoint(RECOMMEND, RecommendRequest, RecommendAnswer, "Recommend the next items to a user.", 256 * KIB),
         Endpoint(SEGMENT, SegmentRequest, SegmentAnswer, "Find the segments of users.", MIB),
         Endpoint(GENERATE, GenerateRequest, GenerateAnswer, "Generate pictures of a category.", 64 * KIB, CREATIVE),

@@ -18,6 +18,7 @@ from adloom.config.settings import Settings
 from adloom.context import open_store
 
 if TYPE_CHECKING:
+    from adloom.arrays import UInt8Array
     from adloom.storage.base import Store
     from adloom.world.adworld import AdWorld
     from adloom.world.playing import Player
@@ -72,14 +73,19 @@ def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
 
 def open_adworld(store: "Store", seed: int) -> "AdWorld":
     """Return the world of a seed, with the catalogue's pictures and lines."""
+    from adloom.world.adworld import create_adworld
+
+    return create_adworld(*read_world(store), seed)
+
+
+def read_world(store: "Store") -> "tuple[list[str], list[str], UInt8Array, list[str]]":
+    """Return the ids, categories and pixels of the catalogue's pictures, and its lines."""
     from adloom.catalogue.download import read_parts
     from adloom.catalogue.entries import ADWORLD, ENTRIES
     from adloom.catalogue.formats import read_world_parts
-    from adloom.world.adworld import create_adworld
 
     with tempfile.TemporaryDirectory() as scratch:
-        members = read_parts(ADWORLD, ENTRIES, lambda part: store.fetch(part, Path(scratch)))
-    return create_adworld(*read_world_parts(members), seed)
+        return read_world_parts(read_parts(ADWORLD, ENTRIES, lambda part: store.fetch(part, Path(scratch))))
 
 
 def play(player: "Player", impressions: int, *, progress: bool) -> "tuple[list[Log], bool]":

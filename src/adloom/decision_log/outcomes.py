@@ -10,13 +10,14 @@ from struct import Struct
 from typing import Any
 
 from adloom.decision_log.record import Decision, Feedback
+from adloom.decision_log.user_records import UserRecords
 
 PARTITIONS = 64
 UNKNOWN_USER = bytes(16)
 ROWS = {
     "decisions": Struct("16sQ16s"),  # decision_id, time, user
     "feedback": Struct("16sQ8s?"),  # decision_id, time, hash of the creative, whether it is a click
-    "clicks": Struct("16s"),  # user
+    "users": Struct(">16sQ?I"),  # user, time, whether it is a click, number of the arm: user_records.RECORD
 }
 
 
@@ -40,10 +41,12 @@ class Outcomes:
     def __exit__(self, *raised: object) -> None:
         self._stack.close()
 
-    def add_decision(self, decision: Decision) -> None:
-        """Add a decision."""
+    def add_decision(self, decision: Decision, arm: int = 0) -> None:
+        """Add a decision, and the number of its arm."""
         user = bytes.fromhex(decision.user) if decision.user else UNKNOWN_USER
         self._add("decisions", bytes.fromhex(decision.decision_id), decision.time, user)
+        if user != UNKNOWN_USER:
+            self._add("users", user, decision.time, False, arm)
 
     def add_feedback(self, feedback: Feedback) -> None:
         """Add feedback."""
@@ -70,21 +73,22 @@ class Outcomes:
                 if is_click and user != UNKNOWN_USER and (decision_id, creative) not in clicked:
                     clicked.add((decision_id, creative))
                     self.clicks += 1
-                    self._add("clicks", user)
+                    self._add("users", user, time, True, 0)
 
-    def most_clicks(self) -> tuple[bytes, int]:
-        """Return the user with the most clicks; call `feedback` first."""
-        most = [
-            Counter(row[0] for row in self._read("clicks", partition)).most_common(1) for partition in range(PARTITIONS)
-        ]
-        return max((top for tops in most for top in tops), key=lambda top: top[1], default=(UNKNOWN_USER, 0))
+    def users(self) -> Iterator[UserRecords]:
+        """Yield the decisions and clicks of known users; call `feedback` first."""
+        for partition in range(PARTITIONS):
+            yield UserRecords.unpack(self._read_bytes("users", partition))
 
     def _add(self, kind: str, key: bytes, *values: Any) -> None:
         self._files[kind, zlib.crc32(key) % PARTITIONS].write(ROWS[kind].pack(key, *values))
 
     def _read(self, kind: str, partition: int) -> Iterator[tuple[Any, ...]]:
+        yield from ROWS[kind].iter_unpack(self._read_bytes(kind, partition))
+
+    def _read_bytes(self, kind: str, partition: int) -> bytes:
         self._files[kind, partition].flush()
-        yield from ROWS[kind].iter_unpack(self._path(kind, partition).read_bytes())
+        return self._path(kind, partition).read_bytes()
 
     def _path(self, kind: str, partition: int) -> Path:
         return self._folder / f"{kind}-{partition}"

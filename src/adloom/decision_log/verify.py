@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from adloom.data.context import CLOCK_SKEW
 from adloom.decision_log import reading
+from adloom.decision_log.arms import ArmCounter
 from adloom.decision_log.outcomes import Outcomes
 from adloom.decision_log.reading import DamagedError, SegmentRef
 from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Recommendation, Record, decode, now
+from adloom.decision_log.sample_ratio import ALPHA, CreativeCounter, SampleRatio
 from adloom.storage import manifest
 from adloom.storage.base import Store
 
@@ -32,6 +36,9 @@ CHECKS = {  # name: the problem that it counts
     "feedback": "feedback without its decision in the log",
     "early": "feedback earlier than its decision",
     "one_user": "clicks of one user with at least half of all clicks",
+    "burst": "a user with more decisions or clicks within a minute than a person makes",
+    "crossover": "a user in several arms of an experiment",
+    "sample_ratio": "a creative or an arm that is not as frequent as its probability says",
     "backwards": "the clock of a process went back",
     "future": "a time in the future",
     "missing": "records that a process wrote but that are absent",
@@ -41,6 +48,7 @@ TOLERANCE = 1e-9
 ROUNDING = 1e-14  # of a sum of probabilities
 MAX_EXAMPLES = 3
 MIN_CLICKS = 100  # with fewer clicks, one user may well have half of them
+MAX_PER_MINUTE = {"decisions": 120, "clicks": 20}  # of one user
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,14 @@ class VerificationReport:
 def verify(logs: Sequence[str], store: Store, at: int | None = None) -> VerificationReport:
     """Verify some logs at a time in µs (default: now). Raises DataError without segments."""
     segments, report = reading.find_segments(logs, store), VerificationReport()
+    creatives, arms = CreativeCounter(), ArmCounter()
     with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch, Outcomes(Path(scratch)) as outcomes:
         for segment in segments:
-            _SegmentCheck(segment, report, outcomes, at or now()).check(store)
+            _SegmentCheck(segment, report, outcomes, creatives, arms, at or now()).check(store)
         _check_outcomes(outcomes, report)
+        _check_users(outcomes, arms, report)
+    for name, result in [("all decisions", creatives.compare()), *arms.compare()]:
+        _check_sample_ratio(name, result, report)
     for process, summaries in report.summaries.items():
         _check_process(process, sorted(summaries, key=lambda summary: summary.number), report)
     return report
@@ -115,16 +127,44 @@ def _check_outcomes(outcomes: Outcomes, report: VerificationReport) -> None:
             report.add_issue("feedback", f"decision {decision_id.hex()}")
         elif lag < -CLOCK_SKEW:
             report.add_issue("early", f"decision {decision_id.hex()}: {-lag / 1e6:.0f} s")
-    user, clicks = outcomes.most_clicks()
-    if outcomes.clicks >= MIN_CLICKS and clicks * 2 >= outcomes.clicks:
-        report.add_issue("one_user", f"user {user.hex()}: {clicks} of {outcomes.clicks} clicks", clicks)
+
+
+def _check_users(outcomes: Outcomes, arms: ArmCounter, report: VerificationReport) -> None:
+    """Check what each user does."""
+    for users in outcomes.users():
+        clicks = users.count_clicks()
+        for user in np.flatnonzero((clicks * 2 >= outcomes.clicks) & (outcomes.clicks >= MIN_CLICKS)).tolist():
+            where = f"user {users.format_name(user)}: {clicks[user]} of {outcomes.clicks} clicks"
+            report.add_issue("one_user", where, int(clicks[user]))
+        for kind, limit in MAX_PER_MINUTE.items():
+            for name, most in users.find_bursts(kind == "clicks", limit):
+                report.add_issue("burst", f"user {name}: {most} {kind} within a minute")
+        for where in arms.add_users(users):
+            report.add_issue("crossover", where)
+
+
+def _check_sample_ratio(name: str, result: SampleRatio, report: VerificationReport) -> None:
+    if result.p_value >= ALPHA:
+        return
+    for mismatch in result.mismatches:
+        where = f"{mismatch.name}: {mismatch.chosen} chosen, {mismatch.expected:.1f} expected"
+        report.add_issue("sample_ratio", f"{name}: {where} (p = {result.p_value:.1g})")
 
 
 class _SegmentCheck:
     """The verification of one segment."""
 
-    def __init__(self, segment: SegmentRef, report: VerificationReport, outcomes: Outcomes, at: int) -> None:
+    def __init__(
+        self,
+        segment: SegmentRef,
+        report: VerificationReport,
+        outcomes: Outcomes,
+        creatives: CreativeCounter,
+        arms: ArmCounter,
+        at: int,
+    ) -> None:
         self._segment, self._report, self._outcomes, self._at = segment, report, outcomes, at
+        self._creatives, self._arms = creatives, arms
         self._header: Header | None = None
         self._end: End | None = None
         self._count = 0  # decisions and feedback
@@ -186,10 +226,13 @@ class _SegmentCheck:
         if isinstance(record, Recommendation):
             self._report.recommendations += 1
             return
-        self._outcomes.add_decision(record)
+        self._outcomes.add_decision(record, self._arms.get_number(record))
         self._report.decisions += 1
-        for check, detail in check_decision(record):
+        issues = list(check_decision(record))
+        for check, detail in issues:
             self._add_issue(check, number, f"{record.decision_id}: {detail}")
+        if record.chosen and not issues and record.experiment is None:  # choices of one user share an arm
+            self._creatives.add(record)
 
     def _summarize(self, header: Header) -> None:
         read = header.records + self._count

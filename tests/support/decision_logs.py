@@ -44,6 +44,15 @@ def decision(number: int = 0, **changes: Any) -> Decision:
     return Decision(**{**values, **changes})
 
 
+def draw_decision(number: int) -> Decision:
+    """Return a decision whose first creative is, over ten numbers, as frequent as its probability says."""
+    first = ["hat"] * 5 + ["bag"] * 3 + ["shoe"] * 2
+    shares = {"hat": 0.5, "bag": 0.3, "shoe": 0.2}
+    top = first[number % 10]
+    below = "bag" if top == "hat" else "hat"
+    return decision(number, chosen=[top, below], propensities=[shares[top], shares[below] / (1 - shares[top])])
+
+
 def click(number: int = 0, **changes: Any) -> Feedback:
     """Return a click on the bag, one second after the decision of this number."""
     values = {"time": NOON + number * 1_000_000 + 1_000_000, "decision_id": f"{number:032x}", "creative_id": "bag"}

@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tests.support.decision_logs import LIMITS, decision, wait_until
+from tests.support.decision_logs import LIMITS, draw_decision, wait_until
 
 from adloom.decision_log.log import FLUSH_BYTES, DecisionLog
 from adloom.decision_log.record import encode
@@ -31,7 +31,7 @@ class Appender:
         self.longest = 0.0  # longest time of an append, seconds
 
     def append(self) -> bool:
-        record = decision(self.log.statistics().appended)
+        record = draw_decision(self.log.statistics().appended)
         start = time.perf_counter()
         accepted = self.log.append(record)
         self.longest = max(self.longest, time.perf_counter() - start)
@@ -41,7 +41,7 @@ class Appender:
         return str(sum(self.append() for _ in range(int(count))))
 
     def fill(self) -> str:
-        count = -(-FLUSH_BYTES // (len(encode(decision())) + 1))
+        count = -(-FLUSH_BYTES // min(len(encode(draw_decision(number))) + 1 for number in range(10)))
         self.take(str(count))
         wait_until(lambda: self.log.statistics().write_lag == 0)
         return str(count)

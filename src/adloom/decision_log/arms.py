@@ -55,7 +55,7 @@ class ArmCounter:
         """Yield the test's result of each experiment with constant shares and at least MIN_DECISIONS users."""
         for experiment, group in groupby(sorted(self._users), key=lambda arm: arm.experiment):
             arms = list(group)
-            if len({arm.name for arm in arms}) < len(arms) or sum(map(self._users.get, arms)) < MIN_DECISIONS:
+            if len({arm.name for arm in arms}) < len(arms) or sum(self._users[arm] for arm in arms) < MIN_DECISIONS:
                 continue
             yield experiment, self._compare(arms)
 

@@ -51,8 +51,10 @@ class UserRecords:
         """Yield each user with more than `limit` clicks or decisions within a minute, and the most of them."""
         is_kind = self.click == click
         user, time = self.user[is_kind], self.time[is_kind]
-        is_dense = (user[limit:] == user[: len(user) - limit]) & (time[limit:] - time[: len(time) - limit] < MINUTE)
-        for index in np.unique(user[limit:][is_dense]).tolist():
+        later = slice(limit, None)
+        earlier = slice(len(user[later]))
+        is_dense = (user[later] == user[earlier]) & (time[later] - time[earlier] < MINUTE)
+        for index in np.unique(user[later][is_dense]).tolist():
             times = time[user == index]
             ends = np.searchsorted(times, times + MINUTE)
             yield self.format_name(index), int((ends - np.arange(len(times))).max())

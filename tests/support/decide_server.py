@@ -134,11 +134,10 @@ class DecideServer:
         return self.process.wait(WITHIN)
 
     def verify_log(self) -> Mapping[str, Any]:
-        """Run `adloom log verify`, assert a clean log, and return the report."""
+        """Run `adloom log verify`, assert that only its clients are faster than people, and return the report."""
         log = str(self.folder / ".adloom" / "decisions")
-        result = CliRunner().invoke(cli, ["log", "verify", log, "--json"])
-        assert result.exit_code == 0, result.output
-        report: Mapping[str, Any] = json.loads(result.stdout)
+        report: Mapping[str, Any] = json.loads(CliRunner().invoke(cli, ["log", "verify", log, "--json"]).stdout)
+        assert {name for name, check in report["checks"].items() if check["count"]} <= {"burst"}
         return report
 
     def decisions(self) -> list[Decision]:

@@ -16,6 +16,7 @@ from adloom.policy.impressions import ExclusionCounts, Impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import Estimate
+from adloom.policy.ope.lift_over_time import trace_lift
 from adloom.policy.ope.log_evaluation import LogEvaluation, estimate_all
 from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.ope.reward_model import cross_fit
@@ -136,6 +137,7 @@ def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str
             partial(figures.draw_rates, compared, value.logged.value),
         ),
         _policies_table(compared),
+        _lift_figure(data, value),
         _estimators_table(value),
         Figure(
             "Impressions per creative",
@@ -144,6 +146,19 @@ def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str
         ),
         _shift_table(data, value.terms.share),
     ]
+
+
+def _lift_figure(data: Impressions, value: LogEvaluation) -> Figure:
+    def draw() -> bytes:
+        clusters = Clusters(data.weight, data.user)
+        points = trace_lift(data.reward, data.propensity, value.terms.target, data.timestamp, clusters)
+        return figures.draw_lift(points)
+
+    caption = (
+        "The policy's lift over the logged decisions, by inverse propensities, in all impressions of the holdout "
+        "period up to each time. The 95 % intervals hold at all times together, as the gate's bound does."
+    )
+    return Figure("Lift over time", caption, draw)
 
 
 def _policies_table(estimates: Mapping[str, Estimate]) -> Table:

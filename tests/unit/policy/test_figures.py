@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from adloom.policy.figures import draw_rates, draw_shares
+from adloom.policy.figures import draw_lift, draw_rates, draw_shares
 from adloom.policy.ope.estimate import Estimate
+from adloom.policy.ope.lift_over_time import LiftPoint
 
 RELIABLE = Estimate(0.02, 0.01, 0.03, 1000, 500.0, 0.1)
 UNRELIABLE = Estimate(0.04, 0.0, 0.2, 1000, 2.0, 0.9, "few clicks")
@@ -17,6 +18,7 @@ UNRELIABLE = Estimate(0.04, 0.0, 0.2, 1000, 2.0, 0.9, "few clicks")
     "draw",
     [
         lambda: draw_rates({"log": RELIABLE, "policy": UNRELIABLE}, 0.02),
+        lambda: draw_lift([LiftPoint(np.datetime64("2026-01-01"), 0.01, -0.02, 0.05)]),
         lambda: draw_shares(np.array([0.75, 0.25]), np.array([0.5, 0.5])),
     ],
 )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -22,8 +23,8 @@ from adloom.config.audience import TrainPolicy
 from adloom.policy import fit, impressions, model_selection, models
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
-from adloom.policy.model_selection import Candidate, Periods
 from adloom.policy.models import Categories
+from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.scorer import Policy
 from adloom.storage import parquet
@@ -34,6 +35,7 @@ WORLDS, ROWS = 8, 30_000
 RATES = (0.005, 0.02, 0.05)
 MAX_WEIGHT = 20.0  # limit of importance weights
 LEARNING_RATES = (0.05, 0.5)
+EARLY_SHARE = 2 / 3  # of the time, to fit on
 
 Fit = Callable[[Impressions, float], Policy]
 
@@ -99,17 +101,24 @@ ENGINES: dict[str, tuple[Fit, tuple[float, ...]]] = {
 }
 
 
-def select_candidate(periods: Periods, train: Fit, settings: tuple[float, ...]) -> Candidate:
+class Candidate(NamedTuple):
+    temperature: float
+    setting: float
+    value: Estimate
+
+
+def select_candidate(data: Impressions, train: Fit, settings: tuple[float, ...]) -> Candidate:
     """Return the setting and temperature with the highest lower end on the last third."""
-    log = model_selection.to_log(periods.late)
+    early, late = data.split(EARLY_SHARE)
+    log = model_selection.to_log(late)
     predicted = cross_fit(log.rates, seed=PARAMS.seed, clusters=log.clusters)
     result = []
     for value in settings:
-        policy = train(periods.early, value)
+        policy = train(early, value)
         for temperature in PARAMS.temperatures:
             policy = replace(policy, temperature=temperature)
-            estimate = model_selection.estimate_value(policy, periods.late, log, predicted)
-            result.append(Candidate("", temperature, value, estimate))
+            estimate = model_selection.estimate_value(policy, late, log, predicted)
+            result.append(Candidate(temperature, value, estimate))
     reliable = [candidate for candidate in result if candidate.value.trustworthy] or result[:1]
     return max(reliable, key=lambda candidate: candidate.value.low)
 
@@ -127,13 +136,13 @@ def relative_gain(world: World, policy: Policy) -> float:
     return (world.exact_value(table) - even) / (world.exact_value(greedy) - even)
 
 
-def simulate(rate: float, seed: int) -> tuple[World, Periods]:
+def simulate(rate: float, seed: int) -> tuple[World, Impressions]:
     world = World(Config(rate=rate, wear_out=0.0), seed)
     odds = np.exp(np.random.default_rng(seed).normal(0, 1, world.rates.shape))  # of a random policy
     table = 0.9 * odds / odds.sum(2, keepdims=True) + 0.1 / odds.shape[2]
     frame = world.log(lambda contexts: contexts.look_up(table), ROWS).frame()
     data, _ = impressions.read_impressions(lambda _: [frame], timedelta(hours=PARAMS.maturity_hours))
-    return world, Periods.split(data)
+    return world, data
 
 
 def print_simulator() -> None:
@@ -144,9 +153,9 @@ def print_simulator() -> None:
         cells = []
         for rate in RATES:
             gains, start = [], time.perf_counter()
-            for world, periods in logs[rate]:
-                chosen = select_candidate(periods, train, settings)
-                policy = train(periods.whole, chosen.penalty or 0.0)
+            for world, data in logs[rate]:
+                chosen = select_candidate(data, train, settings)
+                policy = train(data, chosen.setting)
                 gains.append(relative_gain(world, replace(policy, temperature=chosen.temperature)))
             seconds = (time.perf_counter() - start) / WORLDS / (len(settings) + 1)
             cells.append(f"{np.mean(gains):6.3f} ({np.std(gains) / WORLDS**0.5:.3f}) {seconds:5.1f} s")
@@ -156,16 +165,17 @@ def print_simulator() -> None:
 def print_open_bandit(folder: Path) -> None:
     rows = parquet.read(folder, "calibration")
     data, _ = impressions.read_impressions(lambda _: [rows], timedelta(hours=1))
-    periods = Periods.split(data)
-    late = periods.late
+    late = data.split(EARLY_SHARE)[1]
     print(f"\nOpen Bandit, last third of calibration: {len(late):,} impressions, {late.reward.sum():.0f} clicks, "
           f"log's own rate {late.reward.mean():.3%}")  # fmt: skip
-    print(f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'value':>8}")
+    print(
+        f"{'engine':36} {'value':>8} {'95 % interval':>20} {'effective sample':>17} {'temperature':>12} {'setting':>8}"
+    )
     for name, (train, settings) in ENGINES.items():
-        result = select_candidate(periods, train, settings)
+        result = select_candidate(data, train, settings)
         value, interval = result.value, f"{result.value.low:.3%} … {result.value.high:.3%}"
         print(f"{name:36} {value.value:8.3%} {interval:>20} {value.effective_sample_size:17,.0f} "
-              f"{result.temperature:12g} {result.penalty:8g}", flush=True)  # fmt: skip
+              f"{result.temperature:12g} {result.setting:8g}", flush=True)  # fmt: skip
 
 
 def main() -> None:

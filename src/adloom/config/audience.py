@@ -108,7 +108,7 @@ class TrainPolicy(ConfigModel):
         ["uniform", "logging", "rates", "linear"], min_length=1, description="Models to compare; uniform is required."
     )
     temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
-        [1.0, 0.5, 0.25, 0.125],
+        [2.0, 1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625],
         min_length=1,
         description="Softmax temperatures to compare; a lower one explores less.",
     )

@@ -1,7 +1,9 @@
 """Probabilities of many impressions at once, from the scorer's arrays."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
@@ -15,22 +17,39 @@ from adloom.policy.scorer import Policy, softmax
 MAX_CANDIDATES = 2**19  # scored at once
 
 
-def score_batches(policy: Policy, data: Impressions, cell: IntegerArray) -> Iterator[ProbabilityBatch]:
+@dataclass(frozen=True)
+class ContextIndex:
+    """Distinct contexts of impressions: rows of one have the same candidates, features and cell."""
+
+    features: list[Int64Array]  # (rows,) each, index into a feature's weights
+    context: Int64Array  # (rows,) number of the context
+    first: Int64Array  # (contexts,) its first row
+    order: Int64Array  # (rows,) rows by context
+
+    @classmethod
+    def build(cls, policy: Policy, data: Impressions, cell: IntegerArray) -> Self:
+        """Return the contexts that a policy and a `cell` (rows,) tell apart."""
+        features = FeatureSpace(policy.features, policy.values).row_indices(data)
+        context, first = group_rows([data.offered, cell, *features])
+        return cls(features, context, first, np.argsort(context, kind="stable"))
+
+
+def score_batches(
+    policy: Policy, data: Impressions, cell: IntegerArray, index: ContextIndex | None = None
+) -> Iterator[ProbabilityBatch]:
     """
     Yield the policy's probabilities by distinct context, in batches of bounded memory.
 
-    Rows of one context have the same candidates, features and `cell` (rows,).
+    The `index` is that of a policy with the same features and values.
     """
-    features = FeatureSpace(policy.features, policy.values).row_indices(data)
-    group, first = group_rows([data.offered, cell, *features])
-    order = np.argsort(group, kind="stable")  # rows by context
-    ends = np.concatenate([[0], np.cumsum(np.bincount(group))])
-    for start, end in _split_evenly(np.diff(data.sets.starts)[data.offered[first]]):
-        contexts, rows = first[start:end], order[ends[start] : ends[end]]
+    index = index or ContextIndex.build(policy, data, cell)
+    ends = np.concatenate([[0], np.cumsum(np.bincount(index.context))])
+    for start, end in _split_evenly(np.diff(data.sets.starts)[data.offered[index.first]]):
+        contexts, rows = index.first[start:end], index.order[ends[start] : ends[end]]
         starts, action = data.sets.gather(data.offered[contexts])
-        score = _score(policy, data.creatives, [row[contexts] for row in features], np.diff(starts), action)
+        score = _score(policy, data.creatives, [row[contexts] for row in index.features], np.diff(starts), action)
         chances = softmax(score, np.diff(starts), policy.temperature, policy.floor)
-        yield ProbabilityBatch(rows, group[rows] - start, starts, action, chances)
+        yield ProbabilityBatch(rows, index.context[rows] - start, starts, action, chances)
 
 
 def _split_evenly(sizes: Int64Array) -> Iterator[tuple[int, int]]:

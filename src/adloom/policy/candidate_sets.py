@@ -3,13 +3,14 @@
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from adloom.arrays import Int32Array, Int64Array, UInt64Array
+from adloom.arrays import BoolArray, Int32Array, Int64Array, UInt64Array
 
 MAX_CANDIDATES = 2**20  # sorted at once
 LAST_HASH = np.uint64(2**64 - 1)  # so that each search ends at a hash
@@ -32,6 +33,12 @@ class CandidateSets:
         """Return the starts (numbers + 1,) and candidates of several sets, one after the other."""
         sizes = np.diff(self.starts)[numbers]
         return np.concatenate([[0], np.cumsum(sizes)]), self.candidates[_join_ranges(self.starts[numbers], sizes)]
+
+    def filter(self, numbers: Int32Array, keep: BoolArray) -> Self:
+        """Return several sets without the creatives that `keep` (creatives,) excludes; a set may become empty."""
+        starts, candidates = self.gather(numbers)
+        kept = keep[candidates]
+        return type(self)(np.concatenate([[0], np.cumsum(kept)])[starts], candidates[kept])
 
 
 @dataclass

@@ -16,7 +16,9 @@ from adloom.policy.models import Categories, build_policy
 from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy
 
-PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # inverse strength: a smaller value shrinks creatives more
+PENALTIES: tuple[float, ...] = tuple(
+    10.0 ** (step / 2) for step in range(-9, 5)
+)  # inverse strength: smaller shrinks creatives more
 MIN_CREATIVES = 5  # with history; fewer teach nothing about content
 CONTENT_PENALTIES = np.logspace(-3, 6, 19)  # of ridge regression; the largest leaves the category's score
 

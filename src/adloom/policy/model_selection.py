@@ -1,7 +1,8 @@
 """Selection of the policy on the calibration period; the holdout period is not used."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,71 +17,98 @@ from adloom.policy.models import Categories
 from adloom.policy.ope import estimators, terms
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import Estimate
+from adloom.policy.ope.intervals import cumulants, interval
 from adloom.policy.ope.reward_model import CrossFit, cross_fit
 from adloom.policy.ope.terms import Log, PolicyTerms
+from adloom.policy.rolling_origin import Fold, FoldScorer, split_origins
 from adloom.policy.scorer import Policy
 
 RULE = (
-    "Each model is fitted on the first two thirds of the calibration period. At each temperature, its click rate on "
-    "the last third is estimated (doubly robust). Among reliable intervals the highest lower end wins; the first wins "
-    "ties. Without a reliable interval the choice is uniform. The chosen model is then fitted on the whole period."
+    "At several origins of the calibration period, each model is fitted on the log so far. At each temperature, its "
+    "lift over uniform decisions is estimated (doubly robust) on the impressions until the next origin, with the "
+    "creatives shown before it, together over all origins. Among reliable estimates the highest lower end above 0 "
+    "wins; the first wins ties. Without one the choice is uniform. The chosen model is then fitted on the whole period."
 )
-EARLY_SHARE = 2 / 3  # of the time of the calibration period
 FIXED_TEMPERATURE = ("uniform", "logging")  # models that exist at temperature 1 only
+NO_CHOICE = "no creative of the last origin was offered with another one"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model at a temperature, with its estimated value."""
+    """A model at a temperature, with its estimated value and lift over uniform decisions."""
 
     model: str
     temperature: float
     penalty: float | None  # of the linear model
     value: Estimate
+    lift: float
+    lift_low: float  # lower end of the 95 % interval
 
 
 @dataclass(frozen=True)
-class Periods:
-    """The calibration period and its two parts."""
+class Validation:
+    """The folds of a calibration period, and the log of all impressions that judge."""
 
-    whole: Impressions
-    early: Impressions
-    late: Impressions
+    folds: list[Fold]
+    log: Log
+    predicted: CrossFit
 
     @classmethod
-    def split(cls, data: Impressions) -> "Periods":
-        """Split impressions. Raises DataError if a part lacks rows, clicks or misses."""
-        periods = cls(data, *data.split(EARLY_SHARE))
-        for name, part in (("first two thirds", periods.early), ("last third", periods.late)):
-            if not 0 < part.rewarded < part.count:
-                raise DataError(
-                    f"impressions: {part.rewarded} of {part.count} clicked in the {name} of the calibration "
-                    "period, expected some but not all; use a longer log, or set train_policy.enabled: false"
-                )
-        return periods
+    def split(cls, data: Impressions, seed: int) -> "Validation | None":
+        """Return the folds of a period, None if none judges. Raises DataError without rewards to learn from."""
+        if not 0 < data.rewarded < data.count:
+            raise DataError(
+                f"impressions: {data.rewarded} of {data.count} clicked in the calibration period, expected some but "
+                "not all; use a longer log, or set train_policy.enabled: false"
+            )
+        folds = split_origins(data)
+        if not folds:
+            return None
+        log = to_log(data.select(np.concatenate([fold.rows for fold in folds])))
+        return cls(folds, log, cross_fit(log.rates, seed=seed, clusters=log.clusters))
+
+    def fit_model(self, model: str, categories: Categories, penalty: float) -> FoldScorer:
+        """Fit a model at each origin."""
+        policies = [fit_model(fold.early, model, categories, penalty) for fold in self.folds]
+        return FoldScorer(self.folds, policies, self.log.cell)
+
+    def collect_terms(self, scorer: FoldScorer, temperature: float, floor: float) -> PolicyTerms:
+        """Return the terms of a model at a temperature."""
+        return terms.collect_terms(self.log, scorer.score_batches(temperature, floor), self.predicted)
+
+    def estimate_lift(self, candidate: PolicyTerms, uniform: PolicyTerms) -> tuple[float, float]:
+        """Return a policy's doubly robust lift over uniform decisions, with its lower end."""
+        log = self.log
+        residual = (log.reward - self.predicted.predict(log.action)) / log.propensity
+        lift = candidate.expected - uniform.expected + (candidate.target - uniform.target) * residual
+        moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
+        return moments.value, interval(moments, positive=False)[0]
 
 
-def evaluate_candidates(periods: Periods, categories: Categories, params: TrainPolicy) -> list[Candidate]:
-    """Evaluate every model at every temperature, in tie-breaking order."""
-    penalty = choose_penalty(periods, categories)
-    log = to_log(periods.late)
-    predicted = cross_fit(log.rates, seed=params.seed, clusters=log.clusters)
+def evaluate_candidates(data: Impressions, categories: Categories, params: TrainPolicy) -> list[Candidate]:
+    """Evaluate every model at every temperature, in tie-breaking order. Raises DataError without rewards."""
+    validation = Validation.split(data, params.seed)
+    if validation is None:
+        return [Candidate("uniform", 1.0, None, Estimate(0.0, 0.0, 0.0, 0, 0.0, 0.0, NO_CHOICE), 0.0, 0.0)]
+    penalty = choose_penalty(validation.folds, categories)
+    uniform = validation.collect_terms(validation.fit_model("uniform", categories, 0.0), 1.0, 0.0)
     candidates = []
     for model in params.models:
-        fitted = fit_model(periods.early, model, categories, penalty)
+        scorer = validation.fit_model(model, categories, penalty)
         for temperature in [1.0] if model in FIXED_TEMPERATURE else params.temperatures:
-            policy = replace(fitted, temperature=temperature, floor=params.floor)
-            value = estimate_value(policy, periods.late, log, predicted)
-            candidates.append(Candidate(model, temperature, penalty if model == "linear" else None, value))
+            result = validation.collect_terms(scorer, temperature, params.floor)
+            value = _estimate_value(result, validation.log, validation.predicted)
+            lift = validation.estimate_lift(result, uniform)
+            candidates.append(Candidate(model, temperature, penalty if model == "linear" else None, value, *lift))
     return candidates
 
 
 def choose_candidate(candidates: Sequence[Candidate]) -> Candidate:
     """Apply RULE."""
-    reliable = [candidate for candidate in candidates if candidate.value.trustworthy]
-    if not reliable:
+    better = [candidate for candidate in candidates if candidate.value.trustworthy and candidate.lift_low > 0]
+    if not better:
         return next(candidate for candidate in candidates if candidate.model == "uniform")
-    return max(reliable, key=lambda candidate: candidate.value.low)
+    return max(better, key=lambda candidate: candidate.lift_low)
 
 
 def fit_model(data: Impressions, model: str, categories: Categories, penalty: float) -> Policy:
@@ -91,11 +119,20 @@ def fit_model(data: Impressions, model: str, categories: Categories, penalty: fl
     return fits[model](data, categories)
 
 
-def choose_penalty(periods: Periods, categories: Categories) -> float:
-    """Return the penalty with the lowest log loss on the last third."""
-    return min(
-        fit.PENALTIES, key=lambda penalty: fit.fit_linear(periods.early, categories, penalty).log_loss(periods.late)
-    )
+def choose_penalty(folds: Sequence[Fold], categories: Categories) -> float:
+    """Return a penalty with a lower log loss on the impressions that judge than the next ones of the grid."""
+
+    @cache
+    def loss(index: int) -> float:
+        if not 0 <= index < len(fit.PENALTIES):
+            return np.inf
+        fits = [fit.fit_linear(fold.early, categories, fit.PENALTIES[index]) for fold in folds]
+        return float(sum(fold.late.count * model.log_loss(fold.late) for fold, model in zip(folds, fits, strict=True)))
+
+    index = len(fit.PENALTIES) // 2
+    while (best := min((index, index - 1, index + 1), key=loss)) != index:
+        index = best
+    return fit.PENALTIES[index]
 
 
 def to_log(data: Impressions, context: Sequence[str] = ("placement",)) -> Log:
@@ -127,7 +164,10 @@ def collect_terms(policy: Policy, data: Impressions, log: Log, predicted: CrossF
 
 def estimate_value(policy: Policy, data: Impressions, log: Log, predicted: CrossFit) -> Estimate:
     """Return the policy's doubly robust value on impressions and their log."""
-    result = collect_terms(policy, data, log, predicted)
+    return _estimate_value(collect_terms(policy, data, log, predicted), log, predicted)
+
+
+def _estimate_value(result: PolicyTerms, log: Log, predicted: CrossFit) -> Estimate:
     return estimators.doubly_robust(
         log.reward,
         log.propensity,
@@ -142,11 +182,11 @@ def estimate_value(policy: Policy, data: Impressions, log: Log, predicted: Cross
 def explain_choice(candidate: Candidate, chosen: Candidate) -> str:
     """Return why a candidate was chosen or not."""
     if candidate is chosen:
-        issue = candidate.value.reliability_issue
-        return f"chosen, because no estimate is reliable: {issue}" if issue else "chosen"
+        fallback = "chosen, because no other estimate is reliable and above uniform decisions"
+        return fallback if candidate.lift_low <= 0 else "chosen"
     if not candidate.value.trustworthy:
         return candidate.value.reliability_issue
-    return f"lower end {candidate.value.low:.4%}, chosen {chosen.value.low:.4%}"
+    return f"lift over uniform decisions at least {candidate.lift_low:.4%}, chosen {chosen.lift_low:.4%}"
 
 
 def to_json(candidate: Candidate) -> dict[str, Any]:
@@ -160,4 +200,6 @@ def to_json(candidate: Candidate) -> dict[str, Any]:
         "low": value.low,
         "high": value.high,
         "effective_sample_size": value.effective_sample_size,
+        "lift": candidate.lift,
+        "lift_low": candidate.lift_low,
     }

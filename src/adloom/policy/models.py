@@ -6,18 +6,17 @@ A score is the log of a creative's performance relative to its placement's avera
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from scipy.special import betaln
 
 from adloom.arrays import Float64Array, Int32Array, Int64Array
 from adloom.policy.feature_space import Feature, FeatureSpace
 from adloom.policy.impressions import Impressions
 from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy
+from adloom.policy.shrinkage import Ratios
 
-STRENGTHS = 2.0 ** np.arange(21)  # candidate strengths of a click rate's prior, in impressions
+MIN_NOISE = 1e-9  # variance over mean of rewards, if all are alike
 PLACEMENT: tuple[Feature, ...] = (("placement",),)
 
 
@@ -83,57 +82,31 @@ def fit_logging(data: Impressions, categories: Categories) -> Policy:
 
 def fit_rates(data: Impressions, categories: Categories) -> Policy:
     """
-    Return smoothed click rates per creative and placement, relative to the placement's rate.
+    Return smoothed rewards per creative and placement, relative to the placement's mean reward.
 
-    Empirical Bayes with beta priors around the placement's rate times the category's effect.
+    A creative is shrunk to its category, and its ratio in a placement to its own.
     """
     space = FeatureSpace.from_impressions(data, PLACEMENT)
     placement = space.row_indices(data)[0]
     shape = (len(space.values[0]) + 1, len(data.creatives))
-    shown, clicked = (
+    shown, reward = (
         _count_cells(placement, data.shown, shape, counts) for counts in (data.weight, data.reward * data.weight)
     )
     overall = data.total_reward / data.count
-    rate = (clicked.sum(1) + overall) / (shown.sum(1) + 1)  # per placement; never 0
-    strength = _fit_strength(clicked, shown, rate)
-    expected = shown * rate[:, None]
-    mass = strength * overall  # weight of the prior, in expected clicks
-    group = categories.indices(data.creatives)
-    prior = _shrink_ratio(
-        _sum_by_category(clicked.sum(0), group, categories),
-        _sum_by_category(expected.sum(0), group, categories),
-        mass,
-        1.0,
+    rate = (reward.sum(1) + overall) / (shown.sum(1) + 1)  # per placement; never 0
+    noise = float((data.weight * data.reward**2).sum()) / data.total_reward - overall
+    ratios = Ratios.fit(
+        reward,
+        shown * rate[:, None],
+        categories.indices(data.creatives),
+        len(categories.names) + 1,
+        max(noise, MIN_NOISE),
     )
-    prior[-1] = 1.0
-    own = _shrink_ratio(clicked.sum(0), expected.sum(0), mass, prior[group])
-    by_placement = np.where(shown > 0, _shrink_ratio(clicked, expected, strength * rate[:, None], prior[group]), own)
-    by_placement[0] = own
-    return build_policy(data, categories, space, np.log(own), [np.log(by_placement / own)], np.log(prior))
-
-
-def _shrink_ratio(clicked: Any, expected: Any, mass: Any, prior: Any) -> Float64Array:
-    """Return clicks over expected clicks, shrunk to the prior."""
-    return np.asarray((clicked + mass * prior) / (expected + mass))
-
-
-def _fit_strength(clicked: Float64Array, shown: Float64Array, rate: Float64Array) -> float:
-    """Return the most likely of STRENGTHS; counts are (placements, creatives)."""
-    observed = shown > 0
-    hits, misses = clicked[observed], (shown - clicked)[observed]
-    mean = np.broadcast_to(rate[:, None], shown.shape)[observed]
-
-    def likelihood(strength: float) -> float:
-        a, b = strength * mean, strength * (1 - mean)
-        return float((betaln(a + hits, b + misses) - betaln(a, b)).sum())
-
-    return float(max(STRENGTHS, key=likelihood))
+    weights = np.log(ratios.by_placement / ratios.own)
+    weights[0] = 0.0
+    return build_policy(data, categories, space, np.log(ratios.own), [weights], np.log(ratios.prior))
 
 
 def _count_cells(row: Int64Array, column: Int32Array, shape: tuple[int, int], counts: Float64Array) -> Float64Array:
     flat = np.bincount(row * shape[1] + column, counts, minlength=shape[0] * shape[1])
     return np.asarray(flat.reshape(shape), float)
-
-
-def _sum_by_category(values: Float64Array, group: Int64Array, categories: Categories) -> Float64Array:
-    return np.asarray(np.bincount(group, values, minlength=len(categories.names) + 1), float)

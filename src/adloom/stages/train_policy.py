@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from adloom.policy.content_model import Contents
-    from adloom.policy.model_selection import Candidate, Periods
+    from adloom.policy.impressions import Impressions
+    from adloom.policy.model_selection import Candidate
     from adloom.policy.models import Categories
     from adloom.policy.scorer import Policy
 
@@ -79,13 +80,12 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     from adloom.policy.cold_start import add_cold_start
 
     data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params)
-    periods = model_selection.Periods.split(data)
     categories, contents = _read_creatives(inputs, data.creatives, params)
-    candidates = model_selection.evaluate_candidates(periods, categories, params)
+    candidates = model_selection.evaluate_candidates(data, categories, params)
     chosen = model_selection.choose_candidate(candidates)
     if chosen.value.reliability_issue:
         logger.warning("policy: %s %s", chosen.model, model_selection.explain_choice(chosen, chosen))
-    policy = _fit_chosen(periods, categories, chosen, params)
+    policy = _fit_chosen(data, categories, chosen, params)
     complete = add_cold_start(policy, contents) if contents else policy
     complete.save(draft.path / "policy.npz")
     draft.rows.update(calibration=data.count, immature=excluded.immature)
@@ -99,10 +99,10 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     }
 
 
-def _fit_chosen(periods: "Periods", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":
+def _fit_chosen(data: "Impressions", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":
     from adloom.policy.model_selection import fit_model
 
-    policy = fit_model(periods.whole, chosen.model, categories, chosen.penalty or 0.0)
+    policy = fit_model(data, chosen.model, categories, chosen.penalty or 0.0)
     return replace(policy, temperature=chosen.temperature, floor=params.floor)
 
 

@@ -1,6 +1,7 @@
-"""Which policy becomes the model: by what it would have earned, with the doubt counted against it."""
+"""The choice of the model: by its lift over uniform decisions, with the doubt counted against it."""
 
 import tracemalloc
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -12,7 +13,7 @@ from adloom.config.audience import TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import model_selection, models
 from adloom.policy.impressions import Impressions
-from adloom.policy.model_selection import Candidate, Periods
+from adloom.policy.model_selection import Candidate
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.reward_model import cross_fit
@@ -23,32 +24,38 @@ PARAMS = TrainPolicy(maturity_hours=2, temperatures=[1.0, 0.3])
 HOURS = timedelta(hours=2)
 
 
-def candidate(model: str, low: float, why_not: str = "") -> Candidate:
-    return Candidate(model, 1.0, None, Estimate(low + 0.01, low, low + 0.02, 1000, 900.0, 0.02, why_not))
+def candidate(model: str, lift_low: float, issue: str = "") -> Candidate:
+    return Candidate(model, 1.0, None, Estimate(0.05, 0.04, 0.06, 1000, 900.0, 0.02, issue), lift_low + 0.01, lift_low)
 
 
-def test_the_highest_lower_end_is_chosen_not_the_highest_value() -> None:
-    bold = Candidate("linear", 0.1, 0.3, Estimate(0.09, 0.01, 0.2, 1000, 50.0, 0.5))
+def test_the_highest_lower_end_is_chosen_not_the_highest_lift() -> None:
+    bold = replace(candidate("linear", 0.001), lift=0.09)
     assert (
-        model_selection.choose_candidate([candidate("uniform", 0.02), bold, candidate("rates", 0.03)]).model == "rates"
+        model_selection.choose_candidate([candidate("uniform", 0.0), bold, candidate("rates", 0.003)]).model == "rates"
     )
 
 
 def test_the_first_of_equals_wins_and_unreliable_candidates_never_do() -> None:
     result = [
-        candidate("uniform", 0.02),
-        candidate("logging", 0.02),
-        candidate("rates", 0.5, "its sample is too small"),
+        candidate("uniform", 0.0),
+        candidate("rates", 0.02),
+        candidate("linear", 0.02),
+        candidate("logging", 0.5, "its sample is too small"),
     ]
-    assert model_selection.choose_candidate(result).model == "uniform"
-    assert model_selection.explain_choice(result[2], result[0]) == "its sample is too small"
-    assert model_selection.explain_choice(result[1], result[0]) == "lower end 2.0000%, chosen 2.0000%"
+    assert model_selection.choose_candidate(result).model == "rates"
+    assert model_selection.explain_choice(result[3], result[1]) == "its sample is too small"
+    assert model_selection.explain_choice(result[2], result[1]) == (
+        "lift over uniform decisions at least 2.0000%, chosen 2.0000%"
+    )
 
 
-def test_uniform_when_nothing_can_be_trusted() -> None:
-    chosen = model_selection.choose_candidate([candidate("uniform", 0.1, "no"), candidate("rates", 0.2, "no")])
+def test_uniform_when_nothing_surely_earns_more() -> None:
+    result = [candidate("uniform", 0.0), candidate("rates", -1e-6), candidate("linear", 0.2, "no")]
+    chosen = model_selection.choose_candidate(result)
     assert chosen.model == "uniform"
-    assert model_selection.explain_choice(chosen, chosen) == "chosen, because no estimate is reliable: no"
+    assert model_selection.explain_choice(chosen, chosen) == (
+        "chosen, because no other estimate is reliable and above uniform decisions"
+    )
 
 
 @pytest.mark.slow
@@ -62,9 +69,9 @@ def test_memory_does_not_grow_with_the_creatives() -> None:
             creative_id=names[rng.integers(creatives, size=6000)], clicked=rng.random(6000) < 0.1,
             hours=np.arange(6000) / 20, propensity=1 / creatives,
         )  # fmt: skip
-        periods = Periods.split(read_rows(rows, HOURS)[0])
+        data = read_rows(rows, HOURS)[0]
         tracemalloc.start()
-        model_selection.evaluate_candidates(periods, NO_CATEGORIES, PARAMS)
+        model_selection.evaluate_candidates(data, NO_CATEGORIES, PARAMS)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 20e6
@@ -74,29 +81,31 @@ def test_memory_does_not_grow_with_the_creatives() -> None:
 def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_more() -> None:
     world = World(WORLD, 2)
     rows = prepare_table(simulate_log(world, None, 12_000), "calibration")
-    periods = Periods.split(read_rows(rows, HOURS)[0])
-    result = model_selection.evaluate_candidates(periods, Categories(), PARAMS)
+    data = read_rows(rows, HOURS)[0]
+    result = model_selection.evaluate_candidates(data, Categories(), PARAMS)
     assert [(c.model, c.temperature) for c in result] == [
         ("uniform", 1.0), ("logging", 1.0), ("rates", 1.0), ("rates", 0.3), ("linear", 1.0), ("linear", 0.3),
     ]  # fmt: skip
     chosen = model_selection.choose_candidate(result)
     assert (chosen.model, chosen.temperature) == ("linear", 0.3)
-    policy = model_selection.fit_model(periods.whole, "linear", Categories(), chosen.penalty or 0.0)
+    policy = model_selection.fit_model(data, "linear", Categories(), chosen.penalty or 0.0)
     assert world.exact_value(probability_table(policy)) > 1.1 * world.exact_value(UNIFORM)
 
 
-def test_the_parts_are_cut_in_time() -> None:
-    rows = impressions_frame(creative_id=["a", "b"] * 50, clicked=[True, False, False, True, False] * 20)
-    periods = Periods.split(read_rows(rows, HOURS)[0])
-    assert len(periods.early) + len(periods.late) == len(periods.whole) == 98
-    assert periods.early.timestamp.max() < periods.late.timestamp.min()
-    assert len(periods.early) == 65  # of the 97 hours between the first and the last, two thirds
+def test_a_log_without_clicks_cannot_teach() -> None:
+    data = read_rows(impressions_frame(creative_id=["a", "b"] * 10, clicked=[False] * 20))[0]
+    with pytest.raises(DataError, match=r"0 of 20 clicked in the calibration period, expected some but not all; use"):
+        model_selection.evaluate_candidates(data, NO_CATEGORIES, PARAMS)
 
 
-def test_a_part_without_clicks_cannot_teach() -> None:
-    rows = impressions_frame(creative_id=["a", "b"] * 10, clicked=[True] + [False] * 19)
-    with pytest.raises(DataError, match=r"0 of \d clicked in the last third of the calibration period, expected some"):
-        Periods.split(read_rows(rows)[0])
+def test_uniform_when_no_creative_runs_on() -> None:
+    names = [f"c{i // 10}-{i % 2}" for i in range(400)]  # two at a time, for ten hours: no origin is within them
+    offered = [[name[:-1] + "0", name[:-1] + "1"] for name in names]
+    hours = np.repeat(np.arange(40) * 100, 10)
+    rows = impressions_frame(creative_id=names, clicked=np.arange(400) % 3 == 0, candidates=offered, hours=hours)
+    [only] = model_selection.evaluate_candidates(read_rows(rows)[0], NO_CATEGORIES, PARAMS)
+    assert (only.model, only.value.reliability_issue) == ("uniform", model_selection.NO_CHOICE)
+    assert model_selection.choose_candidate([only]) is only
 
 
 def test_unsupported_creatives_are_detected() -> None:

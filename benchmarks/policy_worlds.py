@@ -110,8 +110,7 @@ def train(history: History, params: TrainPolicy) -> Trained:
     middle = len(history.log.action) // 2
     calibration, _ = history.read(params, slice(middle))
     holdout, excluded = history.read(params, slice(middle, None))
-    periods = model_selection.Periods.split(calibration)
-    candidates = model_selection.evaluate_candidates(periods, Categories(), params)
+    candidates = model_selection.evaluate_candidates(calibration, Categories(), params)
     chosen = model_selection.choose_candidate(candidates)
     policy = model_selection.fit_model(calibration, chosen.model, Categories(), chosen.penalty or 0.0)
     policy = replace(policy, temperature=chosen.temperature, floor=params.floor)

@@ -84,6 +84,9 @@ class Segment(ConfigModel):
     privacy: Privacy = Field(Privacy(), description="Protection of the users behind published segments.")
 
 
+Exploration = Literal["softmax", "thompson"]
+
+
 class TrainPolicy(ConfigModel):
     """The policy that chooses creatives."""
 
@@ -110,7 +113,13 @@ class TrainPolicy(ConfigModel):
     temperatures: list[Annotated[float, Field(gt=0, strict=False)]] = Field(
         [2.0, 1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625],
         min_length=1,
-        description="Softmax temperatures to compare; a lower one explores less.",
+        description="Softmax temperatures to compare; a lower one explores less. They scale the standard deviations "
+        "of Thompson sampling.",
+    )
+    exploration: Exploration = Field(
+        "softmax",
+        description="How the linear model's scores become probabilities: a softmax, or Thompson sampling, which shows "
+        "a creative with the probability that it is the best.",
     )
     floor: Share = Field(
         0.002, description="Minimum probability of a candidate, so that the next log has data on each."

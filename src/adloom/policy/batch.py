@@ -8,13 +8,16 @@ from typing import Self
 import numpy as np
 
 from adloom.arrays import AnyArray, Float64Array, Int64Array, IntegerArray
+from adloom.policy.distribution import distribute
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.impressions import Impressions
 from adloom.policy.ope.terms import ProbabilityBatch
 from adloom.policy.row_groups import group_rows
-from adloom.policy.scorer import Policy, softmax
+from adloom.policy.scorer import Policy
+from adloom.policy.thompson import Variances
 
-MAX_CANDIDATES = 2**19  # scored at once
+MAX_CANDIDATES = 2**19  # scored at once by a softmax
+MAX_SAMPLED = 2**15  # by Thompson sampling, which takes more memory
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,37 @@ def score_batches(
     The `index` is that of a policy with the same features and values.
     """
     index = index or ContextIndex.build(policy, data, cell)
+    limit = MAX_SAMPLED if policy.variances else MAX_CANDIDATES
     ends = np.concatenate([[0], np.cumsum(np.bincount(index.context))])
-    for start, end in _split_evenly(np.diff(data.sets.starts)[data.offered[index.first]]):
+    for start, end in _split_evenly(np.diff(data.sets.starts)[data.offered[index.first]], limit):
         contexts, rows = index.first[start:end], index.order[ends[start] : ends[end]]
         starts, action = data.sets.gather(data.offered[contexts])
-        score = _score(policy, data.creatives, [row[contexts] for row in index.features], np.diff(starts), action)
-        chances = softmax(score, np.diff(starts), policy.temperature, policy.floor)
+        known = (data.creatives, [row[contexts] for row in index.features], np.diff(starts), action)
+        score = _add_terms(policy, policy, *known)
+        variances = _add_terms(policy, policy.variances, *known) if policy.variances else None
+        chances = distribute(score, variances, np.diff(starts), policy.temperature, policy.floor)
         yield ProbabilityBatch(rows, index.context[rows] - start, starts, action, chances)
 
 
-def _split_evenly(sizes: Int64Array) -> Iterator[tuple[int, int]]:
-    """Yield ranges of contexts with about MAX_CANDIDATES candidates."""
-    part = np.cumsum(sizes) // MAX_CANDIDATES
+def _split_evenly(sizes: Int64Array, limit: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of contexts with about `limit` candidates."""
+    part = np.cumsum(sizes) // limit
     bounds = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(sizes)]
     yield from pairwise(bounds)
 
 
-def _score(
-    policy: Policy, creatives: tuple[str, ...], rows: list[Int64Array], sizes: Int64Array, action: IntegerArray
+def _add_terms(
+    policy: Policy,
+    terms: Policy | Variances,
+    creatives: tuple[str, ...],
+    rows: list[Int64Array],
+    sizes: Int64Array,
+    action: IntegerArray,
 ) -> Float64Array:
-    """Return the scores of contexts with `sizes` candidates (candidates,); rows are the features' (contexts,)."""
+    """Return sums of terms in contexts with `sizes` candidates (candidates,); rows are the features' (contexts,)."""
     known = {creative: i for i, creative in enumerate(policy.creatives)}
     column = np.array([known.get(creative, -1) for creative in creatives], np.int64)[action]
-    score: AnyArray = np.where(column < 0, policy.prior[-1], policy.bias[column]).astype(float)
-    for row, weights in zip(rows, policy.weights, strict=True):
+    score: AnyArray = np.where(column < 0, terms.prior[-1], terms.bias[column]).astype(float)
+    for row, weights in zip(rows, terms.weights, strict=True):
         score += np.where(column < 0, 0.0, weights[row.repeat(sizes), column])
     return score

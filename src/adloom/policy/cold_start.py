@@ -48,6 +48,7 @@ def extend(policy: Policy, contents: Contents) -> Policy:
         category=np.concatenate([policy.category, category]),
         bias=np.concatenate([policy.bias, score]).astype(np.float32),
         weights=tuple(weights),
+        variances=policy.variances.append(category) if policy.variances else None,
     )
 
 

@@ -120,7 +120,7 @@ def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Pol
     for model in trained.models:
         candidates = [candidate for candidate in card["candidates"] if candidate["model"] == model]
         best = max(candidates, key=lambda candidate: candidate["low"])
-        fitted = model_selection.fit_model(calibration, model, categories, best["penalty"] or 0.0)
+        fitted = model_selection.fit_model(calibration, model, categories, best["penalty"] or 0.0, trained.exploration)
         fitted = replace(fitted, temperature=best["temperature"], floor=trained.floor)
         name = f"{model}, temperature {best['temperature']:g}"
         estimates[name] = model_selection.estimate_value(fitted, holdout, log, predicted)

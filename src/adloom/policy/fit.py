@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
+from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import threadpool_limits
 
@@ -15,6 +16,7 @@ from adloom.policy.impressions import Impressions
 from adloom.policy.models import Categories, build_policy
 from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy
+from adloom.policy.thompson import Variances
 
 PENALTIES: tuple[float, ...] = tuple(
     10.0 ** (step / 2) for step in range(-9, 5)
@@ -58,6 +60,18 @@ class Design:
         group, first = group_rows([data.reward.astype(np.int64), data.shown, *self.space.row_indices(data)])
         return replace(data.select(first), weight=np.bincount(group, data.weight).astype(np.float64))
 
+    def fold(self, columns: Float64Array) -> tuple[Float64Array, list[Float64Array], Float64Array]:
+        """Return a policy's bias, weights and prior as sums of columns, without those that all creatives share."""
+        creatives, groups = len(self.creatives), len(self.categories.names) + 1
+        category = self.categories.indices(self.creatives)
+        own, by_category, rest = np.split(columns, [creatives, creatives + groups])
+        weights = []
+        for values in self.space.values:
+            size = len(values) + 1
+            _, item, group, rest = np.split(rest, np.cumsum([size, size * creatives, size * groups]))
+            weights.append(item.reshape(size, creatives) + group.reshape(size, groups)[:, category])
+        return own + by_category[category], weights, by_category
+
 
 @dataclass(frozen=True)
 class LinearModel:
@@ -66,6 +80,19 @@ class LinearModel:
     design: Design
     coefficients: Float64Array  # (columns,)
     intercept: float
+    penalty: float  # the variance of a coefficient without data
+
+    def estimate_variances(self, data: Impressions) -> Variances:
+        """Return the variances of the scores: Laplace's approximation without covariances (Chapelle and Li 2011)."""
+        rows = self.design.merge(data)
+        matrix = self.design.matrix(rows)
+        chance = expit(matrix @ self.coefficients + self.intercept)
+        information = matrix.T @ (rows.weight * chance * (1 - chance))
+        bias, weights, prior = self.design.fold(1 / (1 / self.penalty + information))
+        unknown = prior + self.penalty * (1 + len(weights))
+        return Variances(
+            bias.astype(np.float32), tuple(values.astype(np.float32) for values in weights), unknown.astype(np.float32)
+        )
 
     def log_loss(self, data: Impressions) -> float:
         """Return the mean log loss of clicks, in nats."""
@@ -75,17 +102,7 @@ class LinearModel:
 
     def to_policy(self, data: Impressions) -> Policy:
         """Return the regression as a policy, without terms that all creatives share."""
-        creatives, groups = len(self.design.creatives), len(self.design.categories.names) + 1
-        category = self.design.categories.indices(self.design.creatives)
-        own, by_category, rest = np.split(self.coefficients, [creatives, creatives + groups])
-        weights = []
-        for values in self.design.space.values:
-            size = len(values) + 1
-            _, item, group, rest = np.split(rest, np.cumsum([size, size * creatives, size * groups]))
-            weights.append(item.reshape(size, creatives) + group.reshape(size, groups)[:, category])
-        return build_policy(
-            data, self.design.categories, self.design.space, own + by_category[category], weights, by_category
-        )
+        return build_policy(data, self.design.categories, self.design.space, *self.design.fold(self.coefficients))
 
 
 def fit_linear(data: Impressions, categories: Categories, penalty: float) -> LinearModel:
@@ -100,7 +117,7 @@ def fit_linear(data: Impressions, categories: Categories, penalty: float) -> Lin
         )
     coefficients = np.zeros(matrix.shape[1])
     coefficients[used] = regression.coef_[0]
-    return LinearModel(design, coefficients, float(regression.intercept_[0]))
+    return LinearModel(design, coefficients, float(regression.intercept_[0]), penalty)
 
 
 def fit_content(category: Int64Array, features: Float64Array, excess: Float64Array, categories: int) -> ContentModel:

@@ -1,14 +1,14 @@
 """Selection of the policy on the calibration period; the holdout period is not used."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from adloom.arrays import Int64Array
-from adloom.config.audience import TrainPolicy
+from adloom.config.audience import Exploration, TrainPolicy
 from adloom.errors import DataError
 from adloom.policy import fit, models
 from adloom.policy.batch import score_batches
@@ -67,9 +67,11 @@ class Validation:
         log = to_log(data.select(np.concatenate([fold.rows for fold in folds])))
         return cls(folds, log, cross_fit(log.rates, seed=seed, clusters=log.clusters))
 
-    def fit_model(self, model: str, categories: Categories, penalty: float) -> FoldScorer:
+    def fit_model(
+        self, model: str, categories: Categories, penalty: float, exploration: Exploration = "softmax"
+    ) -> FoldScorer:
         """Fit a model at each origin."""
-        policies = [fit_model(fold.early, model, categories, penalty) for fold in self.folds]
+        policies = [fit_model(fold.early, model, categories, penalty, exploration) for fold in self.folds]
         return FoldScorer(self.folds, policies, self.log.cell)
 
     def collect_terms(self, scorer: FoldScorer, temperature: float, floor: float) -> PolicyTerms:
@@ -94,7 +96,7 @@ def evaluate_candidates(data: Impressions, categories: Categories, params: Train
     uniform = validation.collect_terms(validation.fit_model("uniform", categories, 0.0), 1.0, 0.0)
     candidates = []
     for model in params.models:
-        scorer = validation.fit_model(model, categories, penalty)
+        scorer = validation.fit_model(model, categories, penalty, params.exploration)
         for temperature in [1.0] if model in FIXED_TEMPERATURE else params.temperatures:
             result = validation.collect_terms(scorer, temperature, params.floor)
             value = _estimate_value(result, validation.log, validation.predicted)
@@ -111,10 +113,14 @@ def choose_candidate(candidates: Sequence[Candidate]) -> Candidate:
     return max(better, key=lambda candidate: candidate.lift_low)
 
 
-def fit_model(data: Impressions, model: str, categories: Categories, penalty: float) -> Policy:
-    """Fit a model, with temperature 1 and no floor."""
+def fit_model(
+    data: Impressions, model: str, categories: Categories, penalty: float, exploration: Exploration = "softmax"
+) -> Policy:
+    """Fit a model, with temperature 1 and no floor; only the linear model has variances for Thompson sampling."""
     if model == "linear":
-        return fit.fit_linear(data, categories, penalty).to_policy(data)
+        fitted = fit.fit_linear(data, categories, penalty)
+        variances = fitted.estimate_variances(data) if exploration == "thompson" else None
+        return replace(fitted.to_policy(data), variances=variances)
     fits = {"uniform": models.fit_uniform, "logging": models.fit_logging, "rates": models.fit_rates}
     return fits[model](data, categories)
 

@@ -15,6 +15,8 @@ from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrA
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
 from adloom.policy.content_model import ContentModel, Contents
+from adloom.policy.distribution import distribute
+from adloom.policy.thompson import Variances
 from adloom.storage import npz
 
 Context = Mapping[str, str | None]  # column of impressions (placement, segment, position, ctx_*): value
@@ -22,7 +24,6 @@ Context = Mapping[str, str | None]  # column of impressions (placement, segment,
 SEPARATOR = "\x1f"  # joins the columns of a feature, and their values
 LAST_HASH = np.iinfo(np.int64).max  # the largest hash
 MAX_CONTEXTS = 10_000  # size of the cache of contexts
-MIN_PROBABILITY = 1e-300  # if the softmax underflows: the candidate can still be drawn, and divided by
 
 _ARRAYS = ("creatives", "category", "categories", "bias", "features", "prior", "temperature", "floor")
 _CONTENT = ("content_means", "content_weights")
@@ -49,6 +50,7 @@ class Policy:
     temperature: float = 1.0
     floor: float = 0.0  # minimum probability of a candidate
     content: ContentModel | None = None  # scores creatives without history
+    variances: Variances | None = None  # of the scores, for Thompson sampling; None is a softmax of the scores
 
     def __post_init__(self) -> None:
         self._check()
@@ -71,6 +73,8 @@ class Policy:
         pieces |= {f"weights_{i}": weights for i, weights in enumerate(self.weights)}
         if self.content:
             pieces |= {"content_means": self.content.means, "content_weights": self.content.weights}
+        if self.variances:
+            pieces |= self.variances.to_arrays()
         npz.save(
             path,
             creatives=_to_str_array(self.creatives),
@@ -92,6 +96,7 @@ class Policy:
         pieces = npz.load(path, [f"{kind}_{i}" for kind in ("values", "weights") for i in range(count)])
         with np.load(path, allow_pickle=False) as arrays:
             content = [arrays[name] for name in _CONTENT if name in arrays]
+            variances = Variances.from_arrays(arrays, count)
         try:
             return cls(
                 creatives=tuple(str(creative) for creative in creatives),  # a generator lets other threads run
@@ -105,6 +110,7 @@ class Policy:
                 temperature=float(temperature),
                 floor=float(floor),
                 content=ContentModel(*content) if content else None,
+                variances=variances,
             )
         except (ArtifactError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path}: {error}; train or fetch the policy again") from None
@@ -118,6 +124,8 @@ class Policy:
             raise ArtifactError(f"policy: creatives: {distinct} distinct of {count}, expected no duplicates")
         if not all(np.isfinite(values).all() for values in (self.bias, self.prior, *self.weights)):
             raise ArtifactError("policy: scores: expected finite numbers")
+        if self.variances and min(values.min(initial=0) for values in self.variances.to_arrays().values()) < 0:
+            raise ArtifactError("policy: variances: expected no negative numbers")
         if not (0 < self.temperature < np.inf and 0 <= self.floor <= 1):
             raise ArtifactError(
                 f"policy: temperature {self.temperature}, floor {self.floor}; expected > 0, and in [0, 1]"
@@ -134,6 +142,10 @@ class Policy:
         }
         for columns, values, weights in zip(self.features, self.values, self.weights, strict=False):
             shapes[f"weights of {' x '.join(columns)}"] = weights.shape, (len(values) + 1, count)
+        if self.variances:
+            arrays = {"variance_bias": self.bias, "variance_prior": self.prior}
+            arrays |= {f"variance_weights_{i}": weights for i, weights in enumerate(self.weights)}
+            shapes |= {k: (v.shape, arrays[k].shape) for k, v in self.variances.to_arrays().items()}
         if self.content:
             shapes["content"] = self.content.means.shape, (known + 1, len(self.content.weights))
         for name, (actual, expected) in shapes.items():
@@ -172,10 +184,8 @@ class Scorer:
         hashes = np.fromiter((hash(creative) for creative in policy.creatives), np.int64, count)
         order = hashes.argsort()
         self._hashes = np.append(hashes[order], LAST_HASH)  # so that each search ends at a row
-        self._rows = np.zeros((count + len(policy.prior), 1 + sum(sizes)), np.float32)
-        np.concatenate([policy.bias[None], *policy.weights], out=self._rows[:count].T, casting="same_kind")
-        self._rows[:count] = self._rows[order]
-        self._rows[count:, 0] = policy.prior
+        self._rows = _stack_rows(policy, order)
+        self._variances = _stack_rows(policy.variances, order) if policy.variances else None
         self._first_prior = count
         self._priors: dict[str | None, int] = {name: count + i for i, name in enumerate(policy.categories)}
         self._unknown_row = len(self._rows) - 1
@@ -208,6 +218,8 @@ class Scorer:
         rows[:, 0] = self._rows[categories, 0] + self._content.score(categories - self._first_prior, contents.features)
         wider = copy.copy(self)
         wider._rows = np.concatenate([self._rows, rows])
+        if self._variances is not None:
+            wider._variances = np.concatenate([self._variances, self._variances[categories]])
         wider._later_rows = {name: len(self._rows) + i for i, name in enumerate(contents.creatives.tolist())}
         return wider
 
@@ -216,16 +228,25 @@ class Scorer:
         counts = [len(request.candidates) for request in requests]
         non_empty = [request for request in requests if request.candidates]
         sizes = [count for count in counts if count]
-        flat = softmax(self.scores(non_empty), sizes, self._temperature, self._floor) if non_empty else np.empty(0)
+        flat = self._distribute(non_empty, sizes) if non_empty else np.empty(0)
         ends = itertools.accumulate(counts)
         return [flat[end - count : end] for count, end in zip(counts, ends, strict=True)]
 
     def scores(self, requests: Sequence[ScoringRequest]) -> Float64Array:
         """Return the concatenated scores of all candidates (candidates,)."""
+        return _sum_cells(self._rows, self._cell_indices(requests))
+
+    def _distribute(self, requests: Sequence[ScoringRequest], sizes: Sequence[int]) -> Float64Array:
+        cells = self._cell_indices(requests)
+        variances = None if self._variances is None else _sum_cells(self._variances, cells)
+        return distribute(_sum_cells(self._rows, cells), variances, sizes, self._temperature, self._floor)
+
+    def _cell_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
+        """Return each candidate's terms as indices into the flat rows (candidates, 1 + features)."""
         indices = np.array([self._column_indices(request.context) for request in requests])
         indices = indices.repeat([len(request.candidates) for request in requests], 0)
         indices += self._row_indices(requests)[:, None] * self._rows.shape[1]
-        return np.asarray(np.add.reduce(self._rows.take(indices), 1, np.float64))
+        return np.asarray(indices)
 
     def _row_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
         """Return each candidate's row, or its category's prior."""
@@ -255,20 +276,18 @@ class Scorer:
         return columns
 
 
-def softmax(
-    scores: Float64Array, counts: Sequence[int] | Int64Array, temperature: float = 1.0, floor: float = 0.0
-) -> Float64Array:
-    """
-    Return probabilities of concatenated scores (candidates,) with `counts` candidates per request.
+def _stack_rows(terms: Policy | Variances, order: Int64Array) -> Float32Array:
+    """Return a row per creative in an order, then per category: its bias, and the weights of all features."""
+    count = len(terms.bias)
+    rows = np.zeros((count + len(terms.prior), 1 + sum(map(len, terms.weights))), np.float32)
+    np.concatenate([terms.bias[None], *terms.weights], out=rows[:count].T, casting="same_kind")
+    rows[:count] = rows[order]
+    rows[count:, 0] = terms.prior
+    return rows
 
-    They are at least `floor`, or uniform if that is impossible.
-    """
-    sizes = np.array(counts)
-    starts = sizes.cumsum() - sizes
-    odds = np.exp((scores - np.maximum.reduceat(scores, starts).repeat(sizes)) / temperature)
-    least = np.minimum(floor, 1 / sizes)
-    scale = (1 - np.minimum(sizes * floor, 1)) / np.add.reduceat(odds, starts)
-    return np.maximum(odds * scale.repeat(sizes) + least.repeat(sizes), MIN_PROBABILITY)
+
+def _sum_cells(rows: Float32Array, indices: Int64Array) -> Float64Array:
+    return np.asarray(np.add.reduce(rows.take(indices), 1, np.float64))
 
 
 class Slate(NamedTuple):

@@ -102,7 +102,7 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
 def _fit_chosen(data: "Impressions", categories: "Categories", chosen: "Candidate", params: TrainPolicy) -> "Policy":
     from adloom.policy.model_selection import fit_model
 
-    policy = fit_model(data, chosen.model, categories, chosen.penalty or 0.0)
+    policy = fit_model(data, chosen.model, categories, chosen.penalty or 0.0, params.exploration)
     return replace(policy, temperature=chosen.temperature, floor=params.floor)
 
 
@@ -162,6 +162,7 @@ def _write_card(
         "categories": list(policy.categories),
         "temperature": policy.temperature,
         "floor": policy.floor,
+        "exploration": "thompson" if policy.variances else "softmax",
         "features": policy.features,
         "audience": audience,
         "reader": None if policy.content is None else manifest.digest(inputs.cnn),

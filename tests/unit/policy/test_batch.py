@@ -11,6 +11,7 @@ from tests.support.impression_tables import NO_CATEGORIES, dense_probabilities, 
 from adloom.policy import batch, models
 from adloom.policy.feature_space import FeatureSpace
 from adloom.policy.scorer import SEPARATOR, Policy
+from adloom.policy.thompson import Variances
 
 names = st.sampled_from(["x", "y", "z", ""])
 
@@ -20,9 +21,10 @@ names = st.sampled_from(["x", "y", "z", ""])
     st.lists(st.tuples(names, names, st.sampled_from("abc")), min_size=2, max_size=30),
     st.sampled_from([0.0, 0.01, 0.2, 0.6]),
     st.integers(0, 99),
+    st.booleans(),
 )
 def test_batch_probabilities_equal_those_of_single_requests(
-    rows: list[tuple[str, str, str]], floor: float, seed: int
+    rows: list[tuple[str, str, str]], floor: float, seed: int, sampled: bool
 ) -> None:
     placement, device, creative = zip(*rows, strict=True)
     data = read_frame(
@@ -34,9 +36,10 @@ def test_batch_probabilities_equal_those_of_single_requests(
     )
     known = ("a", "c", "q")
     tables = (floats(rng, 3, 3), floats(rng, 3, 3))
+    squares = Variances(floats(rng, 3) ** 2, (tables[0] ** 2, tables[1] ** 2), floats(rng, 2) ** 2)
     policy = Policy(
         known, np.array([0, 1, 1]), ("bags",), floats(rng, 3), space.features, space.values, tables, floats(rng, 2),
-        temperature=0.5, floor=floor,
+        temperature=0.5, floor=floor, variances=squares if sampled else None,
     )  # fmt: skip
     result = dense_probabilities(policy, data)
     for i in range(len(data)):

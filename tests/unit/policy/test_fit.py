@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import NO_CATEGORIES, crossed_tastes
+from tests.support.impression_tables import NO_CATEGORIES, crossed_tastes, read_frame
 
 from adloom.policy import fit
 from adloom.policy.models import Categories
@@ -49,3 +49,13 @@ def test_the_same_data_gives_the_same_arrays() -> None:
     one, other = (fit.fit_linear(crossed_tastes(), NO_CATEGORIES, 0.3).to_policy(crossed_tastes()) for _ in range(2))
     assert one.bias.tobytes() == other.bias.tobytes()
     assert [w.tobytes() for w in one.weights] == [w.tobytes() for w in other.weights]
+
+
+def test_variances_are_those_of_the_information_in_the_clicks() -> None:
+    data = read_frame(creative_id=["a"] * 50 + ["b"] * 50, clicked=[True, False] * 50)
+    sampled = fit.fit_linear(data, NO_CATEGORIES, 0.5).estimate_variances(data)
+    item = 1 / (1 / 0.5 + 50 / 4)  # 50 impressions of each creative at a click rate of a half
+    group = 1 / (1 / 0.5 + 100 / 4)
+    assert sampled.bias == pytest.approx([item + group] * 2, rel=1e-3)
+    assert sampled.weights[0][1] == pytest.approx([item + group] * 2, rel=1e-3)  # the placement that has data
+    assert sampled.prior == pytest.approx([group + 2 * 0.5], rel=1e-3)

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adloom.errors import ArtifactError
-from adloom.policy.scorer import Policy, ScoringRequest, draw_slate, softmax
+from adloom.policy.distribution import distribute, softmax
+from adloom.policy.scorer import Policy, ScoringRequest, draw_slate
+from adloom.policy.thompson import Variances
 from adloom.storage import npz
 
 IDS = ("bag-1", "bag-2", "boot-1", "coat-1")
@@ -164,6 +166,25 @@ def test_propensities_are_exact_however_small(exponents: list[float], slots: int
     assert all(0 < propensity <= 1 for propensity in propensities)
     if slots >= len(p):
         assert propensities[-1] == 1  # nobody else is left
+
+
+SAMPLED = Variances(
+    np.ones(4, np.float32), (np.ones((3, 4), np.float32), np.zeros((2, 4), np.float32)), np.full(4, 2, np.float32)
+)
+
+
+def test_thompson_sampling_is_saved_and_served_with_new_creatives(tmp_path: Path) -> None:
+    policy = by_hand(variances=SAMPLED, bias=np.zeros(4, np.float32), prior=np.zeros(4, np.float32))
+    policy.save(tmp_path / "policy.npz")
+    served = Policy.load(tmp_path / "policy.npz")
+    variance = [2.0, 2.0, 2.0]  # the bias and the placement; the prior of a new creative
+    expected = distribute(np.zeros(3), np.array(variance), [3], 1.0, 0.0)
+    assert served.probabilities({"placement": "bottom"}, ["bag-1", "boot-1", "new-1"]) == pytest.approx(expected)
+
+
+def test_variances_of_another_shape_are_refused() -> None:
+    with pytest.raises(ArtifactError, match=r"variance_prior: \(2,\), expected \(4,\)"):
+        by_hand(variances=replace(SAMPLED, prior=np.ones(2, np.float32)))
 
 
 def test_saving_is_reversible_and_reproducible(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def fit_weighted_regression(data: Impressions, penalty: float) -> Policy:
     design = fit.Design(FeatureSpace.from_impressions(data), Categories(), data.creatives)
     result = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000)
     result.fit(design.matrix(data), data.reward, weight / weight.mean())
-    return fit.LinearModel(design, result.coef_[0], 0.0).to_policy(data)
+    return fit.LinearModel(design, result.coef_[0], 0.0, penalty).to_policy(data)
 
 
 def fit_vowpal(kind: str) -> Fit:

@@ -33,6 +33,7 @@ DOMAINS = {
     "recommendation": "arrays config data errors evaluation storage",
     "credentials": "arrays data errors",
     "policy": "arrays audience config data errors evaluation storage",
+    "drift": "arrays audience config data evaluation policy",
     "world": "arrays evaluation policy",
 }
 INFRASTRUCTURE = {

@@ -11,6 +11,7 @@ DECLARATIONS = {  # types and constants only
     *("arrays.py", "music/tune.py", "data/context.py", "kubeflow/jobs/base.py", "credentials/records.py"),
 }
 ELSEWHERE = {
+    "config/drift.py": "unit/config/test_params.py",
     "config/audience.py": "unit/config/test_params.py",
     "config/recommendation.py": "unit/config/test_params.py",
     "config/training.py": "unit/config/test_params.py",

@@ -18,6 +18,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "dataset": ("datasets", "Push, list, pull and withdraw prepared datasets."),
     "demo": ("demo", "Run everything, send one request to each served model, and print a summary."),
     "doctor": ("doctor", "Check this environment: what is missing, and the next step."),
+    "drift": ("drift", "Compare recent tables with those that the models learned from."),
     "dream": ("style", "Paint into a picture what a layer of a network sees in it (DeepDream)."),
     "init": ("init", "Write params.yaml, dvc.yaml and the compiled pipelines into a new folder."),
     "library": ("library", "Look at the creative library, review, add and export."),

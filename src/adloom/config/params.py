@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 
 from adloom.config.audience import Segment, TrainPolicy
 from adloom.config.base import AnyModel, ConfigModel, Share, describe_errors, load_file, require_match
+from adloom.config.drift import Drift
 from adloom.config.gate import Gate
 from adloom.config.recommendation import Recommend
 from adloom.config.resources import COMPONENTS, Pipeline
@@ -232,6 +233,7 @@ class Params(ConfigModel):
     evaluate: Evaluate
     gate: Gate
     score: Score = Score()
+    drift: Drift = Drift()
     tune: Tune = Tune()
     pipeline: Pipeline = Pipeline()
 

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     kfp_run: str | None = Field(
         None, validation_alias=AliasChoices("KFP_RUN_ID"), description="Kubeflow Pipelines run of this process."
     )
+    trigger_url: str | None = Field(
+        None,
+        description="Trigger server that an alarm of drift asks for a retraining, such as "
+        "http://adloom-trigger:3000/v1/trigger; unset, an alarm asks nobody.",
+    )
     webhook_url: SecretStr | None = Field(None, description="Webhook for a pipeline's result.")
     s3_endpoint: str | None = Field(
         None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3"), description="S3 server other than Amazon's."
@@ -137,7 +142,10 @@ class Settings(BaseSettings):
         description="Removed: use a token of scope `trigger` in the tokens file.",
     )
     auth: Literal["off"] | None = Field(None, description="`off` disables authentication of a service.")
-    token: SecretStr | None = Field(None, description="Token with which `adloom world run` asks a service.")
+    token: SecretStr | None = Field(
+        None,
+        description="Token with which `adloom world run` asks a service, and an alarm of drift the trigger server.",
+    )
     tokens_file: Path | None = Field(None, description="File of token hashes with their scopes.")
     tokens_grace_seconds: float = Field(
         60, ge=5, description="Seconds for which the last tokens stay valid while their file is unreadable."

@@ -2,13 +2,12 @@
 
 import base64
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from adloom.config.gate import Gate, MetricRule
 from adloom.config.models import MODELS
@@ -99,16 +98,38 @@ class Panel:
 def render(models: Mapping[str, Model], datasets: Mapping[str, Dataset], gate: Gate) -> str:
     """Return report.html."""
     panels = [_build_panel(name, model, gate.rules(name)) for name, model in models.items()]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    warnings = [(table, text) for table, data in datasets.items() if data.summary for text in data.summary["warnings"]]
+    return (
+        _load_template("report.html").render(panels=panels, datasets=datasets, warnings=warnings, pad=PAD, axis=WIDTH)
+        + "\n"
+    )
+
+
+def render_page(eyebrow: str, title: str, lead: str, sections: Sequence[Section]) -> str:
+    """Return a page of sections."""
+    page = _load_template("page.html")
+    return page.render(eyebrow=eyebrow, title=title, lead=lead, exhibits=_group_exhibits(sections)) + "\n"
+
+
+def _load_template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("adloom.evaluation", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {
         "data_uri": _to_data_uri,
         "width": _display_width,
         "cell": _format_cell,
         "count": _format_count,
     }
-    template = environment.from_string(files("adloom.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
-    warnings = [(table, text) for table, data in datasets.items() if data.summary for text in data.summary["warnings"]]
-    return template.render(panels=panels, datasets=datasets, warnings=warnings, pad=PAD, axis=WIDTH) + "\n"
+    return environment.get_template(name)
+
+
+def _group_exhibits(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
+    return [(kind, list(group)) for kind, group in groupby(sections, _section_kind)]
 
 
 def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
@@ -117,7 +138,7 @@ def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
     rules_with_bar = [] if model.skipped else [rule for rule in rules if rule.has_bar]
     gauges = [_build_gauge(rule, findings.metrics.get(rule.metric)) for rule in rules_with_bar]
     numbers = [_to_number(metric, findings.metrics[metric]) for metric in sorted(findings.metrics)]
-    exhibits = [(kind, list(group)) for kind, group in groupby(findings.sections, _section_kind)]
+    exhibits = _group_exhibits(findings.sections)
     first = next((number for number in numbers for rule in rules if number.metric == rule.metric), None)
     return Panel(name, spec.title, spec.summary, model.digest, model.skipped, gauges, numbers, exhibits, first)
 

@@ -71,9 +71,9 @@ def read(
     return rows
 
 
-def list_columns(folder: Path) -> list[str]:
+def list_columns(folder: Path, name: str = "rows") -> list[str]:
     """Return the names of a table's columns."""
-    shard, *_ = list_shards(folder)
+    shard, *_ = list_shards(folder, name)
     return pq.read_schema(shard).names  # type: ignore[no-any-return] # pyarrow has no types
 
 

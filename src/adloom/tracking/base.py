@@ -52,6 +52,10 @@ class Tracker(Protocol):
         """Return the id of a run with this tag."""
         ...
 
+    def find_newest_tag(self, tag: str) -> str | None:
+        """Return the value of a tag in the newest run that has it."""
+        ...
+
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run. Raises DataError without it."""
         ...

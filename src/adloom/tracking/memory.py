@@ -81,6 +81,10 @@ class MemoryTracker:
         numbers = (number for number, run in enumerate(self.runs, 1) if run.recorded_tags.get(tag) == value)
         return next(map(str, numbers), None)
 
+    def find_newest_tag(self, tag: str) -> str | None:
+        """Return the value of a tag in the newest run that has it."""
+        return next((run.recorded_tags[tag] for run in reversed(self.runs) if tag in run.recorded_tags), None)
+
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run."""
         run = next((run for number, run in enumerate(self.runs, 1) if str(number) == run_id), None)

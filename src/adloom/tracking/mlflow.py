@@ -217,6 +217,19 @@ class MlflowTracker:
         runs = server.call(f"look for the run with {tag} {value}", search)
         return str(runs[0].info.run_id) if runs else None
 
+    def find_newest_tag(self, tag: str) -> str | None:
+        """Return the value of a tag in the newest run that has it."""
+        server = self._new_connection()
+
+        def search() -> Any:
+            order = ["attributes.start_time DESC"]
+            return server.client.search_runs(
+                [server.experiment_id()], f"tags.`{tag}` != ''", max_results=1, order_by=order
+            )
+
+        runs = server.call(f"look for the newest run with {tag}", search)
+        return str(runs[0].data.tags[tag]) if runs else None
+
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run."""
         server = self._new_connection()

@@ -79,6 +79,10 @@ class TrialTracker:
         """Return the id of a run with this tag."""
         return self.tracker.find_run(tag, value)
 
+    def find_newest_tag(self, tag: str) -> str | None:
+        """Return the value of a tag in the newest run that has it."""
+        return self.tracker.find_newest_tag(tag)
+
     def read_artifact(self, run_id: str, name: str) -> bytes:
         """Return a file of a run."""
         return self.tracker.read_artifact(run_id, name)

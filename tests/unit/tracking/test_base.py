@@ -33,6 +33,14 @@ def test_a_run_is_found_by_a_tag_and_its_files_are_read(tracker: Tracker, tmp_pa
             tracker.read_artifact(unknown, name)
 
 
+def test_the_newest_value_of_a_tag_is_found(tracker: Tracker) -> None:
+    assert tracker.find_newest_tag("asked") is None
+    for value in ("first", "second", None):
+        with tracker.start_run("drift", {}, {"asked": value} if value else {}):
+            pass
+    assert tracker.find_newest_tag("asked") == "second"
+
+
 def test_without_a_parent_its_run_is_a_run_of_its_own(tracker: Tracker) -> None:
     assert not tracker.has_parent()
     with tracker.parent_run("run") as run:

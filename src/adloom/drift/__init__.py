@@ -1,0 +1,1 @@
+"""Whether new data still resembles the data that the models learned from."""

@@ -1,0 +1,219 @@
+"""
+Compare recent tables with those that the models learned from, and report what has drifted, in reports/drift.
+
+A folder has the prepared tables events, impressions and creatives, or is one of them; impressions may also come from
+`adloom log to-impressions`. The champions assign segments and read pictures; without one, these are not compared. The
+artifact holds drift.json and report.html.
+
+Example: adloom drift data/dataset data/recent
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adloom.config.drift import Drift
+from adloom.context import StageContext
+from adloom.errors import DataError
+from adloom.registry import champion_copy
+from adloom.stages.creative_rows import open_creatives
+from adloom.stages.measure import read_card
+from adloom.storage import manifest, parquet
+
+if TYPE_CHECKING:
+    from adloom.arrays import Int64Array
+    from adloom.drift.click_rate import ClickRates
+    from adloom.drift.detection import Detection
+    from adloom.drift.features import Feature
+    from adloom.drift.impressions import Period
+    from adloom.drift.models import Creatives, Users
+
+STAGE = "drift"
+PAGE = "report.html"
+COLUMNS = {"impressions": "impression_id", "events": "event", "creatives": "image"}  # table: a column that only it has
+MIN_ROWS = 50  # of a table in a period
+MAX_PICTURES = 2_000  # of a period; others are left out at random
+MAX_USERS = 100_000
+SEED = 7  # of these choices
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tables of two periods."""
+
+    reference: Path
+    current: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The result."""
+
+    report: Path = Path("reports/drift")
+
+
+@dataclass
+class Comparison:
+    """What has been compared so far."""
+
+    params: Drift
+    models: Mapping[str, Path]  # the champions
+    features: "list[Feature]" = field(default_factory=list)
+    click_rates: "ClickRates | None" = None
+    rows: dict[str, tuple[int, int]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def has_enough(self, table: str, reference: int, current: int) -> bool:
+        """Record the rows of a table, and return whether both periods have enough."""
+        self.rows[table] = reference, current
+        if (fewer := min(reference, current)) < MIN_ROWS:
+            self.skipped[table] = f"{fewer} rows in a period, expected at least {MIN_ROWS}"
+        return fewer >= MIN_ROWS
+
+
+def run(inputs: Inputs, outputs: Outputs, params: Drift, context: StageContext) -> Mapping[str, float | str]:
+    """Compare the tables that both folders have. Raises DataError if there is none."""
+    from adloom.drift.detection import detect
+
+    reference, current = find_tables(inputs.reference), find_tables(inputs.current)
+    tables = sorted(reference.keys() & current.keys())
+    if not tables:
+        raise DataError(
+            f"{inputs.reference} has {', '.join(reference) or 'no table'}, {inputs.current} has "
+            f"{', '.join(current) or 'no table'}; expected events, impressions or creatives in both"
+        )
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        comparison = Comparison(params, _fetch_champions(context, Path(scratch)))
+        for table in tables:
+            COMPARE[table](reference[table], current[table], comparison)
+    result = detect(comparison.features, comparison.click_rates, comparison.rows, comparison.skipped, params)
+    folders = {f"{period}_{table}": found[table] for period, found in _periods(reference, current) for table in tables}
+    _write(result, outputs.report, params, folders, context)
+    return {"features": float(len(result.findings)), "alarms": float(len(result.alarms)), "reason": result.reason}
+
+
+def find_tables(folder: Path) -> dict[str, Path]:
+    """Return the folder of each table: below a folder, or the folder itself."""
+    if (folder / manifest.MANIFEST).is_file():
+        columns = parquet.list_columns(folder, "*")
+        return {table: folder for table, column in COLUMNS.items() if column in columns}
+    present = {table: folder / table for table in COLUMNS if (folder / table / manifest.MANIFEST).is_file()}
+    return {table: path for table, path in present.items() if not manifest.skip_reason(path)}
+
+
+def _periods(reference: dict[str, Path], current: dict[str, Path]) -> list[tuple[str, dict[str, Path]]]:
+    return [("reference", reference), ("current", current)]
+
+
+def _fetch_champions(context: StageContext, scratch: Path) -> dict[str, Path]:
+    """Return the folders of the champions that there are."""
+    digests = {model: champion_copy.find_champion_digest(context.registry, model) for model in ("audience", "cnn")}
+    for model, digest in digests.items():
+        champion_copy.copy_version(context.registry, model, digest, scratch / model)
+    return {model: scratch / model for model, digest in digests.items() if digest}
+
+
+def _compare_impressions(reference: Path, current: Path, comparison: Comparison) -> None:
+    import pandas as pd
+
+    from adloom.drift.impressions import build_features
+
+    old, new = (_read_impressions(path) for path in (reference, current))
+    if comparison.has_enough("impressions", len(old.rows), len(new.rows)):
+        maturity = pd.Timedelta(hours=comparison.params.maturity_hours)
+        features, comparison.click_rates = build_features(old, new, maturity)
+        comparison.features += features
+        if comparison.click_rates is None:
+            comparison.skipped["click rate"] = "no click of the reference is older than drift.maturity_hours"
+
+
+def _read_impressions(folder: Path) -> "Period":
+    from adloom.drift.impressions import read_period
+
+    manifest.verify(folder)
+    total = sum(manifest.read(folder).rows.values())
+    return read_period(parquet.read_chunks(folder, "*"), total)
+
+
+def _compare_events(reference: Path, current: Path, comparison: Comparison) -> None:
+    from adloom.audience.events import find_period
+    from adloom.drift.models import build_user_features
+    from adloom.storage.table_scan import scan_table
+
+    tables = [scan_table(folder) for folder in (reference, current)]
+    periods = [find_period(events) for events in tables]
+    length = min(end - start for start, end in periods)  # features depend on the length
+    old, new = (
+        _read_users(events.filter(events.timestamp >= _to_naive(end - length)), end, comparison.models.get("audience"))
+        for events, (_, end) in zip(tables, periods, strict=True)
+    )
+    if comparison.has_enough("events", len(old.ids), len(new.ids)):
+        comparison.features += build_user_features(old, new)
+    if "audience" not in comparison.models:
+        comparison.skipped["segments of users"] = "audience has no champion; `adloom promote` names one"
+
+
+def _to_naive(time: Any) -> Any:
+    """Return a time in UTC without its zone, as tables are scanned."""
+    return time.tz_convert(None).to_pydatetime()
+
+
+def _read_users(events: Any, end: Any, audience: Path | None) -> "Users":
+    from adloom.audience.features import read_features
+    from adloom.audience.segmenter import Segmenter
+    from adloom.drift.models import Users
+
+    purchase = read_card(audience)["params"]["purchase"] if audience else "purchase"
+    ids, features = read_features(events, end, purchase, lambda users: _choose(users, MAX_USERS))
+    segment = Segmenter.load(audience / "segmenter.npz").assign(features) if audience and len(ids) else None
+    return Users(ids, features, segment)
+
+
+def _compare_creatives(reference: Path, current: Path, comparison: Comparison) -> None:
+    from adloom.drift.models import build_creative_features
+
+    if "cnn" not in comparison.models:
+        comparison.skipped["creatives"] = "cnn has no champion that reads them; `adloom promote` names one"
+        return
+    old, new = (_read_creatives(folder, comparison) for folder in (reference, current))
+    if comparison.has_enough("creatives", len(old.category), len(new.category)):
+        comparison.features += build_creative_features(old, new)
+
+
+def _read_creatives(folder: Path, comparison: Comparison) -> "Creatives":
+    import numpy as np
+
+    from adloom.creatives.inference import read_pictures
+    from adloom.drift.models import Creatives
+    from adloom.onnx_models.runtime import Reader
+
+    manifest.verify(folder)
+    creatives, reader = open_creatives(folder), comparison.models["cnn"]
+    rows = _choose(len(creatives.rows), MAX_PICTURES)
+    batches = creatives.decode_batches(rows)
+    probabilities, embedding = read_pictures(Reader(reader, comparison.params.threads), batches)
+    predicted = np.array(read_card(reader)["categories"], object)[probabilities.argmax(axis=1)]
+    return Creatives(creatives.rows["category"].to_numpy(object)[rows], predicted, embedding.astype(np.float64))
+
+
+def _choose(rows: int, limit: int) -> "Int64Array":
+    """Return the ascending numbers of at most `limit` rows, chosen at random."""
+    import numpy as np
+
+    return np.sort(np.random.default_rng(SEED).permutation(rows)[:limit])
+
+
+COMPARE = {"creatives": _compare_creatives, "events": _compare_events, "impressions": _compare_impressions}
+
+
+def _write(
+    result: "Detection", target: Path, params: Drift, folders: Mapping[str, Path], context: StageContext
+) -> None:
+    from adloom.drift.report_sections import build_page
+
+    with manifest.draft(target, STAGE, params, folders) as draft:
+        draft.environment.update(context.kernels)
+        draft.write_json("drift.json", {"alarms": len(result.alarms), "reason": result.reason, **asdict(result)})
+        (draft.path / PAGE).write_text(build_page(result, params.min_psi), encoding="utf-8")

@@ -1,5 +1,7 @@
 """The features of impressions."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +16,8 @@ HOUR = pd.Timedelta(hours=1)
 
 
 def compare(reference: pd.DataFrame, current: pd.DataFrame) -> Detection:
-    periods = (read_period([frame], len(frame)) for frame in (reference, current))
-    return detect(*build_features(*periods, HOUR), {}, {}, Drift(maturity_hours=1))
+    old, new = (read_period([frame], len(frame)) for frame in (reference, current))
+    return detect(*build_features(old, new, HOUR), {}, {}, Drift(maturity_hours=1))
 
 
 def test_equal_periods_raise_no_alarm() -> None:
@@ -33,7 +35,7 @@ def test_equal_periods_raise_no_alarm() -> None:
         ({"rate": 0.1}, "click rate"),
     ],
 )
-def test_a_planted_shift_is_named(change: dict[str, object], feature: str) -> None:
+def test_a_planted_shift_is_named(change: dict[str, Any], feature: str) -> None:
     found = compare(make_impressions(3000, 1), make_impressions(3000, 2, **change))
     assert [alarm.feature for alarm in found.alarms] == [feature]
     assert feature in found.reason

@@ -1,7 +1,9 @@
 """drift: two periods of tables, as prepared or as converted from a decision log."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,18 +44,19 @@ def write_events(folder: Path, days: int, value: float) -> Path:
     return write(folder, pd.DataFrame({"user_id": users, "timestamp": when, "event": "purchase", "value": values}))
 
 
-def read_result(folder: Path) -> dict[str, object]:
+def read_result(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "drift.json").read_text(encoding="utf-8")))
 
 
-def compare(tmp_path: Path, context: StageContext) -> dict[str, object]:
+def compare(tmp_path: Path, context: StageContext) -> dict[str, Any]:
     found = run(Inputs(tmp_path / "old", tmp_path / "new"), Outputs(tmp_path / "report"), Drift(), context)
     return {**read_result(tmp_path / "report"), **found}
 
 
 @pytest.mark.slow
 def test_all_tables_are_compared_with_the_champions(tmp_path: Path, context: StageContext) -> None:
-    for model, write_model in {"cnn": write_reader, "audience": write_audience}.items():
+    writers: dict[str, Callable[[Path], None]] = {"cnn": write_reader, "audience": write_audience}
+    for model, write_model in writers.items():
         write_model(tmp_path / model)
         version = context.registry.register(model, tmp_path / model, {})
         context.registry.set_alias(model, CHAMPION, version.version, "by hand")

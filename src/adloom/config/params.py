@@ -1,5 +1,6 @@
 """The typed form of params.yaml: one class per stage; unknown keys are errors."""
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -46,6 +47,29 @@ class Period(ConfigModel):
     end: Moment = Field(description="First day, or time, after the holdout period; later rows are quarantined.")
 
 
+def _require_pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
+
+class InvalidTraffic(ConfigModel):
+    """Rules that mark impressions which no person made; policies neither learn from them nor are judged by them."""
+
+    impressions_per_hour: int | None = Field(
+        300, gt=0, description="Impressions of a user in an hour (UTC); with more, all of that hour are marked."
+    )
+    clicks_per_minute: int | None = Field(
+        10, gt=0, description="Clicks of a user within a minute; with more, all impressions of their hour are marked."
+    )
+    user_agents: Annotated[str, AfterValidator(_require_pattern)] = Field(
+        r"(?<!cu)bot\b|crawl|spider|headless|slurp|curl/|wget|python-|java/|go-http|monitor|preview",
+        description="Regular expression that is found in the `user_agent` of robots, in either case.",
+    )
+
+
 class Prepare(ConfigModel):
     """Contracts, privacy and splits."""
 
@@ -72,6 +96,7 @@ class Prepare(ConfigModel):
     )
     events: Period | None = Field(None, description="Time split of events.")
     impressions: Period | None = Field(None, description="Time split of impressions.")
+    invalid_traffic: InvalidTraffic = Field(InvalidTraffic(), description="Marks of impressions.")
     consent_column: str | None = Field(None, description="Rows without true in this column are dropped.")
     currency: Currency | None = Field(
         None, description="Currency into which values are converted, such as EUR; needs a column `currency`."
@@ -93,7 +118,7 @@ class Prepare(ConfigModel):
         """Return the settings of one table, so that changes for other tables do not invalidate it."""
         pictures = {"max_pixels", "picture_size", "transparency", "attributes", "derived_attributes"}
         others = {"creatives": pictures, "copy": {"copy_"}, "events": {"events"}}
-        others["impressions"] = {"impressions"}
+        others["impressions"] = {"impressions", "invalid_traffic"}
         timed = {"consent_column", "erasure_list", "currency", "currency_rates"}
         users = timed if table in ("creatives", "copy", "tunes") else set()
         foreign = users.union(*(fields for name, fields in others.items() if name != table))

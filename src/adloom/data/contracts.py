@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.data import attributes
-from adloom.data.context import CLOCK_SKEW, MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
+from adloom.data.context import MAX_COLUMNS, MAX_LENGTH, NAME, PREFIX
 from adloom.data.values import (
     COUNT,
     CURRENCY,
@@ -155,6 +155,9 @@ CONTRACTS: Mapping[str, Contract] = {
             "currency": Column(CURRENCY, CURRENCY_MEANING, required=False),
             "complaints": Column(COUNT, "How often it was hidden or reported by its user.", required=False),
             "cost": Column(NUMBER, "What the impression cost.", required=False),
+            "user_agent": Column(
+                FREE_TEXT, "Name of the browser; robots are marked, and no name is kept.", required=False
+            ),
             "weight": Column(WEIGHT, "Number of impressions that the row stands for; 1 without.", required=False),
             "outcome_at": Column(TIME, "When the first click or conversion came.", required=False),
             "conversion_at": Column(TIME, "When the first conversion came; `outcome_at` without.", required=False),
@@ -190,9 +193,6 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
         reasons = reasons.mask(
             (reasons == "") & _is_outside_candidates(parsed), "creative_id: not among the candidates"
         )
-        for name in ("outcome_at", "conversion_at"):
-            early = parsed[name] < parsed["timestamp"] - pd.Timedelta(microseconds=CLOCK_SKEW)
-            reasons = reasons.mask((reasons == "") & early, f"{name}: more than 10 s before timestamp")
     return parsed, reasons
 
 

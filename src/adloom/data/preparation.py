@@ -16,6 +16,7 @@ from adloom.data.contracts import CONTRACTS
 from adloom.data.currencies import CurrencyConverter
 from adloom.data.duplicates import DuplicateFinder
 from adloom.data.format_checks import FormatCheck
+from adloom.data.invalid_traffic import mark_rows
 from adloom.data.picture_files import PictureError
 from adloom.data.pictures import PictureFormat, PictureHeader
 from adloom.data.quality import Quality
@@ -325,11 +326,15 @@ def _finish_events(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) ->
     return _finish_timed(task, mark_refunds(rows), reasons)
 
 
+def _finish_impressions(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
+    return _finish_timed(task, mark_rows(rows, task.params.invalid_traffic), reasons)
+
+
 FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], FinishedRows]] = {
     "creatives": _finish_creatives,
     "copy": _finish_copy,
     "events": _finish_events,
-    "impressions": _finish_timed,
+    "impressions": _finish_impressions,
     "tunes": _finish_tunes,
 }
 

@@ -45,6 +45,7 @@ class Quality:
     categories: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)  # by reason
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
+    invalid: Counter[str] = field(default_factory=Counter)  # valid rows that are marked as invalid traffic, by reason
     refunds: int = 0
     bots: list[str] = field(default_factory=list)  # users with a large share of the table: the start of their pseudonym
     currencies: Counter[str] = field(default_factory=Counter)  # valid rows with a value, before its conversion
@@ -147,6 +148,7 @@ class Quality:
             **({"erasure_list": self.erasure} if self.erasure is not None else {}),
             "duplicates": self.duplicates,
             "refunds": self.refunds,
+            **({"invalid_traffic": _sort_by_name(self.invalid)} if self.invalid else {}),
             **({"bots": self.bots} if self.bots else {}),
             "currencies": _sort_by_name(self.currencies),
             "categories": _sort_by_name(self.categories),
@@ -163,6 +165,7 @@ class Quality:
             *self._list_misspelt_columns(),
             *self._check_erasure_list(),
             *self._check_splits(),
+            *self._check_traffic(),
         ]
         return own + [warning for check in self.checks for warning in check.warnings()]
 
@@ -184,6 +187,12 @@ class Quality:
         if not ids:
             return ["prepare.erasure_list: no ids in the file"]
         return [f"prepare.erasure_list: {ids - matched} of {ids} ids have no row"] if matched < ids else []
+
+    def _check_traffic(self) -> list[str]:
+        if not self.invalid:
+            return []
+        marked = f"{self.invalid.total()} of {self.kept} rows are marked as invalid traffic, which policies leave out"
+        return [f"{marked}: {_format_counts(self.invalid)}; prepare.invalid_traffic has the rules"]
 
     def _check_splits(self) -> list[str]:
         notes = []

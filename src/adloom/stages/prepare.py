@@ -84,7 +84,8 @@ def prepare(
     quality = _write_artifact(task, raw, target, context)
     for warning in quality.warnings():
         logger.warning("%s: %s", table, warning)
-    return {f"{table}_rows": quality.kept, f"{table}_quarantined": quality.quarantined.total()}
+    counts = {f"{table}_rows": quality.kept, f"{table}_quarantined": quality.quarantined.total()}
+    return counts | ({f"{table}_invalid": quality.invalid.total()} if table == "impressions" else {})
 
 
 def _write_artifact(task: "Preparation", raw: Path, target: Path, context: StageContext) -> "Quality":
@@ -92,6 +93,8 @@ def _write_artifact(task: "Preparation", raw: Path, target: Path, context: Stage
     shutil.rmtree(kept, ignore_errors=True)
     with manifest.draft(target, "prepare", task.params, {"raw": raw}) as draft:
         task = _write_rows(task, raw, draft, context)
+        if task.table == "impressions":
+            _mark_traffic(task, draft.path)
         if task.quality.is_broken(task.params.max_quarantine_rate):
             place = _keep_quarantine(draft.path, kept, raw, context)
             problem = task.quality.describe_failure(task.params.max_quarantine_rate)
@@ -123,6 +126,19 @@ def _write_rows(task: "Preparation", raw: Path, draft: Draft, context: StageCont
     for path in draft.path.glob("*.parquet"):
         path.unlink()
     return _write_rows(replace(task, repeated=late), raw, draft, context)
+
+
+def _mark_traffic(task: "Preparation", folder: Path) -> None:
+    """Mark the hours of users who are too fast, in written shards, and count all marked rows."""
+    from adloom.data.invalid_traffic import find_heavy_hours, mark_hours
+
+    reasons = find_heavy_hours(parquet.list_shards(folder), task.params.invalid_traffic)
+    shards = parquet.ShardWriter(folder)  # replaces shard by shard
+    for rows in parquet.read_chunks(folder):
+        marked = mark_hours(rows, reasons)
+        if len(reasons):
+            shards.append(marked)
+        task.quality.invalid.update(marked["invalid_reason"].dropna())
 
 
 def _keep_quarantine(draft: Path, kept: Path, raw: Path, context: StageContext) -> str:

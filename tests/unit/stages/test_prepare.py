@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -24,6 +25,7 @@ from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
 from adloom.context import StageContext
 from adloom.data import duplicates, pictures, privacy
 from adloom.data.contracts import RAW_TABLE
+from adloom.data.invalid_traffic import BURST, EARLY, ROBOT
 from adloom.errors import ArtifactError, ConfigError, DataError
 from adloom.stages import ingest, prepare, sources_lock
 from adloom.stages.prepare import Inputs, Outputs
@@ -138,7 +140,7 @@ COLUMNS = {
     "events": "user_id timestamp event item_id quantity value currency split half",
     "impressions": "impression_id timestamp user_id placement position creative_id candidates clicked propensity "
     "logging_policy decision_id conversions value currency complaints cost weight outcome_at "
-    "conversion_at ctx_device split",
+    "conversion_at ctx_device invalid invalid_reason split",
     "tunes": "tune_id title notation key metre split",
 }
 
@@ -146,7 +148,7 @@ COLUMNS = {
 @pytest.mark.parametrize("table", TABLES)
 def test_each_table_alone_is_prepared(bench: Bench, table: str) -> None:
     bench.raw(table, RAW[table])
-    assert bench.run() == {f"{table}_rows": len(RAW[table]), f"{table}_quarantined": 0}
+    assert set(bench.run().items()) >= {(f"{table}_rows", len(RAW[table])), (f"{table}_quarantined", 0)}
     rows = bench.rows(table)
     assert list(rows.columns) == COLUMNS[table].split()
     assert bench.left() == [table]
@@ -158,6 +160,24 @@ def test_each_table_alone_is_prepared(bench: Bench, table: str) -> None:
     assert ("key" in draft.facts) == (table in ("events", "impressions"))
     assert bench.summary(table)["rows"]["kept"] == len(rows)
     assert parquet.read(getattr(bench.outputs, table), name="quarantine").empty
+
+
+def test_invalid_traffic_is_marked_counted_and_kept(bench: Bench) -> None:
+    rows = RAW["impressions"].assign(user_id="u1", timestamp="2026-02-03T04:00:00Z", outcome_at="2026-02-03T04:00:09Z")
+    rows.loc[0, ["timestamp", "user_agent"]] = ["2026-08-01T00:00:00Z", "AhrefsBot/7.0"]
+    rows.loc[1, "timestamp"] = "2026-02-03T04:00:30Z"
+    bench.raw("impressions", rows)
+    assert bench.run()["impressions_invalid"] == 20
+    marked = bench.rows("impressions")
+    counts = {BURST: 18, ROBOT: 1, EARLY: 1}
+    assert marked["invalid_reason"].value_counts().to_dict() == counts
+    summary = bench.summary("impressions")
+    assert summary["invalid_traffic"] == counts
+    assert summary["warnings"][-1].startswith("20 of 20 rows are marked as invalid traffic, which policies leave out: ")
+    schemas = {pq.read_schema(shard) for shard in parquet.list_shards(bench.outputs.impressions)}
+    bench.raw("impressions", RAW["impressions"])
+    assert bench.run()["impressions_invalid"] == 0
+    assert {pq.read_schema(shard) for shard in parquet.list_shards(bench.outputs.impressions)} == schemas
 
 
 def test_pictures_in_colour_keep_their_size_and_their_pixels(bench: Bench) -> None:

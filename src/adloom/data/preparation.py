@@ -310,6 +310,7 @@ def _finish_tunes(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> 
 def _finish_timed(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
     """Split a table in time, and users into halves where every row has one."""
     period: Period = getattr(task.params, task.table)
+    rows = mark_rows(rows, task.params.invalid_traffic) if task.table == "impressions" else rows
     task.quality.count_times(rows["timestamp"])
     rows, reasons = task.currencies(rows, reasons)
     late = rows["timestamp"] >= pd.Timestamp(period.end, tz="UTC")
@@ -326,15 +327,11 @@ def _finish_events(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) ->
     return _finish_timed(task, mark_refunds(rows), reasons)
 
 
-def _finish_impressions(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:
-    return _finish_timed(task, mark_rows(rows, task.params.invalid_traffic), reasons)
-
-
 FINISH: dict[str, Callable[[Preparation, pd.DataFrame, pd.Series], FinishedRows]] = {
     "creatives": _finish_creatives,
     "copy": _finish_copy,
     "events": _finish_events,
-    "impressions": _finish_impressions,
+    "impressions": _finish_timed,
     "tunes": _finish_tunes,
 }
 

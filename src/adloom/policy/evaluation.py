@@ -216,4 +216,5 @@ def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
         ["counted, but the user has no segment", excluded.without_segment],
         ["users who weigh less, since they have too many of the clicks", excluded.capped_users],
     ]
+    rows += [[f"invalid traffic: {reason}", count] for reason, count in sorted(excluded.invalid.items())]
     return Table("Exclusions", "Impressions of the holdout period.", ["impressions", "number"], rows)

@@ -80,6 +80,7 @@ class ExclusionCounts:
     without_propensity: int
     without_segment: int  # not excluded; their segment is unknown
     capped_users: int = 0  # not excluded; users who weigh less
+    invalid: Mapping[str, int] = field(default_factory=dict)  # rows marked as invalid traffic, by reason
 
 
 def read_impressions(read: ReadChunks, maturity: timedelta) -> tuple[Impressions, ExclusionCounts]:
@@ -101,9 +102,8 @@ def read_impressions(read: ReadChunks, maturity: timedelta) -> tuple[Impressions
             matured.late,
             count_impressions(matured.rows) - count_impressions(known),
             count_impressions(known[known["segment"].isna()]),
-            0,
         )
-        counts = ExclusionCounts(*(a + b for a, b in zip(astuple(counts), added, strict=True)))
+        counts = ExclusionCounts(*(a + b for a, b in zip(astuple(counts), added, strict=False)))
     if not table.rows:
         raise DataError(
             f"impressions: 0 of {total} usable: {counts.immature} are younger than train_policy.maturity_hours at the "

@@ -1,5 +1,6 @@
 """The impressions of a policy, with the segments of their users."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -27,16 +28,23 @@ def read_impressions(
     from adloom.storage import parquet
 
     has_audience = audience is not None and not manifest.skip_reason(audience)
+    invalid: Counter[str] = Counter()
     index = SegmentIndex.load(audience / "members.npz") if audience and has_audience else None
 
     def read(columns: Sequence[str] | None) -> "Iterator[pd.DataFrame]":
         for rows in parquet.read_chunks(table, columns=columns, split=split):
-            if columns or index is None:
+            if columns:
                 yield rows
+                continue
+            if "invalid" in rows:
+                invalid.update(rows["invalid_reason"].dropna())
+            people = rows[~rows["invalid"].astype(bool)] if "invalid" in rows else rows
+            if index is None:
+                yield people
             else:
-                segment = index.find(rows["user_id"].fillna("").astype(str).tolist())
-                yield rows.assign(segment=pd.Series(segment, rows.index, "str"))
+                segment = index.find(people["user_id"].fillna("").astype(str).tolist())
+                yield people.assign(segment=pd.Series(segment, people.index, "str"))
 
     data, counts = impressions.read_impressions(read, timedelta(hours=params.maturity_hours))
     data, capped = cap_users(data, params.max_user_share)
-    return data, replace(counts, capped_users=capped)
+    return data, replace(counts, capped_users=capped, invalid=dict(invalid))

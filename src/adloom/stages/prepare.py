@@ -84,7 +84,7 @@ def prepare(
     quality = _write_artifact(task, raw, target, context)
     for warning in quality.warnings():
         logger.warning("%s: %s", table, warning)
-    counts = {f"{table}_rows": quality.kept, f"{table}_quarantined": quality.quarantined.total()}
+    counts: dict[str, float] = {f"{table}_rows": quality.kept, f"{table}_quarantined": quality.quarantined.total()}
     return counts | ({f"{table}_invalid": quality.invalid.total()} if table == "impressions" else {})
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STAGE = "train_policy"
-IMPRESSION_COUNTS = ("immature", "late", "without_propensity", "without_segment", "capped_users")
+IMPRESSION_COUNTS = ("immature", "late", "without_propensity", "without_segment", "capped_users", "invalid")
 CREATIVE_COLUMNS = ("creative_id", "category", "text")
 
 

@@ -1,5 +1,6 @@
 """Robots, impossible times and users who are too fast are marked, and no one else."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ PARAMS = InvalidTraffic(impressions_per_hour=4, clicks_per_minute=2)
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
 
 
-def mark(folder: Path, seconds: list[float], params: InvalidTraffic = PARAMS, **columns: Any) -> list[str]:
+def mark(folder: Path, seconds: Sequence[float], params: InvalidTraffic = PARAMS, **columns: Any) -> list[str]:
     """Return the reason of each impression, "" without one, after a detour by a Parquet file."""
     frame = impressions_frame("a" * len(seconds), [second / 3600 for second in seconds], **columns)
     folder.mkdir(exist_ok=True)
@@ -38,7 +39,7 @@ def test_unknown_users_are_never_too_fast(tmp_path: Path) -> None:
 
 
 def test_a_burst_counts_the_times_of_the_clicks(tmp_path: Path) -> None:
-    clicks = {"user_id": "a", "clicked": [True, True, True, False], "impression_id": list("1234")}
+    clicks: dict[str, Any] = {"user_id": "a", "clicked": [True, True, True, False], "impression_id": list("1234")}
     seconds = [3000, 3300, 3550, 3700]
     hours = [1.0, 1.005, 1.01, None]  # within 36 s
     assert mark(tmp_path / "burst", seconds, outcome=hours, **clicks) == [BURST] * 3 + [""]

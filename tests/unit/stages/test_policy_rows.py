@@ -3,18 +3,55 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.conftest import MakeTable
 from tests.support.impression_tables import impressions_frame
 from tests.support.tiny_models import USERS, write_audience
 
 from adloom.config.audience import TrainPolicy
+from adloom.config.params import InvalidTraffic
 from adloom.config.sources import Source
+from adloom.data.contracts import validate
+from adloom.data.invalid_traffic import HOUR, find_heavy_hours, mark_hours, mark_rows
 from adloom.data.privacy import PUBLISHED_KEY, pseudonymise
+from adloom.policy.impressions import Impressions
+from adloom.policy.ope.clusters import Clusters
+from adloom.policy.ope.promotion_test import Lift, decide_lift
 from adloom.stages.policy_rows import read_impressions
-from adloom.storage import manifest
+from adloom.storage import manifest, parquet
+from adloom.world.simulator import Config, World
 
 PARAMS = TrainPolicy(maturity_hours=1e-12)
+BOTS = Config(
+    rate=0.05, segments=3, placements=2, creatives=24, wear_out=0.0, spread=0.0, delay_hours=0.01, per_hour=20_000.0,
+    bots=12, bot_share=0.6, bot_rate=1.0,
+)  # fmt: skip
+
+
+def judge(data: Impressions) -> Lift:
+    """Judge a policy that nearly always shows what bots click, against the log."""
+    target = np.where(data.shown < BOTS.bots, 0.95, 0.05) / BOTS.bots
+    clusters = Clusters(data.weight, data.user)
+    return decide_lift(data.reward, data.propensity, target, data.propensity, loss=1.0, clusters=clusters)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_bots_that_are_too_fast_move_no_promotion(make_table: MakeTable, seed: int) -> None:
+    log = World(BOTS, seed).log(lambda now: np.full(now.rate.shape, 1 / 24), 12_000).frame()
+    is_bot = log["user_id"].isin([f"u{number}" for number in range(BOTS.bots)])
+    rows = mark_rows(validate(log, "impressions")[0], InvalidTraffic()).assign(split="calibration")
+    table = make_table("impressions", rows)
+    params = TrainPolicy(maturity_hours=0.05)
+    unmarked, _ = read_impressions(table, None, "calibration", params)
+    reasons = find_heavy_hours(parquet.list_shards(table), InvalidTraffic())
+    marked = make_table("impressions", mark_hours(pd.concat(parquet.read_chunks(table)), reasons))
+    data, excluded = read_impressions(marked, None, "calibration", params)
+    people, _ = read_impressions(make_table("impressions", rows[~is_bot]), None, "calibration", params)
+    assert excluded.invalid == {HOUR: is_bot.sum()}
+    assert judge(data) == judge(people)
+    assert judge(unmarked).value > judge(people).value + 0.01
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, context: St
     assert told["audience"] is None
     assert told["impressions"] == {
         "immature": 2000, "late": 0, "without_propensity": 0, "without_segment": 0, "capped_users": 0,  # the log says
+        "invalid": {},
     }  # fmt: skip
     chosen = told["chosen"]
     assert isinstance(chosen, dict)

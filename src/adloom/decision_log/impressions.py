@@ -33,6 +33,7 @@ MEMORY = "1GB"  # limit of DuckDB before it uses the disk
 SEGMENT = "segment"  # context name of the audience segment in a decision
 
 _TEXT, _TIME = pa.string(), pa.timestamp("us", "UTC")
+_ARM = {"experiment": _TEXT, "arm": _TEXT, "arm_probability": pa.float64()}
 _SHOWN = pa.schema(
     {
         "decision_id": _TEXT,
@@ -47,6 +48,7 @@ _SHOWN = pa.schema(
         "candidates": pa.list_(_TEXT),
         "propensity": pa.float64(),
         "policy": _TEXT,
+        **_ARM,
         "context": pa.map_(_TEXT, _TEXT),
     }
 )
@@ -78,6 +80,7 @@ _IMPRESSIONS = pa.schema(
         "complaints": pa.int64(),
         "outcome_at": _TIME,
         "conversion_at": _TIME,
+        **_ARM,
         "user_key": _TEXT,
     }
 )
@@ -120,12 +123,10 @@ select decision_id || '-' || slot as impression_id, make_timestamp(time) as time
     position, creative_id, candidates, coalesce(clicked, false) as clicked, propensity,
     policy as logging_policy, decision_id, coalesce(conversions, 0) as conversions, coalesce(value, 0) as value,
     coalesce(complaints, 0) as complaints, make_timestamp(outcome_at) as outcome_at,
-    make_timestamp(conversion_at) as conversion_at, user_key, context
+    make_timestamp(conversion_at) as conversion_at, experiment, arm, arm_probability, user_key, context
 from shown left join outcome using (decision_id, creative_id)
 order by time, decision_id, slot
 """
-
-
 _COUNTS = """
 select (select count(*) from shown) as impressions,
     (select count(distinct decision_id) from shown) as decisions,
@@ -180,8 +181,7 @@ def convert(logs: Sequence[str], folder: Path, scratch: Path, store: Store) -> C
             raise DataError(f"{', '.join(logs)}: no decision showed a creative; nothing was converted{damage}")
         names = [name for (name,) in database.sql(_CONTEXT_NAMES).fetchall()]
         _warn_dropped_names(names[MAX_COLUMNS:])
-        joined = database.sql(_JOIN).to_arrow_reader(ROWS_PER_SHARD)
-        days = _write_days(joined, sorted(names[:MAX_COLUMNS]), folder)
+        days = _write_days(database.sql(_JOIN).to_arrow_reader(ROWS_PER_SHARD), sorted(names[:MAX_COLUMNS]), folder)
     return ConversionReport(
         days=days,
         repeated_decisions=records.decisions - counts["decisions"],
@@ -235,8 +235,9 @@ class _RecordFiles:
         self.feedback = _ParquetRows(folder / "feedback.parquet", _FEEDBACK)
         self.decisions = self.unreadable = 0
         self.damaged: list[str] = []
-        # By process: segment number, records before, records after.
-        self._counts: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+        self._counts: dict[str, list[tuple[int, int, int]]] = defaultdict(
+            list
+        )  # process: number, records before, after
 
     def __enter__(self) -> "_RecordFiles":
         return self
@@ -276,9 +277,8 @@ class _RecordFiles:
         if isinstance(record, Decision):
             self._add_decision(record, hashlib.blake2b(line.strip(), digest_size=16).digest())
         elif isinstance(record, Feedback):
-            self.feedback.add(
-                (record.decision_id, record.creative_id, record.kind, record.time, record.value, record.feedback_id)
-            )
+            key = (record.decision_id, record.creative_id, record.kind)
+            self.feedback.add((*key, record.time, record.value, record.feedback_id))
         return record
 
     def _add_decision(self, decision: Decision, body: bytes) -> None:
@@ -288,8 +288,9 @@ class _RecordFiles:
         for slot, (creative, propensity) in enumerate(zip(decision.chosen, decision.propensities, strict=False), 1):
             key = (decision.decision_id, slot, decision.time, body, decision.user, decision.user_key)
             position = (decision.placement, decision.position + slot - 1)
-            choice = (creative, list(remaining), propensity, decision.policy, list(context.items()))
-            self.shown.add((*key, *position, *choice))
+            choice = (creative, list(remaining), propensity, decision.policy)
+            arm = (decision.experiment, decision.arm, decision.arm_probability)
+            self.shown.add((*key, *position, *choice, *arm, list(context.items())))
             remaining = [candidate for candidate in remaining if candidate != creative]
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adloom.creatives.gan_evaluation import Embed, Judges
     from adloom.creatives.search_evaluation import KnownPictures
     from adloom.creatives.table import CreativeTable
+    from adloom.evaluation.metric import Table
 
 log = logging.getLogger(__name__)
 
@@ -252,7 +253,20 @@ def measure_policy(subject: Subject) -> Evaluation:
     audience = subject.judge if card["audience"] else None
     calibration, _ = read_impressions(subject.table, audience, "calibration", trained)
     holdout, excluded = read_impressions(subject.table, audience, "holdout", trained)
-    return evaluation.evaluate(Policy.load(subject.model / "policy.npz"), calibration, holdout, excluded, card)
+    measured = evaluation.evaluate(Policy.load(subject.model / "policy.npz"), calibration, holdout, excluded, card)
+    arms = _describe_arms(subject.table)
+    return measured.extend(Evaluation({}, {}, [arms])) if arms else measured
+
+
+def _describe_arms(table: Path) -> "Table | None":
+    from adloom.policy.arms import ARM, COLUMNS, build_arms_table
+
+    columns = parquet.list_columns(table)
+    if not set(ARM) <= set(columns):
+        return None
+    return build_arms_table(
+        parquet.read_chunks(table, columns=[name for name in COLUMNS if name in columns], split="holdout")
+    )
 
 
 def _history(model: Path) -> dict[str, list[list[float]]]:

@@ -81,8 +81,10 @@ def test_a_slate_becomes_a_row_per_slot_with_its_outcome(bench: Bench) -> None:
     bag = click(0, kind="conversion", value=20.0, time=NOON + 9 * SECOND)
     again = structs.replace(bag, feedback_id="order 2", value=5.5, time=NOON + 60 * SECOND)
     hidden = click(0, kind="complaint", time=NOON)
-    first, second = bench.rows([decision(0), click(0), bag, again, hidden])
+    arm = {"experiment": "autumn", "arm": "challenger", "arm_probability": 0.2}
+    first, second = bench.rows([structs.replace(decision(0), **arm), click(0), bag, again, hidden])
     shared = {
+        **arm,
         "timestamp": at(NOON),
         "user_id": "a" * 32,
         "user_key": "b" * 16,

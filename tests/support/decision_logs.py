@@ -67,11 +67,11 @@ def frame_segment(records: Sequence[Line], process: str = PROCESS, number: int =
     return [header, *records, End(time=at, records=count, last=True)]
 
 
-def write_segment(root: Path, lines: Iterable[Line | bytes]) -> Path:
+def write_segment(root: Path, lines: Iterable[Line | bytes], day: str = "2026-09-21") -> Path:
     """Write a finished segment and return its path; bytes are written unchanged."""
     text = b"".join(line if isinstance(line, bytes) else encode(line) + b"\n" for line in lines)
     packed = gzip.compress(text, mtime=0)
-    path = root / "shop" / "2026-09-21" / f"{hashlib.sha256(packed).hexdigest()}.jsonl.gz"
+    path = root / "shop" / day / f"{hashlib.sha256(packed).hexdigest()}.jsonl.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(packed)
     return path

@@ -35,6 +35,7 @@ DOMAINS = {
     "policy": "arrays audience config data errors evaluation storage",
     "drift": "arrays audience config data evaluation policy",
     "world": "arrays evaluation policy",
+    "experiments": "arrays errors policy",
 }
 INFRASTRUCTURE = {
     "storage": "arrays config connection_errors errors retry",
@@ -52,7 +53,7 @@ STAGES = {
 }
 CALLERS = {
     "tuning": f"{CALLED} stages training",
-    "decision_log": "arrays config data errors storage",
+    "decision_log": "arrays config data errors experiments storage",
     "serving": f"{CALLED} decision_log",
     "datasets": f"{CALLED} stages training",
     "kubeflow": f"{CALLED} datasets serving stages training tuning",

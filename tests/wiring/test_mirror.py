@@ -15,6 +15,7 @@ ELSEWHERE = {
     "config/audience.py": "unit/config/test_params.py",
     "config/recommendation.py": "unit/config/test_params.py",
     "config/training.py": "unit/config/test_params.py",
+    "experiments/counts.py": "unit/experiments/test_analysis.py",
     "recommendation/figures.py": "unit/recommendation/test_evaluation.py",
     "serving/models/recommender.py": "unit/serving/models/test_loader.py",
     "stages/item_lstm.py": "unit/stages/test_recommend.py",

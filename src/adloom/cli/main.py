@@ -21,6 +21,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "drift": ("drift", "Compare recent tables with those that the models learned from."),
     "dream": ("style", "Paint into a picture what a layer of a network sees in it (DeepDream)."),
     "init": ("init", "Write params.yaml, dvc.yaml and the compiled pipelines into a new folder."),
+    "experiment": ("experiment", "Compare policies on the users of running services."),
     "library": ("library", "Look at the creative library, review, add and export."),
     "log": ("decision_log", "Verify the decision log, and convert it to impressions."),
     "models": ("models", "List registered versions: aliases, metrics, verdicts, and why aliases moved."),

@@ -60,6 +60,14 @@ class Registry(Protocol):
         """Return all alias events, oldest first."""
         ...
 
+    def experiment_events(self) -> list[str]:
+        """Return the starts and ends of experiments as JSON, oldest first."""
+        ...
+
+    def add_experiment_event(self, event: str) -> None:
+        """Keep the start or end of an experiment."""
+        ...
+
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Download an artifact into a folder and return its path."""
         ...

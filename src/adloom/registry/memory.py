@@ -19,6 +19,7 @@ class MemoryRegistry:
     folder: Path
     known: dict[str, list[ModelVersion]] = field(default_factory=dict)
     history: dict[str, list[AliasEvent]] = field(default_factory=dict)
+    experiments: list[str] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock, repr=False)
 
     def versions(self, model: str) -> list[ModelVersion]:
@@ -51,6 +52,14 @@ class MemoryRegistry:
     def alias_events(self, model: str) -> list[AliasEvent]:
         """Return all alias events."""
         return list(self.history.get(model, []))
+
+    def experiment_events(self) -> list[str]:
+        """Return the starts and ends of experiments."""
+        return list(self.experiments)
+
+    def add_experiment_event(self, event: str) -> None:
+        """Keep the start or end of an experiment."""
+        self.experiments.append(event)
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Copy a version's artifact."""

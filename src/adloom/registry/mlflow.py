@@ -11,12 +11,14 @@ from uuid import uuid4
 
 from adloom.errors import ArtifactError, ExternalServiceError
 from adloom.registry.base import Actor, AliasEvent, ModelVersion, find_digest
+from adloom.registry.pairing import POLICY
 from adloom.storage import manifest
 from adloom.tracking.mlflow_server import MlflowConnection, Provenance, ignore_existing
 from adloom.tracking.parent_run import FindParent, no_parent
 
 ARTIFACT_PATH = "model"  # of a version's files, below its run
 EVENT_PREFIX = "move."  # of the registered model's tags that hold the alias events
+EXPERIMENT_PREFIX = "experiment."  # of the policy's tags that hold the starts and ends of experiments
 MAX_ALIAS_WRITES = 20  # while other processes write the same alias
 
 
@@ -66,12 +68,25 @@ class MlflowRegistry:
             event = AliasEvent(alias, version, reason, by, datetime.now(UTC))
             text = json.dumps({**asdict(event), "at": event.at.isoformat(timespec="seconds")}, ensure_ascii=False)
             self._server.client.get_model_version(self._name(model), str(version))
-            self._server.client.set_registered_model_tag(self._name(model), self._next_tag(model), text)
+            self._server.client.set_registered_model_tag(self._name(model), self._next_tag(model, EVENT_PREFIX), text)
             return self._apply_last_event(model, alias)
 
     def alias_events(self, model: str) -> list[AliasEvent]:
         """Return all alias events, oldest first."""
         return self._server.call(f"read the history of {model}", lambda: _read_events(self._stored_model(model).tags))
+
+    def experiment_events(self) -> list[str]:
+        """Return the starts and ends of experiments as JSON, oldest first. Creates no database."""
+        if self._server.database and not self._server.database.exists:
+            return []
+        return self._server.call("read the experiments", lambda: self._read_tags(POLICY, EXPERIMENT_PREFIX))
+
+    def add_experiment_event(self, event: str) -> None:
+        """Keep the start or end of an experiment with the policy."""
+        with self._server.translate_errors("record the experiment"):
+            self._create_model(POLICY)
+            tag = self._next_tag(POLICY, EXPERIMENT_PREFIX)
+            self._server.client.set_registered_model_tag(self._name(POLICY), tag, event)
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Download an artifact without MLflow's own files and return its path."""
@@ -111,11 +126,18 @@ class MlflowRegistry:
         versions = [_to_version(model, each, aliases) for each in stored if "manifest_digest" in each.tags]
         return sorted(versions, key=lambda version: version.version)
 
-    def _next_tag(self, model: str) -> str:
+    def _next_tag(self, model: str, prefix: str) -> str:
         """Return the name of the next event's tag. A random suffix breaks ties."""
-        names = [name for name in self._stored_model(model).tags if name.startswith(EVENT_PREFIX)]
-        last = max(names, default=f"{EVENT_PREFIX}0")
-        return f"{EVENT_PREFIX}{int(last.split('.')[1]) + 1:06}.{uuid4().hex[:8]}"
+        names = [name for name in self._stored_model(model).tags if name.startswith(prefix)]
+        last = max(names, default=f"{prefix}0")
+        return f"{prefix}{int(last.split('.')[1]) + 1:06}.{uuid4().hex[:8]}"
+
+    def _read_tags(self, model: str, prefix: str) -> list[str]:
+        """Return the texts of all events, oldest first; none if there is no such model."""
+        if not self._server.client.search_registered_models(f"name = '{self._name(model)}'"):
+            return []
+        tags = self._stored_model(model).tags
+        return [tags[name] for name in sorted(tags) if name.startswith(prefix)]
 
     def _apply_last_event(self, model: str, alias: str) -> int:
         """
@@ -139,11 +161,15 @@ class MlflowRegistry:
         client, name = self._server.client, self._name(model)
         run = complete_run(folder, self.provenance(), self._server, self.find_parent)
         self._upload(model, folder, run.info.run_id)
+        self._create_model(model)
+        source = f"{run.info.artifact_uri}/{ARTIFACT_PATH}"
+        return int(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version)
+
+    def _create_model(self, model: str) -> None:
+        client, name = self._server.client, self._name(model)
         if not client.search_registered_models(f"name = '{name}'"):
             with ignore_existing():
                 client.create_registered_model(name)
-        source = f"{run.info.artifact_uri}/{ARTIFACT_PATH}"
-        return int(client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version)
 
     def _upload(self, model: str, folder: Path, run_id: str) -> None:
         from adloom.registry import mlmodel

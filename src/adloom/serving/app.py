@@ -85,6 +85,7 @@ class Service:
             metrics.registry,
             self._model_labels,
             dependencies.log.statistics,
+            lambda: self.decider.arm_decisions,
             lambda: self.auth.is_unreadable,
         )
         self.exporter = MetricsExporter(metrics.registry, dependencies.metrics_folder)
@@ -137,7 +138,8 @@ class Service:
         self.refused = result.refused
         self.decision_metrics.refused.update(result.newly_failed)
         self.decision_metrics.swaps.update(result.swapped)
-        if result.models.loaded != self.models.loaded:
+        before = self.models
+        if (result.models.loaded, result.models.experiment) != (before.loaded, before.experiment):
             self.decider.publish(result.models)
         self.models = result.models
 

@@ -38,6 +38,7 @@ from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import bundle_cache, loader, sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
+from adloom.serving.models.experiment import add_experiment, hash_experiment
 from adloom.serving.models.refresher import ModelRefresher, SharedChampions
 from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, RegistryWorker
 from adloom.serving.models.remote_bundles import RemoteBundles, open_remote_bundles
@@ -207,6 +208,7 @@ def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefreshe
     fetch = RegistryWorker(query)
     trials = TrialProcess(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
     keys = {model: sources.champion_key(model, query.pins) for model in query.models}
+    follows_experiment = "policy" in query.models and "policy" not in query.pins
     find_cached = partial(sources.find_in_cache, cache, query.models, query.pins)
     if remote := open_remote_bundles(settings, options.load_project()):
         remote.restore(cache, keys.values())
@@ -214,11 +216,16 @@ def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefreshe
         fetch,
         settings.serve_threads,
         trial=trials,
+        add_experiment=(lambda models, before: add_experiment(models, before, cache, settings.serve_threads, trials))
+        if follows_experiment
+        else (lambda models, _: models),
         save_champion=lambda model, version, digest: _save_champion(
             cache, remote, keys[model], Champion(version, digest)
         ),
         shared=SharedChampions(
-            find_cached, partial(cache.hash_champions, keys.values()), settings.home / "follower.lock"
+            find_cached,
+            lambda: hash((cache.hash_champions(keys.values()), hash_experiment(cache))),
+            settings.home / "follower.lock",
         ),
         interval=settings.follow_seconds if options.follow else None,
         after_refresh=partial(_call_each, [trials.stop] if options.follow else [trials.stop, fetch.stop]),

@@ -1,7 +1,7 @@
 """Metrics of decisions, models and the decision log."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -25,6 +25,7 @@ class DecisionMetrics(Collector):
     registry: CollectorRegistry
     models: Callable[[], Iterable[tuple[str, str, str]]]  # name, version, digest of those that serve
     log: Callable[[], LogStatistics | None]
+    arms: Callable[[], Mapping[str, int]] = dict  # decisions by arm of the running experiment
     tokens_unreadable: Callable[[], bool] = lambda: False
     swaps: Counter[str] = field(default_factory=Counter)  # by model
     refused: Counter[str] = field(default_factory=Counter)  # by model
@@ -66,6 +67,10 @@ class DecisionMetrics(Collector):
         yield models
         yield _by_model("adloom_model_swaps", "Models replaced while serving.", self.swaps)
         yield _by_model("adloom_model_refused", "Newer models refused; the ones before keep serving.", self.refused)
+        arms = CounterMetricFamily("adloom_experiment_decisions", "Decisions of a running experiment.", labels=("arm",))
+        for arm, count in dict(self.arms()).items():
+            arms.add_metric((arm,), count)
+        yield arms
         about = "1 while the tokens file cannot be read; after a grace period all requests are refused."
         yield GaugeMetricFamily("adloom_tokens_unreadable", about, float(self.tokens_unreadable()))
         if (statistics := self.log()) is not None:

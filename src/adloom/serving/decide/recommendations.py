@@ -13,7 +13,8 @@ from adloom.arrays import Int32Array
 from adloom.data.privacy import pseudonymise
 from adloom.decision_log.record import Recommendation, Tier, now
 from adloom.serving.api.recommend_schemas import RecommendAnswer, RecommendRequest
-from adloom.serving.decide.service import LatencyEstimator, RecordSink
+from adloom.serving.decide.probability_cache import LatencyEstimator
+from adloom.serving.decide.service import RecordSink
 from adloom.serving.models.loader import LoadedModel, Models
 from adloom.serving.models.recommender import ItemRecommender
 from adloom.serving.request_context import new_id

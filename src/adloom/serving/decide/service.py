@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -9,6 +10,7 @@ from random import Random
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
+import numpy as np
 
 from adloom.arrays import Float64Array
 from adloom.audience.assignment import UNSEEN
@@ -28,18 +30,16 @@ from adloom.serving.api.decide_schemas import (
     ModelOrigin,
 )
 from adloom.serving.api.problems import Problem
-from adloom.serving.decide.micro_batcher import MAX_BATCH
+from adloom.serving.decide.arms import ArmProbabilities, ServingExperiment
+from adloom.serving.decide.probability_cache import LatencyEstimator, ProbabilityCache
 from adloom.serving.library.shared_library import SharedLibrary, find_ads
 from adloom.serving.models.loader import Models
 from adloom.serving.request_context import new_id
 from adloom.serving.segments import PseudonymKeys
 
-CACHE_SIZE = 100_000  # probabilities, of all questions together
-SMOOTHING = 0.1  # weight of the last latency in the estimate
-
 TimedRequest = tuple[DecideRequest, float]  # with its arrival, by time.perf_counter
 T = TypeVar("T")
-Distribution = tuple[Tier, list[float]]  # the probability of each candidate (candidates,)
+Distribution = tuple[Tier, list[float], ArmProbabilities | None]  # the probability of each candidate (candidates,)
 
 logger = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
@@ -84,47 +84,6 @@ class MemoryLog:
         """Do nothing."""
 
 
-class ProbabilityCache:
-    """
-    The last probabilities of each question, at most `size` of them.
-
-    Keys are salted hashes of 64 bits: comparing ids would cost more than the model.
-    """
-
-    def __init__(self, size: int = CACHE_SIZE) -> None:
-        self._room = self._half = size // 2
-        self._young: dict[int, Float64Array] = {}  # arrays, because many float objects are slow to free
-        self._old: dict[int, Float64Array] = {}  # evicted together when the young ones take half of the size
-
-    def get(self, key: int, candidates: int) -> Float64Array | None:
-        """Return probabilities (candidates,), if known."""
-        cached = self._young.get(key, self._old.get(key))
-        return cached if cached is not None and len(cached) == candidates else None
-
-    def put(self, key: int, probabilities: Float64Array) -> None:
-        """Remember probabilities (candidates,)."""
-        self._room -= len(probabilities)
-        if self._room < 0:
-            self._young, self._old, self._room = {}, self._young, self._half - len(probabilities)
-        self._young[key] = probabilities
-
-
-class LatencyEstimator:
-    """The model's recent latency by number of candidates."""
-
-    def __init__(self) -> None:
-        self._seconds = [0.0] * ((MAX_CANDIDATES * MAX_BATCH).bit_length() + 1)
-
-    def estimate(self, candidates: int) -> float:
-        """Return the expected seconds."""
-        return self._seconds[candidates.bit_length()]
-
-    def observe(self, candidates: int, seconds: float) -> None:
-        """Update the estimate; a skipped call counts as 0 seconds, so the model is tried again."""
-        bucket = candidates.bit_length()
-        self._seconds[bucket] += SMOOTHING * (seconds - self._seconds[bucket])
-
-
 @dataclass(frozen=True)
 class ServingSnapshot:
     """The models of decisions; replaced as a whole."""
@@ -135,6 +94,7 @@ class ServingSnapshot:
     policy_origin: ModelOrigin | None
     members: SegmentIndex | None  # None: no audience, or its users have pseudonyms under an unknown key
     audience_origin: ModelOrigin | None
+    experiment: ServingExperiment | None
 
     @classmethod
     def create(cls, models: Models, keys: PseudonymKeys, ads: Mapping[str, Contents]) -> "ServingSnapshot":
@@ -156,6 +116,7 @@ class ServingSnapshot:
             policy.origin if policy else None,
             audience.model.members if audience and required == used else None,
             audience.origin if audience else None,
+            ServingExperiment(models.experiment, ads) if models.experiment else None,
         )
 
 
@@ -166,6 +127,7 @@ class _Case(NamedTuple):
     segment: str | None
     candidates: list[str]
     categories: dict[str, str]  # of new candidates
+    arm: int  # of the experiment; -1 without one
 
     @property
     def cache_key(self) -> int:
@@ -193,12 +155,14 @@ class Decider:
         self._keys, self._log, self._project, self._library = keys, log, project, library
         self._random = Random().random  # noqa: S311 - not a secret; each process has its own seed from the system
         self._latency = LatencyEstimator()
+        self.arm_decisions: Counter[str] = Counter()  # of the running experiment
         self.publish(models)
 
     def publish(self, models: Models) -> None:
         """Serve these models, and score the library's ads, from now on."""
         snapshot = self._library.snapshot if self._library else None
         self._serving = ServingSnapshot.create(models, self._keys, snapshot.contents if snapshot else {})
+        self.arm_decisions.clear()
         self._cache = ProbabilityCache()  # probabilities of the previous policy are not valid
 
     def decide(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:
@@ -221,14 +185,21 @@ class Decider:
                 raise _invalid("user_id: blank", "user_id")
             user = serving.pseudonym(request.user_id)
             segment = serving.members.find_one(user) if serving.members else None
-        return _Case(request, arrival, user, segment, *self._candidates(request))
+        arm = serving.experiment.assign(user, self._random) if serving.experiment else -1
+        return _Case(request, arrival, user, segment, *self._candidates(request), arm)
 
-    def _answer(self, case: _Case, tier: Tier, probabilities: list[float]) -> DecideAnswer:
+    def _answer(
+        self, case: _Case, tier: Tier, probabilities: list[float], arms: ArmProbabilities | None
+    ) -> DecideAnswer:
         serving, request = self._serving, case.request
         indices, propensities = draw_slate(probabilities, request.n, self._random)
+        if arms:
+            probabilities, propensities = arms.mix(), arms.mix_slate(indices)
+        experiment, arm = serving.experiment, serving.experiment.arms[case.arm] if serving.experiment else None
         chosen = [case.candidates[i] for i in indices]
         elapsed_us = int((time.perf_counter() - case.arrival) * 1e6)
-        policy, audience = serving.policy_origin if tier != "default" else None, serving.audience_origin
+        origin = arm.origin if arm else serving.policy_origin
+        policy, audience = origin if tier != "default" else None, serving.audience_origin
         decision_id = new_id()
         self._log.append(
             Decision(
@@ -251,8 +222,13 @@ class Decider:
                 audience_version=audience.version if audience else None,
                 tier=tier,
                 elapsed_us=elapsed_us,
+                experiment=experiment.name if experiment else None,
+                arm=arm.name if arm else None,
+                arm_probability=arm.share if arm else None,
             )
         )
+        if arm:
+            self.arm_decisions[arm.name] += 1
         return DecideAnswer(
             decision_id=decision_id,
             creatives=[Chosen(creative_id=c, probability=p) for c, p in zip(chosen, propensities, strict=True)],
@@ -300,26 +276,42 @@ class Decider:
         return [scored.get(i) or self._without_model(case) for i, case in enumerate(cases)]
 
     def _score(self, cases: Sequence[_Case]) -> list[Distribution | None]:
-        """Return the policy's probabilities for each case; None without a policy or when it fails."""
-        policy = self._serving.policy
-        if policy is None or not cases:
-            return [None] * len(cases)
-        try:
-            scores = policy.probabilities([case.scoring_request() for case in cases])
-        except Exception:  # decisions are answered even without the policy
-            if len(cases) > 1:
-                return [distribution for case in cases for distribution in self._score([case])]
-            logger.exception("the policy failed")
-            return [None]
+        """Return the model's probabilities for each case; None without a model or when it fails."""
+        serving, requests = self._serving, [case.scoring_request() for case in cases]
+        scores: Sequence[Float64Array | None] = [None] * len(cases)
+        if cases and serving.experiment:
+            scores = serving.experiment.score(requests, score_all)
+        elif cases and serving.policy:
+            scores = score_all(serving.policy, requests)
         for case, probabilities in zip(cases, scores, strict=True):
-            self._cache.put(case.cache_key, probabilities)
-        return [("model", probabilities.tolist()) for probabilities in scores]
+            if probabilities is not None:
+                self._cache.put(case.cache_key, probabilities)
+        return [p if p is None else self._distribute(case, "model", p) for case, p in zip(cases, scores, strict=True)]
 
     def _without_model(self, case: _Case) -> Distribution:
         count = len(case.candidates)
         if (last := self._cache.get(case.cache_key, count)) is not None:
-            return "cached", last.tolist()
-        return "default", [1 / max(count, 1)] * count
+            return self._distribute(case, "cached", last)
+        if experiment := self._serving.experiment:
+            return experiment.distribute(np.full((count, experiment.columns), 1 / max(count, 1)), "default", case.arm)
+        return "default", [1 / max(count, 1)] * count, None
+
+    def _distribute(self, case: _Case, tier: Tier, probabilities: Float64Array) -> Distribution:
+        """Return a distribution from probabilities (candidates,), or in an experiment (candidates, arms)."""
+        if experiment := self._serving.experiment:
+            return experiment.distribute(probabilities, tier, case.arm)
+        return tier, probabilities.tolist(), None
+
+
+def score_all(policy: Scorer, requests: Sequence[ScoringRequest]) -> list[Float64Array | None]:
+    """Return a policy's probabilities for each request; None where it fails."""
+    try:
+        return [*policy.probabilities(requests)]
+    except Exception:  # decisions are answered even without the policy
+        if len(requests) > 1:
+            return [scores for request in requests for scores in score_all(policy, [request])]
+        logger.exception("the policy failed")
+        return [None]
 
 
 def _try(function: Callable[..., T], *arguments: Any) -> T | Exception:

@@ -22,6 +22,7 @@ from adloom.copywriting.tokenizer import Tokenizer
 from adloom.creatives.copy_check import CopyCheck
 from adloom.creatives.fingerprint import Fingerprint
 from adloom.errors import AdloomError, ArtifactError
+from adloom.experiments.definition import Experiment
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
 from adloom.policy.scorer import Policy, Scorer, draw_slate
 from adloom.sequences.decoding import SequenceModel
@@ -121,12 +122,21 @@ class LoadedModel(Generic[M]):
 
 
 @dataclass(frozen=True)
+class LoadedExperiment:
+    """A running experiment and the policies of its arms."""
+
+    experiment: Experiment
+    policies: Mapping[int, LoadedModel[Scorer]]  # by version
+
+
+@dataclass(frozen=True)
 class Models:
     """The models that serve, and why others are absent."""
 
     loaded: Mapping[str, LoadedModel[Any]]
     absent: Mapping[str, str]  # model: reason
     unknown: Set[str] = frozenset()  # absent, and the registry did not say whether there is a champion
+    experiment: LoadedExperiment | None = None
 
     def _get(self, model: str) -> LoadedModel[Any]:
         if model not in self.loaded:
@@ -195,7 +205,7 @@ def open_models(
     loaded: dict[str, LoadedModel[Any]] = {}
     absent: dict[str, UnavailableModel] = {}
     for model, source in sources.items():
-        result = _open(model, source, before.get(model), threads, trial)
+        result = open_model(model, source, before.get(model), threads, trial)
         if isinstance(result, UnavailableModel):
             absent[model] = result
         else:
@@ -215,13 +225,14 @@ def find_pairing_fault(loaded: Mapping[str, LoadedModel[Any]]) -> str | None:
     return f"it was trained with audience {expected[:12]}, {present}; promote them as a pair"
 
 
-def _open(
+def open_model(
     model: str,
     source: ModelArtifact | UnavailableModel,
     before: LoadedModel[Any] | None,
     threads: int,
     trial: Trial,
 ) -> LoadedModel[Any] | UnavailableModel:
+    """Verify, try and open a model, unless it is open in the same version."""
     if isinstance(source, UnavailableModel):
         return source
     if before and _is_same_artifact(before, source):
@@ -251,7 +262,7 @@ def find_fault(model: str, folder: Path, threads: int) -> str:
     try:
         card = ModelCard.model_validate_json((folder / "card.json").read_bytes())
         resolve_name(MODELS[model].opener)(folder, card, threads)
-    except Exception as error:  # noqa: BLE001 - see `_open`
+    except Exception as error:  # noqa: BLE001 - see `open_model`
         return _describe(folder, error)
     return ""
 

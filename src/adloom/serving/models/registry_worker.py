@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import sys
 import threading
 from collections.abc import Mapping
@@ -9,14 +10,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from adloom.deadline import is_call_running
+from adloom.deadline import call_within, is_call_running
 from adloom.errors import AdloomError, ExternalServiceError, UserError
+from adloom.registry.base import Registry
 from adloom.serving.models import bundle_cache, helper_process, sources
+from adloom.serving.models.bundle_cache import BundleCache
+from adloom.serving.models.experiment import fetch_experiment
 from adloom.serving.models.helper_process import HelperProcess
 from adloom.serving.models.sources import TIMEOUTS, ModelArtifact, Sources, UnavailableModel
 
 START_TIMEOUT = 60.0  # seconds to import MLflow's client
 SLACK = 10.0  # seconds added to the timeouts of the registry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class RegistryWorker:
         try:
             self._helper.request("start", START_TIMEOUT)
             self.started.set()
-            answer = self._helper.request("fetch", TIMEOUTS.versions + TIMEOUTS.files + SLACK)
+            answer = self._helper.request("fetch", 2 * (TIMEOUTS.versions + TIMEOUTS.files) + SLACK)
         except ExternalServiceError as error:
             raise ExternalServiceError(f"fetching champions: {error}; it is started again") from None
         if reason := answer.get("error"):
@@ -81,10 +87,22 @@ def _fetch(query: ChampionQuery) -> Mapping[str, object]:
     try:
         settings = Settings()
         registry = context.build_context(settings, params.load(Path(query.params)).project).registry
-        champions = sources.find_champions(registry, bundle_cache.open_cache(settings), query.models, query.pins)
+        cache = bundle_cache.open_cache(settings)
+        champions = sources.find_champions(registry, cache, query.models, query.pins)
+        _follow_experiment(query, registry, cache)
     except AdloomError as error:
         return {"error": str(error), "is_user_error": isinstance(error, UserError)}
     return {"sources": {model: asdict(source) for model, source in champions.items()}, "hangs": is_call_running()}
+
+
+def _follow_experiment(query: ChampionQuery, registry: Registry, cache: BundleCache) -> None:
+    """Fetch the running experiment; without an answer, the cached one goes on."""
+    if "policy" not in query.models or "policy" in query.pins:
+        return
+    try:
+        call_within(TIMEOUTS.versions + TIMEOUTS.files, "the experiment", lambda: fetch_experiment(registry, cache))
+    except Exception as error:  # noqa: BLE001 - champions are served without the experiment
+        logger.warning("the running experiment is not known, the one before goes on: %s", error)
 
 
 def _import_client() -> None:

@@ -1,0 +1,316 @@
+"""`adloom experiment`: compare policies on the users of running services, and end the comparison by rule."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from adloom.cli.options import AS_JSON, PARAMS, FiniteRange, load_context, print_json
+from adloom.config.settings import Settings
+from adloom.errors import AdloomError, UserError
+
+if TYPE_CHECKING:
+    from adloom.decision_log.arm_counts import ArmCounter
+    from adloom.experiments.analysis import ArmResult, Difference, ExperimentResult
+    from adloom.experiments.definition import Action, Experiment
+    from adloom.registry.base import Registry
+
+WATCH_SECONDS = 15.0  # between two looks at the log
+REASON = click.option("--reason", required=True, help="Why; the registry keeps it.")
+NAME = click.argument("name")
+
+
+@click.group("experiment")
+def experiment() -> None:
+    """
+    Compare policies on the users of running services.
+
+    Example: adloom experiment start new-policy --arms champion=80,challenger=15,control=5 --until-evidence
+    """
+
+
+@experiment.command("start", short_help="Split the users between arms.")
+@PARAMS
+@NAME
+@click.option("--arms", required=True, help="NAME=PERCENT, such as champion=80,challenger=15,control=5.")
+@click.option("--until-evidence", is_flag=True, help="Promote a better arm, and end the experiment, by rule.")
+@click.option("--shadow", metavar="NAME", help="A policy that answers without being shown: challenger or v3.")
+@click.option("--goal", type=click.Choice(["click", "conversion"]), default="click", show_default=True)
+@click.option(
+    "--maturity-minutes",
+    type=click.IntRange(0),
+    default=60,
+    show_default=True,
+    help="Age from which a decision counts towards the goal; later outcomes are ignored.",
+)
+@click.option(
+    "--max-drop",
+    type=FiniteRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Relative loss of clicks or conversions that ends the experiment.",
+)
+@click.option("--rate", type=FiniteRange(0, 1, min_open=True), help="Expected goals per decision, to plan the size.")
+@click.option("--effect", type=FiniteRange(0, 10, min_open=True), default=0.1, help="Relative effect to find.")
+def start(
+    params_path: Path,
+    name: str,
+    arms: str,
+    until_evidence: bool,
+    shadow: str | None,
+    goal: str,
+    maturity_minutes: int,
+    max_drop: float,
+    rate: float | None,
+    effect: float,
+) -> None:
+    """
+    Split the users of all services between arms, from their next refresh on.
+
+    An arm is champion, challenger or v3 (the version of the policy that has this alias now, or version 3), control
+    (uniform decisions) or holdout (no ad). A user stays in one arm; a decision without a user draws its arm.
+
+    Example: adloom experiment start new-policy --arms champion=80,challenger=15,control=5 --until-evidence
+    """
+    import msgspec
+
+    from adloom.decision_log.record import now
+    from adloom.experiments.analysis import plan_decisions
+    from adloom.experiments.definition import Experiment, check_name, parse_arms
+
+    registry = load_context(params_path)[1].registry
+    if running := _find_running(registry):
+        raise UserError(f"{running.name} is running; `adloom experiment stop {running.name} --reason …` ends it")
+    created = Experiment(
+        name=check_name(name),
+        key=secrets.token_hex(16),
+        started=now(),
+        arms=parse_arms(arms, lambda arm: _find_version(registry, arm)),
+        shadow=_find_version(registry, shadow) if shadow else None,
+        goal=goal,  # type: ignore[arg-type] # click allows no other
+        until_evidence=until_evidence,
+        maturity_seconds=maturity_minutes * 60,
+        max_drop=max_drop,
+    )
+    if rate is not None:
+        created = msgspec.structs.replace(created, planned=plan_decisions(created, rate, effect))
+    _record(registry, created, "start", "")
+    for arm in created.arms:
+        click.echo(f"{arm.name:12} {arm.share:6.1%}  {f'policy {arm.version}' if arm.version else arm.kind}")
+    if created.planned:
+        click.echo(f"about {created.planned:,} decisions until a lift of {effect:.0%} is found")
+
+
+@experiment.command("status", short_help="Compare the arms so far.")
+@PARAMS
+@AS_JSON
+def status(params_path: Path, as_json: bool) -> None:
+    """
+    Compare the arms of the running experiment, from the finished segments of the decision log.
+
+    Intervals hold at all looks together, so looking often does no harm.
+
+    Example: adloom experiment status --json
+    """
+    from adloom.decision_log.record import now
+    from adloom.experiments.analysis import analyse
+
+    running, counter = _open_counter(params_path)
+    result = analyse(running, counter.update(now()))
+    if as_json:
+        print_json({"experiment": running.name, **asdict(result)})
+        return
+    for line in describe(running, result):
+        click.echo(line)
+
+
+@experiment.command("stop", short_help="End it: the champion decides for all users.")
+@PARAMS
+@NAME
+@REASON
+def stop(params_path: Path, name: str, reason: str) -> None:
+    """
+    End the experiment. The champion decides for all users, from the next refresh on.
+
+    Example: adloom experiment stop new-policy --reason "the campaign is over"
+    """
+    registry = load_context(params_path)[1].registry
+    _record(registry, _require_running(registry, name), "stop", reason)
+    click.echo(f"{name}: ended; the champion decides for all users")
+
+
+@experiment.command("promote", short_help="End it: an arm's policy becomes champion.")
+@PARAMS
+@NAME
+@click.argument("arm", default="challenger")
+@REASON
+def promote(params_path: Path, name: str, arm: str, reason: str) -> None:
+    """
+    Make the policy of an arm the champion, and end the experiment.
+
+    Example: adloom experiment promote new-policy challenger --reason "more conversions"
+    """
+    registry = load_context(params_path)[1].registry
+    _promote(registry, _require_running(registry, name), arm, reason)
+    click.echo(f"{name}: ended; the policy of {arm} is the champion")
+
+
+@experiment.command("rollback", short_help="End it, or take its promotion back.")
+@PARAMS
+@NAME
+@REASON
+def rollback(params_path: Path, name: str, reason: str) -> None:
+    """
+    End the experiment; if it ended with a promotion, make the previous champion the champion again.
+
+    Example: adloom experiment rollback new-policy --reason "complaints"
+    """
+    from adloom.experiments.definition import decode_event
+    from adloom.registry import promotion
+
+    registry = load_context(params_path)[1].registry
+    events = registry.experiment_events()
+    last = decode_event(events[-1]) if events else None
+    if last and last.action == "promote" and last.experiment.name == name:
+        promotion.rollback(registry, "policy", reason)
+        _record(registry, last.experiment, "rollback", reason)
+    else:
+        _record(registry, _require_running(registry, name), "rollback", reason)
+    click.echo(f"{name}: rolled back; the champion decides for all users")
+
+
+@experiment.command("watch", short_help="Follow the log, and end the experiment by its rules.")
+@PARAMS
+@click.option("--once", is_flag=True, help="Look once, then exit.")
+def watch(params_path: Path, once: bool) -> None:
+    """
+    Read new segments of the decision log every 15 seconds, and end the running experiment by its rules.
+
+    A breached guardrail rolls it back at once. With --until-evidence, a better arm is promoted.
+
+    Example: adloom experiment watch
+    """
+    counter: ArmCounter | None = None
+    while True:
+        try:
+            counter = _look(params_path, counter)
+        except AdloomError as error:
+            if once:
+                raise
+            click.echo(f"adloom: {error}; trying again", err=True)
+        if once:
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+def _look(params_path: Path, counter: "ArmCounter | None") -> "ArmCounter | None":
+    """Look at the log once, act by the rules, and return the counter of the running experiment."""
+    from adloom.decision_log.record import now
+    from adloom.experiments.analysis import analyse
+
+    registry = load_context(params_path)[1].registry
+    running = _find_running(registry)
+    if running is None:
+        return None
+    if counter is None or counter.experiment != running:
+        counter = _open_counter(params_path)[1]
+    result = analyse(running, counter.update(now()))
+    click.echo(json.dumps({"experiment": running.name, "verdict": result.verdict, "reason": result.reason}))
+    apply_verdict(registry, running, result)
+    return counter
+
+
+def apply_verdict(registry: "Registry", running: "Experiment", result: "ExperimentResult") -> None:
+    """End an experiment as its rules say."""
+    if result.verdict == "promote" and result.arm:
+        _promote(registry, running, result.arm, result.reason)
+    elif result.verdict in ("stop", "rollback"):
+        _record(registry, running, result.verdict, result.reason)
+
+
+def describe(running: "Experiment", result: "ExperimentResult") -> Iterator[str]:
+    """Yield the lines of a status."""
+    yield f"{running.name}: {result.verdict}; {result.reason}"
+    yield f"sample ratio: p = {result.sample_ratio:.3g}"
+    yield f"{'arm':12} {'share':>6} {'users':>9} {'decisions':>10}    click  convers.  default     slow"
+    for arm in result.arms:
+        rates = " ".join(f"{rate:8.3%}" for rate in arm.rates.values())
+        yield f"{arm.name:12} {arm.share:6.1%} {arm.users:9,} {arm.decisions:10,} {rates}"
+    for arm in result.arms:
+        if arm.goal:
+            yield f"{arm.name:12} {_describe_lift(arm, arm.goal)}"
+
+
+def _describe_lift(arm: "ArmResult", goal: "Difference") -> str:
+    evidence = f"{goal.value:+.4%} ({goal.low:+.4%} to {goal.high:+.4%}) of {goal.baseline:.4%}"
+    more = "" if goal.low > 0 or goal.needed is None else f"; about {goal.needed:,} more decisions to be certain"
+    return f"lift {evidence}{more}{f'; {arm.issue}' if arm.issue else ''}"
+
+
+def _open_counter(params_path: Path) -> "tuple[Experiment, ArmCounter]":
+    from adloom.decision_log.arm_counts import ArmCounter
+    from adloom.decision_log.log import FOLDER
+
+    params, context = load_context(params_path)
+    settings, running = Settings(), _find_running(context.registry)
+    if running is None:
+        raise UserError("no experiment is running; `adloom experiment start` starts one")
+    log = settings.log_uri or str(settings.home / FOLDER)
+    return running, ArmCounter(running, log, params.project, context.store)
+
+
+def _find_running(registry: "Registry") -> "Experiment | None":
+    from adloom.experiments.definition import find_running
+
+    return find_running(registry.experiment_events())
+
+
+def _require_running(registry: "Registry", name: str) -> "Experiment":
+    running = _find_running(registry)
+    if running is None or running.name != name:
+        raise UserError(f"{name}: not running; running: {running.name if running else 'none'}")
+    return running
+
+
+def _find_version(registry: "Registry", arm: str) -> int:
+    """Return the version of an alias or of `v3`. Raises UserError unless the champion audience can serve it."""
+    from adloom.registry import pairing
+    from adloom.registry.base import find_alias
+
+    versions = registry.versions(pairing.POLICY)
+    number = int(arm[1:]) if arm[1:].isdecimal() else None
+    named = (version for version in versions if version.version == number)
+    version = next(named, None) if number else find_alias(versions, arm)
+    if version is None:
+        known = ", ".join(f"v{each.version}" for each in versions) or "none; `adloom run` registers one"
+        raise UserError(f"{arm}: no such policy; registered: {known}")
+    if companions := pairing.find_companions(registry, version):
+        raise UserError(
+            f"{arm}: policy {version.version} was trained with audience {companions[0].version}, which is not the "
+            "champion; train it again"
+        )
+    return version.version
+
+
+def _promote(registry: "Registry", running: "Experiment", arm: str, reason: str) -> None:
+    from adloom.registry import promotion
+
+    version = next((each.version for each in running.arms if each.name == arm), None)
+    if version is None:
+        policies = ", ".join(each.name for each in running.arms if each.version)
+        raise UserError(f"{running.name}: {arm} has no policy to promote; expected one of {policies}")
+    promotion.promote(registry, "policy", version, f"experiment {running.name}: {reason}"[: promotion.MAX_REASON])
+    _record(registry, running, "promote", reason)
+
+
+def _record(registry: "Registry", running: "Experiment", action: "Action", reason: str) -> None:
+    from adloom.decision_log.record import now
+    from adloom.experiments.definition import ExperimentEvent, encode_event
+
+    event = ExperimentEvent(at=now(), action=action, reason=reason, experiment=running)
+    registry.add_experiment_event(encode_event(event).decode())

@@ -1,0 +1,1 @@
+"""Live experiments: arms, the assignment of users, and sequential analysis."""

@@ -1,0 +1,150 @@
+"""The commands of experiments: start, look, and end by hand or by rule."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.support.decision_logs import click, decision, frame_segment, write_segment
+from tests.support.params_files import SHIPPED
+
+from adloom.cli import experiment
+from adloom.cli.main import cli
+from adloom.config import params
+from adloom.config.sources import Source
+from adloom.context import StageContext
+from adloom.decision_log.record import Line, now
+from adloom.decision_log.segment_file import format_day
+from adloom.experiments.definition import decode_event
+from adloom.registry.base import CHALLENGER, CHAMPION, Registry, find_alias
+from adloom.storage import manifest
+
+PARAMS = params.load(SHIPPED).model_copy(update={"project": "shop"})
+START = ["experiment", "start", "new-policy", "--arms", "champion=50,challenger=50"]
+
+
+@pytest.fixture(autouse=True)
+def registry(tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """A registry with a champion and a challenger; the decision log is in the folder `log`."""
+    for number, alias in ((1, CHAMPION), (2, CHALLENGER)):
+        with manifest.draft(tmp_path / f"policy-{number}", "train_policy", Source(uri=str(number)), {}):
+            pass
+        context.registry.register("policy", tmp_path / f"policy-{number}", {})
+        context.registry.set_alias("policy", alias, number, "trained")
+    monkeypatch.setattr(experiment, "load_context", lambda path: (PARAMS, context))
+    monkeypatch.setenv("ADLOOM_LOG_URI", str(tmp_path / "log"))
+    return context.registry
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def champion(registry: Registry) -> int | None:
+    found = find_alias(registry.versions("policy"), CHAMPION)
+    return found.version if found else None
+
+
+def actions(registry: Registry) -> list[str]:
+    return [decode_event(event).action for event in registry.experiment_events()]
+
+
+def write_log(folder: Path, clicks: dict[str, int], decisions: int = 2000) -> None:
+    """Write decisions of each arm since the start, with this many clicks."""
+    start = now()
+    lines: list[Line] = []
+    for arm, clicked in clicks.items():
+        for number in range(len(lines), len(lines) + decisions):
+            fields = {"experiment": "new-policy", "arm": arm, "arm_probability": 0.5, "user": None, "user_key": None}
+            lines.append(decision(number, time=start, **fields))
+        lines += [
+            click(number, time=start) for number in range(len(lines) - decisions, len(lines) - decisions + clicked)
+        ]
+    write_segment(folder / "log", frame_segment(lines), format_day(start))
+
+
+def test_start_prints_the_arms_with_their_policies(registry: Registry) -> None:
+    result = call(*START[:-1], "champion=80,challenger=15,control=5", "--rate", "0.02")
+    lines = result.stdout.splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["champion", "80.0%", "policy", "1"],
+        ["challenger", "15.0%", "policy", "2"],
+        ["control", "5.0%", "uniform"],
+    ]
+    assert lines[3].endswith("decisions until a lift of 10% is found")
+    assert actions(registry) == ["start"]
+
+
+def test_one_experiment_runs_at_a_time() -> None:
+    assert call(*START).exit_code == 0
+    again = call(*START)
+    assert again.exit_code != 0
+    assert "new-policy is running; `adloom experiment stop new-policy --reason …` ends it" in str(again.exception)
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        ("champion=50,v9=50", "v9: no such policy; registered: v1, v2"),
+        ("champion=50,challenger=40", "the shares sum to 90"),
+    ],
+)
+def test_wrong_arms_start_nothing(registry: Registry, arms: str, message: str) -> None:
+    assert message in str(call(*START[:-1], arms).exception)
+    assert actions(registry) == []
+
+
+def test_a_person_ends_promotes_and_rolls_back(registry: Registry) -> None:
+    call(*START)
+    assert call("experiment", "stop", "new-policy", "--reason", "over").exit_code == 0
+    assert champion(registry) == 1
+    call(*START)
+    call("experiment", "promote", "new-policy", "--reason", "more clicks")
+    assert champion(registry) == 2
+    call("experiment", "rollback", "new-policy", "--reason", "complaints")
+    assert champion(registry) == 1
+    assert actions(registry) == ["start", "stop", "start", "promote", "rollback"]
+
+
+def test_only_a_running_experiment_can_end_and_only_a_policy_be_promoted(registry: Registry) -> None:
+    assert "new-policy: not running; running: none" in str(
+        call("experiment", "stop", "new-policy", "--reason", "over").exception
+    )
+    call(*START[:-1], "champion=50,control=50")
+    promoted = call("experiment", "promote", "new-policy", "control", "--reason", "why not")
+    assert "control has no policy to promote; expected one of champion" in str(promoted.exception)
+    assert actions(registry) == ["start"]
+
+
+def test_status_compares_the_arms(tmp_path: Path) -> None:
+    assert "no experiment is running" in str(call("experiment", "status").exception)
+    call(*START, "--maturity-minutes", "0")
+    write_log(tmp_path, {"champion": 40, "challenger": 50})
+    text = call("experiment", "status").stdout
+    assert "new-policy: continue; it runs until a person ends it" in text
+    assert "challenger    50.0%     2,000      2,000   2.500%" in text
+    assert "lift +0.5000% (-" in text
+    report = json.loads(call("experiment", "status", "--json").stdout)
+    assert report["arms"][1]["goal"]["value"] == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "action", "version"),
+    [
+        ({"champion": 40, "challenger": 140}, "promote", 2),
+        ({"champion": 140, "challenger": 40}, "rollback", 1),
+        ({"champion": 60, "challenger": 62}, "start", 1),
+    ],
+)
+def test_the_watcher_ends_an_experiment_by_its_rules(
+    tmp_path: Path, registry: Registry, clicks: dict[str, int], action: str, version: int
+) -> None:
+    call(*START, "--until-evidence", "--maturity-minutes", "0")
+    write_log(tmp_path, clicks)
+    assert call("experiment", "watch", "--once").exit_code == 0
+    assert (actions(registry)[-1], champion(registry)) == (action, version)
+
+
+def test_the_watcher_without_an_experiment_does_nothing(registry: Registry) -> None:
+    result = call("experiment", "watch", "--once")
+    assert (result.exit_code, result.stdout, actions(registry)) == (0, "", [])

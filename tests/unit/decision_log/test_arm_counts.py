@@ -1,0 +1,78 @@
+"""Counts of an experiment's arms, from segments in any order."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.decision_logs import NOON, click, decision, frame_segment, write_segment
+from tests.support.experiments import experiment
+
+from adloom.decision_log.arm_counts import ArmCounter
+from adloom.decision_log.record import Decision, Line
+from adloom.storage.local import FolderStore
+
+HOUR = 3_600_000_000
+EXPERIMENT = experiment(started=NOON)
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> ArmCounter:
+    return ArmCounter(EXPERIMENT, str(tmp_path), "shop", FolderStore())
+
+
+def shown(number: int, arm: str, **changes: Any) -> Decision:
+    return decision(number, **{"experiment": "new-policy", "arm": arm, "arm_probability": 0.8, **changes})
+
+
+def counts(counter: ArmCounter) -> dict[tuple[int, int], tuple[int, int, int, int, int, int, int]]:
+    """Return per arm and user: decisions, clicks, conversions, default, slow, matured, goals."""
+    table = counter.update(NOON + HOUR)
+    columns = [table.arm, table.user, table.decisions, *table.events.values(), table.matured, table.goal]
+    return {tuple(row[:2]): tuple(row[2:]) for row in zip(*(column.tolist() for column in columns), strict=True)}
+
+
+def test_decisions_and_their_outcomes_are_counted_by_user_and_arm(tmp_path: Path, counter: ArmCounter) -> None:
+    records: list[Line] = [
+        shown(0, "champion"),
+        shown(1, "champion", tier="default", elapsed_us=30_000),
+        shown(2, "challenger", user=None, user_key=None),
+        shown(3, "challenger", user=None, user_key=None),
+        decision(4),
+        shown(5, "champion", experiment="another"),
+        *(click(number) for number in (0, 0, 2, 3)),
+        click(3, kind="conversion", value=2.5),
+    ]
+    write_segment(tmp_path, frame_segment(records))
+    assert counts(counter) == {(0, 0): (2, 1, 0, 1, 1, 0, 0), (1, -1): (2, 2, 1, 0, 0, 0, 0)}
+
+
+def test_a_click_waits_for_its_decision_in_a_later_segment(tmp_path: Path, counter: ArmCounter) -> None:
+    write_segment(tmp_path, frame_segment([shown(0, "champion"), click(1)]))
+    assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}
+    write_segment(tmp_path, frame_segment([shown(1, "champion")], process="d" * 32))
+    assert counts(counter) == {(0, 0): (2, 1, 0, 0, 0, 0, 0)}
+
+
+def test_a_decision_counts_towards_the_goal_at_its_maturity_and_later_clicks_do_not(
+    tmp_path: Path, counter: ArmCounter
+) -> None:
+    write_segment(
+        tmp_path, frame_segment([shown(0, "champion"), click(0), shown(1, "champion"), shown(3600, "control")])
+    )
+    assert counts(counter) == {(0, 0): (2, 1, 0, 0, 0, 1, 1), (2, 0): (1, 0, 0, 0, 0, 0, 0)}
+    late = click(1, time=NOON + 2 * HOUR)
+    write_segment(tmp_path, frame_segment([late, shown(3602, "control")], process="d" * 32))
+    assert counts(counter) == {(0, 0): (2, 1, 0, 0, 0, 2, 1), (2, 0): (2, 0, 0, 0, 0, 0, 0)}
+
+
+def test_decisions_before_the_start_and_repeated_ones_are_not_counted(tmp_path: Path, counter: ArmCounter) -> None:
+    records = [shown(0, "champion", time=NOON - 1), shown(1, "champion"), shown(1, "champion")]
+    write_segment(tmp_path, frame_segment(records))
+    assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}
+
+
+def test_damaged_lines_and_an_empty_log_are_passed_over(tmp_path: Path, counter: ArmCounter) -> None:
+    assert counts(counter) == {}
+    start, *rest = frame_segment([shown(0, "champion")])
+    write_segment(tmp_path, [start, b'{"type":"decision","experiment":"new-policy"}\n', *rest])
+    assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}

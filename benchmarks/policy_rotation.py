@@ -14,8 +14,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
+import pandas as pd
 
 from adloom.arrays import AnyArray
 from adloom.config.audience import TrainPolicy
@@ -37,15 +39,16 @@ LOGGED, SERVED = 7, 3  # half weeks
 CATEGORIES = ("Bag", "Boot", "Coat", "Dress", "Pullover", "Sandal", "Shirt", "Sneaker")
 PARAMS = TrainPolicy(maturity_hours=4)
 
-Select = Callable[[Impressions, Categories], tuple[str, float, float | None]]  # → model, temperature, penalty
+Choice = tuple[str, float, float | None]  # model, temperature, penalty
+Select = Callable[[Impressions, Categories], Choice]
 
 
-def select_by_rolling_origins(data: Impressions, categories: Categories) -> tuple[str, float, float | None]:
+def select_by_rolling_origins(data: Impressions, categories: Categories) -> Choice:
     chosen = model_selection.choose_candidate(model_selection.evaluate_candidates(data, categories, PARAMS))
     return chosen.model, chosen.temperature, chosen.penalty
 
 
-def select_by_last_third(data: Impressions, categories: Categories) -> tuple[str, float, float | None]:
+def select_by_last_third(data: Impressions, categories: Categories) -> Choice:
     """Fit on two thirds, and take the highest lower end of the value on the last, as adloom did."""
     early, late = data.split(2 / 3)
     log = model_selection.to_log(late)
@@ -99,19 +102,23 @@ def tabulate(policy: Policy, adworld: AdWorld, contexts: Contexts) -> AnyArray:
     return result
 
 
-def play(seed: int, rotation: int, select: Select, chosen: Counter[tuple[str, float, float | None]]) -> list[float]:
+def train(table: pd.DataFrame, select: Select, adworld: AdWorld, chosen: Counter[Choice]) -> Policy:
+    categories, contents = describe_creatives(adworld)
+    data, _ = read_impressions(lambda columns: [table], timedelta(hours=PARAMS.maturity_hours))
+    model, temperature, penalty = select(data, categories)
+    chosen[model, temperature, penalty] += 1
+    policy = model_selection.fit_model(data, model, categories, penalty or 0.0)
+    return add_cold_start(replace(policy, temperature=temperature, floor=PARAMS.floor), contents)
+
+
+def play(seed: int, rotation: int, select: Select, chosen: Counter[Choice]) -> list[float]:
     """Return the share of the oracle's gain in each half week served."""
     adworld = create_world(seed, rotation)
-    categories, contents = describe_creatives(adworld)
     logs, shares = [adworld.world.log(lambda contexts: contexts.uniform, LOGGED * HALF_WEEK)], []
     for _ in range(SERVED):
         table, _ = contracts.validate(concatenate_logs(logs).frame(creatives=adworld.running.ids), "impressions")
-        data, _ = read_impressions(lambda columns, table=table: [table], timedelta(hours=PARAMS.maturity_hours))
-        model, temperature, penalty = select(data, categories)
-        chosen[model, temperature, penalty] += 1
-        policy = model_selection.fit_model(data, model, categories, penalty or 0.0)
-        policy = add_cold_start(replace(policy, temperature=temperature, floor=PARAMS.floor), contents)
-        logs.append(adworld.world.log(lambda contexts, policy=policy: tabulate(policy, adworld, contexts), HALF_WEEK))
+        policy = train(table, select, adworld, chosen)
+        logs.append(adworld.world.log(partial(tabulate, policy, adworld), HALF_WEEK))
         shares.append(Results.from_logs(logs[-1:], adworld.world.config.bots).share_of_best)
     return shares
 
@@ -123,7 +130,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for rotation in arguments.rotation:
         for name, select in SELECTIONS.items():
-            chosen: Counter[tuple[str, float, float | None]] = Counter()
+            chosen: Counter[Choice] = Counter()
             shares = np.array([play(seed, rotation, select, chosen) for seed in range(arguments.seeds)])
             print(f"{rotation} of {RUNNING} leave each week, {name}: {shares.mean():.1%} of the oracle's gain, by half "
                   f"week {', '.join(f'{share:.1%}' for share in shares.mean(0))}; worst world "

@@ -47,6 +47,8 @@ def score_batches(
     """
     index = index or ContextIndex.build(policy, data, cell)
     limit = MAX_SAMPLED if policy.variances else MAX_CANDIDATES
+    history = set(policy.creatives[: len(policy.creatives) - policy.new])
+    new = np.array([creative not in history for creative in data.creatives])
     ends = np.concatenate([[0], np.cumsum(np.bincount(index.context))])
     for start, end in _split_evenly(np.diff(data.sets.starts)[data.offered[index.first]], limit):
         contexts, rows = index.first[start:end], index.order[ends[start] : ends[end]]
@@ -54,7 +56,10 @@ def score_batches(
         known = (data.creatives, [row[contexts] for row in index.features], np.diff(starts), action)
         score = _add_terms(policy, policy, *known)
         variances = _add_terms(policy, policy.variances, *known) if policy.variances else None
-        chances = distribute(score, variances, np.diff(starts), policy.temperature, policy.floor)
+        is_new = new[action]
+        chances = distribute(
+            score, variances, np.diff(starts), policy.temperature, policy.floor, is_new if is_new.any() else None
+        )
         yield ProbabilityBatch(rows, index.context[rows] - start, starts, action, chances)
 
 

@@ -39,9 +39,8 @@ def extend(policy: Policy, contents: Contents) -> Policy:
     category = _category_indices(policy, contents)[new]
     with threadpool_limits(limits=1):
         score = policy.prior[category] + policy.content.score(category, contents.features[new])
-    weights = [
-        np.concatenate([weights, np.zeros((len(weights), len(new)), np.float32)], axis=1) for weights in policy.weights
-    ]
+    parts = np.split(policy.category_weights[category].T, np.cumsum([len(weights) for weights in policy.weights])[:-1])
+    weights = [np.concatenate(pair, axis=1) for pair in zip(policy.weights, parts, strict=False)]
     return replace(
         policy,
         creatives=(*policy.creatives, *contents.creatives[new].tolist()),
@@ -49,6 +48,7 @@ def extend(policy: Policy, contents: Contents) -> Policy:
         bias=np.concatenate([policy.bias, score]).astype(np.float32),
         weights=tuple(weights),
         variances=policy.variances.append(category) if policy.variances else None,
+        new=policy.new + len(new),
     )
 
 

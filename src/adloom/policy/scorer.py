@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
+from adloom.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array, StrArray
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
 from adloom.policy.content_model import ContentModel, Contents
@@ -51,9 +51,25 @@ class Policy:
     floor: float = 0.0  # minimum probability of a candidate
     content: ContentModel | None = None  # scores creatives without history
     variances: Variances | None = None  # of the scores, for Thompson sampling; None is a softmax of the scores
+    new: int = 0  # creatives without history, the last ones
 
     def __post_init__(self) -> None:
         self._check()
+
+    @property
+    def is_new(self) -> BoolArray:
+        """Which creatives have no history (creatives,)."""
+        return np.arange(len(self.creatives)) >= len(self.creatives) - self.new
+
+    @cached_property
+    def category_weights(self) -> Float32Array:
+        """The mean weights of each category's creatives, for new ones (categories + 1, weights of all features)."""
+        result = np.zeros((len(self.prior), sum(map(len, self.weights))), np.float32)
+        for category in np.unique(self.category[self.category < len(self.categories)]).tolist():
+            members = (self.category == category) & ~self.is_new
+            if members.any():
+                result[category] = np.concatenate([weights[:, members].mean(1) for weights in self.weights] or [[]])
+        return result
 
     @cached_property
     def scorer(self) -> "Scorer":
@@ -85,6 +101,7 @@ class Policy:
             prior=self.prior.astype(np.float32),
             temperature=np.float64(self.temperature),
             floor=np.float64(self.floor),
+            new=np.int64(self.new),
             **pieces,
         )
 
@@ -97,6 +114,7 @@ class Policy:
         with np.load(path, allow_pickle=False) as arrays:
             content = [arrays[name] for name in _CONTENT if name in arrays]
             variances = Variances.from_arrays(arrays, count)
+            new = int(arrays["new"]) if "new" in arrays else 0
         try:
             return cls(
                 creatives=tuple(str(creative) for creative in creatives),  # a generator lets other threads run
@@ -111,6 +129,7 @@ class Policy:
                 floor=float(floor),
                 content=ContentModel(*content) if content else None,
                 variances=variances,
+                new=new,
             )
         except (ArtifactError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path}: {error}; train or fetch the policy again") from None
@@ -124,6 +143,8 @@ class Policy:
             raise ArtifactError(f"policy: creatives: {distinct} distinct of {count}, expected no duplicates")
         if not all(np.isfinite(values).all() for values in (self.bias, self.prior, *self.weights)):
             raise ArtifactError("policy: scores: expected finite numbers")
+        if not 0 <= self.new <= count:
+            raise ArtifactError(f"policy: new: {self.new}, expected 0 to {count}")
         if self.variances and min(values.min(initial=0) for values in self.variances.to_arrays().values()) < 0:
             raise ArtifactError("policy: variances: expected no negative numbers")
         if not (0 < self.temperature < np.inf and 0 <= self.floor <= 1):
@@ -185,6 +206,8 @@ class Scorer:
         order = hashes.argsort()
         self._hashes = np.append(hashes[order], LAST_HASH)  # so that each search ends at a row
         self._rows = _stack_rows(policy, order)
+        self._rows[count:, 1:] = policy.category_weights
+        self._is_new = np.append(policy.is_new[order], np.ones(len(policy.prior), bool))
         self._variances = _stack_rows(policy.variances, order) if policy.variances else None
         self._first_prior = count
         self._priors: dict[str | None, int] = {name: count + i for i, name in enumerate(policy.categories)}
@@ -208,15 +231,16 @@ class Scorer:
         return self._by_category.get(category, [])
 
     def extend(self, contents: Contents | None) -> "Scorer":
-        """Return a scorer that also scores creatives without history by their contents, in every context alike."""
+        """Return a scorer that also scores creatives without history by their contents."""
         if self._content is None or not contents:
             return self
         categories = np.array(
             [self._priors.get(name, self._unknown_row) for name in contents.category.tolist()], np.int64
         )
-        rows = np.zeros((len(contents), self._rows.shape[1]), np.float32)
-        rows[:, 0] = self._rows[categories, 0] + self._content.score(categories - self._first_prior, contents.features)
+        rows = self._rows[categories]
+        rows[:, 0] += self._content.score(categories - self._first_prior, contents.features)
         wider = copy.copy(self)
+        wider._is_new = np.append(self._is_new, np.ones(len(rows), bool))
         wider._rows = np.concatenate([self._rows, rows])
         if self._variances is not None:
             wider._variances = np.concatenate([self._variances, self._variances[categories]])
@@ -239,7 +263,10 @@ class Scorer:
     def _distribute(self, requests: Sequence[ScoringRequest], sizes: Sequence[int]) -> Float64Array:
         cells = self._cell_indices(requests)
         variances = None if self._variances is None else _sum_cells(self._variances, cells)
-        return distribute(_sum_cells(self._rows, cells), variances, sizes, self._temperature, self._floor)
+        new = self._is_new.take(cells[:, 0] // self._rows.shape[1])
+        return distribute(
+            _sum_cells(self._rows, cells), variances, sizes, self._temperature, self._floor, new if new.any() else None
+        )
 
     def _cell_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
         """Return each candidate's terms as indices into the flat rows (candidates, 1 + features)."""

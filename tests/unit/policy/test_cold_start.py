@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.support.impression_tables import NO_CATEGORIES, repeat_impressions
+from tests.support.impression_tables import NO_CATEGORIES, crossed_tastes, repeat_impressions
 
 from adloom.policy import models
 from adloom.policy.cold_start import add_cold_start, extend
 from adloom.policy.content_model import Contents
+from adloom.policy.fit import fit_linear
 from adloom.policy.models import Categories
 from adloom.policy.scorer import Policy, ScoringRequest
 
@@ -67,3 +68,19 @@ def test_contents_of_other_creatives_than_the_logs_teach_nothing() -> None:
     assert add_cold_start(policy, contents(other=[1.0, 0.0])) is policy
     few = add_cold_start(policy, contents(a=[1.0, 0.0], b=[0.0, 1.0], other=[1.0, 0.0]))
     assert few.bias[few.creatives.index("other")] == few.prior[0]
+
+
+def test_a_new_creative_pleases_those_whom_its_category_pleases() -> None:
+    """Phones click bags, tablets click hats: so it is with a new bag, without a word about its content."""
+    data = crossed_tastes()
+    categories = Categories(("bags", "hats"), {"a": "bags", "b": "hats", "c": "hats"})
+    policy = fit_linear(data, categories, 1.0).to_policy(data)
+    wider = add_cold_start(policy, Contents(np.array(["a", "bag"]), np.array(["bags", "bags"]), np.zeros((2, 1))))
+    assert (policy.new, wider.new) == (0, 1)
+    for each, categories_of in ((policy, {"bag": "bags"}), (wider, {})):
+        phone, tablet = (
+            each.probabilities({"placement": "top", "ctx_device": device}, ["bag", "b"], categories_of)
+            for device in ("phone", "tablet")
+        )
+        assert phone[0] > 0.7
+        assert tablet[0] < 0.3

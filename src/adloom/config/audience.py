@@ -8,6 +8,8 @@ from adloom.config.base import ConfigModel, Share
 
 PLATFORM_MINIMA = {"none": 1, "platform_100": 100, "platform_1000": 1000}  # users that ad platforms ask for
 
+GOAL_METRICS = {"click": "click_rate", "conversion": "conversion_rate", "value": "value_per_impression"}  # of rewards
+
 
 class Privacy(ConfigModel):
     """Protection of the users behind segments."""
@@ -92,20 +94,36 @@ class TrainPolicy(ConfigModel):
 
     enabled: bool = Field(True, description="False writes a skipped artifact instead.")
     seed: int = Field(
-        7, ge=0, lt=2**32, description="Seed of the folds of the click model behind doubly robust estimates."
+        7, ge=0, lt=2**32, description="Seed of the folds of the reward model behind doubly robust estimates."
+    )
+    reward: Literal["click", "conversion", "value"] = Field(
+        "click",
+        description="What the policy earns: whether an impression was clicked, whether it converted, or its value.",
+    )
+    attribution_hours: float | None = Field(
+        None,
+        gt=0,
+        strict=False,
+        description="Hours after an impression in which its outcome counts; null is maturity_hours.",
     )
     maturity_hours: float = Field(
         24,
         gt=0,
         strict=False,
-        description="Hours in which a click counts; younger impressions and later clicks are excluded.",
+        description="Hours until the outcomes of an impression are known; younger impressions are excluded.",
+    )
+    max_value: float | None = Field(
+        None,
+        gt=0,
+        strict=False,
+        description="Cap of an impression's value; null takes the 99 % quantile of the calibration period's values.",
     )
     max_user_share: float = Field(
         0.05,
         gt=0,
         lt=1,
         strict=False,
-        description="Largest share of the clicks of one user, such as a bot; a user with more of them weighs less.",
+        description="Largest share of the rewards of one user, such as a bot; a user with more of them weighs less.",
     )
     models: list[Literal["uniform", "logging", "rates", "linear"]] = Field(
         ["uniform", "logging", "rates", "linear"], min_length=1, description="Models to compare; uniform is required."
@@ -125,6 +143,15 @@ class TrainPolicy(ConfigModel):
         0.002, description="Minimum probability of a candidate, so that the next log has data on each."
     )
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, as in evaluate.")
+
+    @model_validator(mode="after")
+    def _check_attribution(self) -> Self:
+        if (self.attribution_hours or 0) > self.maturity_hours:
+            raise ValueError(
+                f"attribution_hours: {self.attribution_hours:g} is above maturity_hours: {self.maturity_hours:g}; an "
+                "impression must not count before its outcomes are known"
+            )
+        return self
 
     @model_validator(mode="after")
     def _require_uniform(self) -> Self:

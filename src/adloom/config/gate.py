@@ -20,7 +20,8 @@ class MetricRule(ConfigModel):
         None,
         ge=0,
         strict=False,
-        description="Reject a candidate that is certainly worse than the champion by more than this.",
+        description="Reject a candidate that is certainly worse than the champion by more than this. A policy must "
+        "show that it is not; its rules with a margin, goal and guardrails, err together in at most 5 % of candidates.",
     )
 
     within_error: bool = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from adloom.config.audience import Segment, TrainPolicy
+from adloom.config.audience import GOAL_METRICS, Segment, TrainPolicy
 from adloom.config.base import AnyModel, ConfigModel, Share, describe_errors, load_file, require_match
 from adloom.config.drift import Drift
 from adloom.config.gate import Gate
@@ -280,6 +280,18 @@ class Params(ConfigModel):
     def trainings(self) -> dict[str, Training]:
         """The blocks of the stages that train a network, by stage."""
         return {name: block for name, block in self if isinstance(block, Training)}
+
+    @model_validator(mode="after")
+    def _compare_the_goal(self) -> Self:
+        """Check that the gate's comparisons of policies include the reward."""
+        compared = {rule.metric for rule in self.gate.rules("policy") if rule.margin is not None}
+        reward = self.train_policy.reward
+        if compared and GOAL_METRICS[reward] not in compared:
+            raise ValueError(
+                f"gate.policy: no rule compares {GOAL_METRICS[reward]}, which train_policy.reward: {reward} optimises; "
+                f"add {{metric: {GOAL_METRICS[reward]}, margin: 0}}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

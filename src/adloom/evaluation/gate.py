@@ -4,15 +4,19 @@ The promotion gate: metrics in, a verdict with reasons out.
 Bars apply to the candidate alone. Margins are non-inferiority tests of the paired difference by its 95 % interval:
 beyond the margin rejects, within it passes, anything else holds. A candidate that is worse by more passes with a
 probability of at most 2.5 %; bars stop slow drift.
+
+Comparisons with always-valid p-values (a policy's goal and guardrails) are corrected by Holm (1979): the chance that
+any of them passes although the candidate is worse is at most FAMILY_ERROR, over all metrics and looks.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adloom.config.gate import MetricRule, Verdict
 from adloom.evaluation import glossary
 from adloom.evaluation.metric import Comparison, Metric
 
+FAMILY_ERROR = 0.05
 SEVERITY: tuple[Verdict, ...] = ("promote", "hold", "reject")
 Differences = Mapping[str, Metric | Comparison]  # candidate - champion, by metric
 
@@ -49,12 +53,27 @@ def decide(candidate: Mapping[str, Metric], differences: Differences | None, rul
     """
     reasons = [_check_bar(candidate.get(rule.metric), rule) for rule in rules if rule.has_bar]
     if differences is not None:
+        corrected = correct_comparisons(differences, rules)
         reasons += [
-            _check_difference(differences.get(rule.metric), rule, rule.margin)
+            _check_difference(corrected.get(rule.metric), rule, rule.margin)
             for rule in rules
             if rule.margin is not None
         ]
     return Decision(max((reason.verdict for reason in reasons), key=SEVERITY.index, default="promote"), reasons)
+
+
+def correct_comparisons(differences: Differences, rules: list[MetricRule]) -> Differences:
+    """Return the differences; a comparison that does not pass Holm's correction over all of the rules is not enough."""
+    gated = {rule.metric for rule in rules if rule.margin is not None}
+    named = [(name, d) for name, d in differences.items() if isinstance(d, Comparison) and name in gated]
+    corrected, passes = dict(differences), True
+    for rank, (name, comparison) in enumerate(sorted(named, key=lambda item: item[1].p_value)):
+        level = FAMILY_ERROR / (len(named) - rank)
+        passes = passes and comparison.p_value <= level
+        if comparison.enough and not passes:
+            finding = f"{comparison.finding}; p = {comparison.p_value:.2g}, with {len(named)} comparisons {level:.2g}"
+            corrected[name] = replace(comparison, enough=False, finding=f"{finding} is needed: add impressions")
+    return corrected
 
 
 def meets_bar(metric: Metric, rule: MetricRule) -> bool:

@@ -242,6 +242,34 @@ TERMS = {
     "logged_click_rate": Term(
         "Click rate of the log", "Clicks per impression of the creatives that were shown.", "neither"
     ),
+    "conversion_rate": Term(
+        "Conversion rate",
+        "Estimated share of the policy's impressions that convert in the log's contexts (doubly robust).",
+        "higher",
+    ),
+    "logged_conversion_rate": Term("Conversion rate of the log", "Share of the impressions that converted.", "neither"),
+    "value_per_impression": Term(
+        "Value per impression",
+        "Estimated value of the policy's impressions in the log's contexts (doubly robust); each counts up to a cap.",
+        "higher",
+    ),
+    "logged_value_per_impression": Term(
+        "Value per impression of the log", "Value of the impressions; each counts up to a cap.", "neither"
+    ),
+    "complaint_rate": Term(
+        "Complaint rate",
+        "Estimated share of the policy's impressions that users hide or report, in the log's contexts (doubly robust).",
+        "lower",
+    ),
+    "logged_complaint_rate": Term(
+        "Complaint rate of the log", "Share of the impressions that users hid or reported.", "neither"
+    ),
+    "spend_share": Term(
+        "Largest spend share",
+        "Share of the policy's spend on its largest creative; without costs, of its impressions.",
+        "lower",
+        "raise train_policy.floor or the temperatures, so that the policy spreads more",
+    ),
     "effective_sample_size": Term(
         "Effective sample", "Number of the policy's own impressions that would be as informative as the log.", "higher"
     ),
@@ -252,7 +280,7 @@ TERMS = {
     ),
     "impressions": Term("Impressions", "Number of impressions in the holdout period.", "higher"),
     "immature": Term(
-        "Too young", "Excluded impressions: a click could still come after the end of the log.", "neither"
+        "Too young", "Excluded impressions: an outcome could still come after the end of the log.", "neither"
     ),
     "without_propensity": Term(
         "Without propensity",

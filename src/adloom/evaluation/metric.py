@@ -11,7 +11,7 @@ import numpy as np
 from adloom.arrays import AnyArray
 
 DIGITS = 10  # significant digits; later ones depend on the order of sums
-Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette", "deviations"]
+Unit = Literal["share", "bits", "count", "distance", "ratio", "auc", "ari", "silhouette", "deviations", "amount"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Metric:
 class Comparison:
     """A sample's own verdict on a candidate's gain."""
 
-    enough: bool  # enough evidence to promote
+    enough: bool  # enough evidence to promote, without other comparisons
     low: float  # lower bound of the gain
     finding: str  # second half of a sentence, with the next step
+    p_value: float = 1.0  # of "worse than the margin"; the gate corrects for several comparisons
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Evaluation of a policy on the holdout period."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 
 from adloom.arrays import Float64Array, Int32Array
 from adloom.config.audience import TrainPolicy
-from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table
+from adloom.evaluation.metric import Comparison, Evaluation, Figure, Metric, Sample, Section, Table, Unit
 from adloom.evaluation.statistics import mean
 from adloom.policy import figures, model_selection
 from adloom.policy.impressions import ExclusionCounts, Impressions
@@ -20,11 +20,11 @@ from adloom.policy.ope.lift_over_time import trace_lift
 from adloom.policy.ope.log_evaluation import LogEvaluation, estimate_all
 from adloom.policy.ope.promotion_test import decide_lift
 from adloom.policy.ope.reward_model import cross_fit
+from adloom.policy.rewards import COST, GUARDRAILS, OUTCOMES
 from adloom.policy.scorer import Policy
 
 Card = Mapping[str, Any]
 
-RATE = "click_rate"
 TABLE_CREATIVES = 10  # per direction, in the table of shifts
 
 
@@ -34,23 +34,43 @@ def evaluate(
     """Evaluate a policy and the refitted rival models of its card on the holdout period."""
     value = estimate_value(policy, holdout)
     rivals = _estimate_rivals(calibration, holdout, policy, card)
-    sections = [*_build_sections(holdout, value, rivals), _exclusions_table(holdout, excluded)]
-    rows = (holdout.reward, holdout.propensity, holdout.weight, holdout.user)
+    guarded = [holdout.with_reward(kind) for kind in sorted(holdout.outcomes.keys() & GUARDRAILS)]
+    values = [value, *(estimate_value(policy, data) for data in guarded)]
+    spend = _find_largest_spend(value, holdout)
+    metrics = [_measure(found, data) for found, data in zip(values, [holdout, *guarded], strict=True)]
+    sections = [
+        *_build_sections(holdout, value, rivals),
+        *([_guardrails_table(values[1:], guarded, spend)] if guarded else []),
+        _exclusions_table(holdout, excluded),
+    ]
     samples, log = (
-        {RATE: Sample((*rows, chances), _weighted_click_rate, "share", _compare)}
+        {OUTCOMES[data.kind].metric: _to_sample(data, chances, data is not holdout) for data in [holdout, *guarded]}
         for chances in (value.terms.target, holdout.propensity)
     )
-    return Evaluation(_build_metrics(value, holdout, excluded), samples, sections, baseline=log)
+    counted = {**_count(value, holdout, excluded), "spend_share": _exact_metric(spend[1], holdout.count, "share")}
+    return Evaluation({n: m for part in [*metrics, counted] for n, m in part.items()}, samples, sections, baseline=log)
 
 
 def estimate_value(policy: Policy, data: Impressions) -> LogEvaluation:
     """Estimate the value of a policy on impressions."""
     log = model_selection.to_log(data, [name for name in ("placement", "segment") if name in data.context])
     predicted = cross_fit(log.rates, clusters=log.clusters)
-    return estimate_all(log, model_selection.collect_terms(policy, data, log, predicted), predicted)
+    value = estimate_all(log, model_selection.collect_terms(policy, data, log, predicted), predicted)
+    return value.scale(data.unit)
 
 
-def _weighted_click_rate(
+def _to_sample(data: Impressions, chances: Float64Array, guardrail: bool) -> Sample:
+    """Return the rows behind the value of a policy with `chances` of the shown creatives (rows,)."""
+    columns = (data.reward * data.unit, data.propensity, data.weight, data.user, chances)
+    compare = partial(_compare, kind=data.kind, unit=data.unit, guardrail=guardrail)
+    return Sample(columns, _weigh_rewards, _find_unit(data), compare)
+
+
+def _find_unit(data: Impressions) -> Unit:
+    return "amount" if data.kind == "value" else "share"
+
+
+def _weigh_rewards(
     reward: Float64Array,
     propensity: Float64Array,
     weight: Float64Array,
@@ -62,8 +82,8 @@ def _weighted_click_rate(
     return mean(reward * target / propensity, weight * draws)
 
 
-def _compare(candidate: Sample, rival: Sample, margin: float) -> Comparison:
-    """Test whether a policy earns no less than its rival, or the log."""
+def _compare(candidate: Sample, rival: Sample, margin: float, kind: str, unit: float, guardrail: bool) -> Comparison:
+    """Test whether a policy does no worse than its rival, or the log."""
     *rows, target = candidate.columns
     if not all(np.array_equal(a, b) for a, b in zip(rows, rival.columns[:-1], strict=True)):
         return Comparison(
@@ -71,13 +91,35 @@ def _compare(candidate: Sample, rival: Sample, margin: float) -> Comparison:
         )
     reward, propensity, weight, user = rows
     champion, clusters = rival.columns[-1], Clusters(weight, user)
-    is_log = np.array_equal(champion, propensity)  # then a row loses at most one click
-    lift = decide_lift(reward, propensity, target, champion, margin, loss=1.0 if is_log else None, clusters=clusters)
-    against = "the log" if is_log else "the champion"
-    return Comparison(lift.verdict == "promote", lift.low, f"against {against}: {lift.finding}")
+    is_log, fewer = np.array_equal(champion, propensity), OUTCOMES[kind].less_is_better
+    lift = decide_lift(
+        reward,
+        propensity,
+        target,
+        champion,
+        margin,
+        loss=unit if is_log and not fewer else None,  # a row loses at most what the log earned
+        clusters=clusters,
+        guardrail=guardrail,
+        less_is_better=fewer,
+        largest_reward=unit,
+    )
+    against = f"against {'the log' if is_log else 'the champion'}{', fewer is a lift' if fewer else ''}"
+    return Comparison(lift.verdict == "promote", lift.low, f"{against}: {lift.finding}", lift.p_value)
 
 
-def _build_metrics(value: LogEvaluation, data: Impressions, excluded: ExclusionCounts) -> dict[str, Metric]:
+def _measure(value: LogEvaluation, data: Impressions) -> dict[str, Metric]:
+    """Return the metrics of one outcome."""
+    name, best = OUTCOMES[data.kind].metric, value.estimates["doubly_robust"]
+    return {
+        **(
+            {name: _rate_metric(best, data)} if best.trustworthy else {}
+        ),  # else the report alone has it, with the reason
+        f"logged_{name}": _rate_metric(value.logged, data),
+    }
+
+
+def _count(value: LogEvaluation, data: Impressions, excluded: ExclusionCounts) -> dict[str, Metric]:
     best = value.estimates["doubly_robust"]
     counts = {
         "effective_sample_size": round(best.effective_sample_size),
@@ -86,19 +128,25 @@ def _build_metrics(value: LogEvaluation, data: Impressions, excluded: ExclusionC
         "without_propensity": excluded.without_propensity,
     }
     return {
-        **(
-            {RATE: _rate_metric(best)} if best.trustworthy else {}
-        ),  # otherwise only the report shows it, with the reason
-        "logged_click_rate": _rate_metric(value.logged),
         "unsupported": _exact_metric(value.support.unsupported, data.count, "share"),
         **{name: _exact_metric(count, data.count, "count") for name, count in counts.items()},
     }
 
 
-def _rate_metric(estimate: Estimate) -> Metric:
-    """Return a click rate, clipped to [0, 1]."""
-    value, low, high = (min(max(number, 0.0), 1.0) for number in (estimate.value, estimate.low, estimate.high))
-    return Metric(value, low, high, estimate.n, "share")
+def _find_largest_spend(value: LogEvaluation, data: Impressions) -> tuple[str, float]:
+    """Return the creative with the largest share of the policy's spend, and the share; costs are 1 by default."""
+    share = value.terms.share
+    if COST in data.outcomes:
+        spend = data.weight * data.outcomes[COST] * value.terms.target / data.propensity
+        by_creative = np.bincount(data.shown, spend, minlength=len(data.creatives))
+        share = by_creative / by_creative.sum() if by_creative.any() else share
+    return data.creatives[int(share.argmax())], float(share.max())
+
+
+def _rate_metric(estimate: Estimate, data: Impressions) -> Metric:
+    """Return a rate or a value, clipped to what is possible."""
+    value, low, high = (min(max(number, 0.0), data.unit) for number in (estimate.value, estimate.low, estimate.high))
+    return Metric(value, low, high, estimate.n, _find_unit(data))
 
 
 def _exact_metric(value: float, rows: int, unit: Any) -> Metric:
@@ -129,16 +177,17 @@ def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Pol
 
 def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str, Estimate]) -> list[Section]:
     compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **rivals}
+    outcome, per = OUTCOMES[data.kind], f"{OUTCOMES[data.kind].events} per impression"
     return [
         Figure(
-            "Click rates",
-            "Clicks per impression of the holdout period, doubly robust, with 95 % intervals; unreliable intervals are "
-            "grey. The line is the log's own rate.",
-            partial(figures.draw_rates, compared, value.logged.value),
+            outcome.title,
+            f"{per.capitalize()} of the holdout period, doubly robust, with 95 % intervals; unreliable intervals are "
+            f"grey. The line is the log's own.{_describe_cap(data)}",
+            partial(figures.draw_rates, compared, value.logged.value, per, _find_unit(data) == "share"),
         ),
-        _policies_table(compared),
+        _policies_table(compared, outcome.events),
         _lift_figure(data, value),
-        _estimators_table(value),
+        _estimators_table(value, outcome.events),
         Figure(
             "Impressions per creative",
             "Each creative's share of impressions under the policy, against its share in the log.",
@@ -152,7 +201,7 @@ def _lift_figure(data: Impressions, value: LogEvaluation) -> Figure:
     def draw() -> bytes:
         clusters = Clusters(data.weight, data.user)
         points = trace_lift(data.reward, data.propensity, value.terms.target, data.timestamp, clusters)
-        return figures.draw_lift(points)
+        return figures.draw_lift([point.scale(data.unit) for point in points])
 
     caption = (
         "The policy's lift over the logged decisions, by inverse propensities, in all impressions of the holdout "
@@ -161,32 +210,54 @@ def _lift_figure(data: Impressions, value: LogEvaluation) -> Figure:
     return Figure("Lift over time", caption, draw)
 
 
-def _policies_table(estimates: Mapping[str, Estimate]) -> Table:
+def _describe_cap(data: Impressions) -> str:
+    return f" A value above {data.unit:.4g} counts as {data.unit:.4g}." if data.kind == "value" else ""
+
+
+def _guardrails_table(values: Sequence[LogEvaluation], data: Sequence[Impressions], spend: tuple[str, float]) -> Table:
+    """Return the outcomes beside the reward, of the log and of the policy."""
+    rows: list[list[str | float | int]] = [
+        [f"{OUTCOMES[guarded.kind].events} per 1,000, {name}", *_estimate_cells(estimate)]
+        for guarded, value in zip(data, values, strict=True)
+        for name, estimate in (("the log itself", value.logged), ("this policy", value.estimates["doubly_robust"]))
+    ]
     caption = (
-        "All on the same impressions of the holdout period; the log's own rate needs no estimate. The other models are "
-        "the candidates of the selection, fitted on the calibration period."
+        "Outcomes beside the reward, which rules of the gate may guard. The largest share of the policy's spend is "
+        f"that of {spend[0]}: {spend[1]:.1%}."
+    )
+    return Table("Guardrails", caption, _name_columns("per 1,000"), rows)
+
+
+def _policies_table(estimates: Mapping[str, Estimate], events: str) -> Table:
+    caption = (
+        "All on the same impressions of the holdout period; the log's own value needs no estimate. The other models "
+        "are the candidates of the selection, fitted on the calibration period."
     )
     return Table(
-        "Policies compared", caption, _HEADER, [_table_row(name, estimate) for name, estimate in estimates.items()]
+        "Policies compared",
+        caption,
+        _name_columns(f"{events} per 1,000"),
+        [[name, *_estimate_cells(estimate)] for name, estimate in estimates.items()],
     )
 
 
-def _estimators_table(value: LogEvaluation) -> Table:
+def _estimators_table(value: LogEvaluation, events: str) -> Table:
     caption = (
         f"The policy by every estimator; the doubly robust estimate decides. Support: {value.support}. An interval is "
-        "reliable if the effective sample has enough clicks and the weights fit the propensities."
+        "reliable if the effective sample has enough rewarded impressions and the weights fit the propensities."
     )
-    rows = [_table_row(name.replace("_", " "), estimate) for name, estimate in value.estimates.items()]
-    return Table("Estimators", caption, _HEADER, rows)
+    rows = [[name.replace("_", " "), *_estimate_cells(estimate)] for name, estimate in value.estimates.items()]
+    return Table("Estimators", caption, _name_columns(f"{events} per 1,000"), rows)
 
 
-_HEADER = ["", "clicks per 1,000", "95 % from", "to", "effective sample", "weight in the top 1 %", "interval"]
+def _name_columns(measure: str) -> list[str]:
+    return ["", measure, "95 % from", "to", "effective sample", "weight in the top 1 %", "interval"]
 
 
-def _table_row(name: str, estimate: Estimate) -> list[str | float | int]:
+def _estimate_cells(estimate: Estimate) -> list[str | float | int]:
     rates = [1000 * number for number in (estimate.value, estimate.low, estimate.high)]
     sample = round(estimate.effective_sample_size)
-    return [name, *rates, sample, f"{estimate.top_share:.0%}", estimate.reliability_issue or "reliable"]
+    return [*rates, sample, f"{estimate.top_share:.0%}", estimate.reliability_issue or "reliable"]
 
 
 def _logged_shares(data: Impressions) -> Float64Array:
@@ -207,14 +278,16 @@ def _shift_table(data: Impressions, policy: Float64Array) -> Table:
 
 
 def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
+    above: list[list[str | float | int]] = [["value above the cap, not counted", f"{excluded.capped_value:.1%}"]]
     rows: list[list[str | float | int]] = [
         ["counted", data.count],
-        ["clicked", data.rewarded],
+        [f"with {OUTCOMES[data.kind].events}", data.rewarded],
         ["too young at the end of the table", excluded.immature],
-        ["clicks after the maturity, not counted", excluded.late],
+        [f"{OUTCOMES[data.kind].events} after the attribution window, not counted", excluded.late],
         ["without a propensity", excluded.without_propensity],
         ["counted, but the user has no segment", excluded.without_segment],
-        ["users who weigh less, since they have too many of the clicks", excluded.capped_users],
+        ["users who weigh less, since they have too many of the rewards", excluded.capped_users],
+        *(above if data.kind == "value" else []),
     ]
     rows += [[f"invalid traffic: {reason}", count] for reason, count in sorted(excluded.invalid.items())]
     return Table("Exclusions", "Impressions of the holdout period.", ["impressions", "number"], rows)

@@ -11,19 +11,19 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.lift_over_time import LiftPoint
 
 
-def draw_rates(estimates: Mapping[str, Estimate], logged: float) -> bytes:
-    """Draw an interval per policy, and the log's rate as a line."""
+def draw_rates(estimates: Mapping[str, Estimate], logged: float, label: str, share: bool) -> bytes:
+    """Draw an interval per policy, and the log's own value as a line."""
     figure, ax = figures.create_axes(6.8, 1.0 + 0.36 * len(estimates))
     for row, estimate in enumerate(estimates.values()):
         colour = figures.COLOURS[0] if estimate.trustworthy else figures.MUTED
         ax.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=2)
         ax.plot(estimate.value, row, "o", color=colour)
     ax.axvline(logged, color=figures.MUTED, linestyle="--", linewidth=1)
-    ax.xaxis.set_major_formatter("{x:.2%}")
+    ax.xaxis.set_major_formatter("{x:.2%}" if share else "{x:.4g}")
     ax.set_yticks(range(len(estimates)), list(estimates))
     ax.set_ylim(len(estimates) - 0.4, -0.6)
     ax.grid(visible=False, axis="y")
-    figures.set_labels(ax, x="clicks per impression")
+    figures.set_labels(ax, x=label)
     return figures.to_png(figure)
 
 

@@ -1,4 +1,4 @@
-"""Regressions: of clicks on creatives, categories and their context interactions; of scores on contents."""
+"""Regressions: of rewards on creatives, categories and their context interactions; of scores on contents."""
 
 from dataclasses import dataclass, replace
 
@@ -56,9 +56,12 @@ class Design:
         return sparse.csr_matrix((np.ones(columns.size), columns.ravel(), pointers), (len(data), starts[-1]))
 
     def merge(self, data: Impressions) -> Impressions:
-        """Return one weighted row per distinct row of the design and outcome."""
-        group, first = group_rows([data.reward.astype(np.int64), data.shown, *self.space.row_indices(data)])
-        return replace(data.select(first), weight=np.bincount(group, data.weight).astype(np.float64))
+        """Return a row of reward 0 and one of 1 per distinct row of the design, weighted to the same mean."""
+        group, first = group_rows([data.shown, *self.space.row_indices(data)])
+        parts = [np.bincount(group, data.weight * values) for values in (1 - data.reward, data.reward)]
+        weight, reward = np.concatenate(parts), np.repeat([0.0, 1.0], len(first))
+        used = np.flatnonzero(weight > 0)
+        return replace(data.select(np.tile(first, 2)[used]), weight=weight[used], reward=reward[used])
 
     def fold(self, columns: Float64Array) -> tuple[Float64Array, list[Float64Array], Float64Array]:
         """Return a policy's bias, weights and prior as sums of columns, without those that all creatives share."""
@@ -95,7 +98,7 @@ class LinearModel:
         )
 
     def log_loss(self, data: Impressions) -> float:
-        """Return the mean log loss of clicks, in nats."""
+        """Return the mean log loss of rewards, in nats."""
         rows = self.design.merge(data)
         logit = self.design.matrix(rows) @ self.coefficients + self.intercept
         return mean(np.logaddexp(0, logit) - rows.reward * logit, rows.weight)
@@ -106,7 +109,7 @@ class LinearModel:
 
 
 def fit_linear(data: Impressions, categories: Categories, penalty: float) -> LinearModel:
-    """Fit clicks of both classes; `penalty` is the inverse ridge strength."""
+    """Fit rewards in [0, 1] (fractional logit, Papke and Wooldridge 1996); `penalty` is the inverse ridge strength."""
     design = Design(FeatureSpace.from_impressions(data), categories, data.creatives)
     rows = design.merge(data)
     matrix = design.matrix(rows)

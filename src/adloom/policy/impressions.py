@@ -15,6 +15,7 @@ from adloom.data.context import PREFIX
 from adloom.errors import DataError
 from adloom.policy.candidate_sets import CandidateIndex, CandidateSets
 from adloom.policy.maturity import count_impressions, select_matured
+from adloom.policy.rewards import CLICKS, OUTCOMES, RewardRule, find_known_outcomes
 
 CONTEXT_COLUMNS = ("placement", "position", "segment")  # context columns that every table has
 LOGGED_SEGMENT = f"{PREFIX}segment"  # the segment at the time of the decision, from a decision log
@@ -32,11 +33,14 @@ class Impressions:
     sets: CandidateSets
     offered: Int32Array  # (rows,) index into sets
     shown: Int32Array  # (rows,) index into creatives
-    reward: Float64Array  # (rows,) at least 0, within the maturity
+    reward: Float64Array  # (rows,) in [0, 1] once values are capped, in units of `unit`
     propensity: Float64Array  # (rows,) in (0, 1]
     weight: Float64Array  # (rows,) impressions that the row stands for
     user: Int32Array  # (rows,) number of the user, -1 if unknown
     timestamp: DatetimeArray  # (rows,) UTC
+    kind: str = "click"  # of the reward
+    unit: float = 1.0  # worth of a reward of 1: the cap of values
+    outcomes: Mapping[str, Float64Array] = field(default_factory=dict)  # other outcomes: values (rows,)
 
     def __len__(self) -> int:
         return len(self.shown)
@@ -59,7 +63,17 @@ class Impressions:
     def select(self, rows: Int64Array | slice) -> Self:
         """Return the selected rows; creatives and sets stay."""
         context = {name: values[rows] for name, values in self.context.items()}
-        return replace(self, context=context, **{name: getattr(self, name)[rows] for name in ROW_ARRAYS})
+        outcomes = {name: values[rows] for name, values in self.outcomes.items()}
+        arrays = {name: getattr(self, name)[rows] for name in ROW_ARRAYS}
+        return replace(self, context=context, outcomes=outcomes, **arrays)
+
+    def with_reward(self, kind: str) -> Self:
+        """Return the impressions with another outcome as reward."""
+        return replace(self, reward=self.outcomes[kind], kind=kind, unit=1.0)
+
+    def cap_values(self, cap: float) -> Self:
+        """Return the impressions with larger rewards counted as `cap`, which becomes the unit."""
+        return replace(self, reward=self.reward.clip(max=cap) / cap, unit=cap)
 
     def split(self, share: float) -> tuple[Self, Self]:
         """Return the first `share` of the time span, and the rest."""
@@ -68,7 +82,8 @@ class Impressions:
         return self.select(slice(count)), self.select(slice(count, None))
 
 
-ROW_ARRAYS = [f.name for f in fields(Impressions) if f.name not in ("creatives", "context", "sets")]
+NO_ROWS = ("creatives", "context", "sets", "kind", "unit", "outcomes")
+ROW_ARRAYS = [f.name for f in fields(Impressions) if f.name not in NO_ROWS]
 
 
 @dataclass(frozen=True)
@@ -76,14 +91,17 @@ class ExclusionCounts:
     """The numbers of excluded impressions, by reason."""
 
     immature: int  # younger than the maturity at the end of the table
-    late: int  # clicks after the maturity, not counted
+    late: int  # rewards after the attribution window, not counted
     without_propensity: int
     without_segment: int  # not excluded; their segment is unknown
     capped_users: int = 0  # not excluded; users who weigh less
     invalid: Mapping[str, int] = field(default_factory=dict)  # rows marked as invalid traffic, by reason
+    capped_value: float = 0.0  # share of the value above the cap, not counted
 
 
-def read_impressions(read: ReadChunks, maturity: timedelta) -> tuple[Impressions, ExclusionCounts]:
+def read_impressions(
+    read: ReadChunks, maturity: timedelta, rule: RewardRule = CLICKS
+) -> tuple[Impressions, ExclusionCounts]:
     """
     Return the usable impressions of a prepared table, and the numbers of excluded ones.
 
@@ -91,9 +109,9 @@ def read_impressions(read: ReadChunks, maturity: timedelta) -> tuple[Impressions
     DataError without usable rows.
     """
     total, now, by_placement = _read_outline(read)
-    table, counts = _Table(by_placement), ExclusionCounts(0, 0, 0, 0)
+    table, counts = _Table(by_placement, rule, pd.Timedelta(maturity)), ExclusionCounts(0, 0, 0, 0)
     for chunk in read(None) if total else []:
-        matured = select_matured(chunk, pd.Timedelta(maturity), now)
+        matured = select_matured(chunk, table.maturity, now, rule)
         known = matured.rows[matured.rows["propensity"].notna()]
         known = known.assign(segment=_fill_segment(known))
         table.append(known)
@@ -135,7 +153,11 @@ class _Table:
     """The arrays of the chunks read so far."""
 
     by_placement: Mapping[str, list[str]]
+    rule: RewardRule
+    maturity: pd.Timedelta
     rows: int = 0
+    _outcomes: dict[str, list[Float64Array]] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)  # outcomes with a value
     _candidates: CandidateIndex = field(default_factory=CandidateIndex)
     _arrays: dict[str, list[AnyArray]] = field(default_factory=lambda: defaultdict(list))
     _context: dict[str, list[pd.Categorical]] = field(default_factory=dict)
@@ -149,7 +171,7 @@ class _Table:
             "offered": self._candidates.number_sets(
                 rows.get("candidates", missing), rows["placement"], shown, self.by_placement
             ),
-            "reward": rows["clicked"].to_numpy(float),
+            "reward": rows["reward"].to_numpy(float),
             "propensity": rows["propensity"].to_numpy(float),
             "weight": rows["weight"].fillna(1).to_numpy(float) if "weight" in rows else np.ones(len(rows)),
             "user": _hash_users(rows.get("user_id", missing)),
@@ -157,6 +179,7 @@ class _Table:
         }
         for name, values in columns.items():
             self._arrays[name].append(values)
+        self._append_outcomes(rows)
         for name in _context_names(rows):
             parts = self._context.setdefault(name, [])
             if gap := self.rows - sum(map(len, parts)):
@@ -164,14 +187,34 @@ class _Table:
             parts.append(_to_categories(rows[name]))
         self.rows += len(rows)
 
+    def _append_outcomes(self, rows: pd.DataFrame) -> None:
+        known = find_known_outcomes(rows)
+        self._known |= known
+        for name in known & self.rule.others:
+            parts = self._outcomes.setdefault(name, [])
+            if gap := self.rows - sum(map(len, parts)):
+                parts.append(np.zeros(gap))
+            parts.append(self.rule.read_other(rows, name, self.maturity))
+
     def to_impressions(self) -> Impressions:
-        """Return all chunks in time order; this empties the table."""
+        """Return all chunks in time order; this empties the table. Raises DataError without the reward's column."""
+        if self.rule.kind not in self._known:
+            column = OUTCOMES[self.rule.kind].column
+            raise DataError(
+                f"impressions: no values of {column} in single impressions, which train_policy.reward: "
+                f"{self.rule.kind} needs; map the column in ingest.impressions, or set train_policy.reward: click"
+            )
         order = np.argsort(np.concatenate(self._arrays["timestamp"]), kind="stable")
-        arrays = {name: np.concatenate(self._arrays.pop(name))[order] for name in ROW_ARRAYS}
+        arrays: dict[str, Any] = {name: np.concatenate(self._arrays.pop(name))[order] for name in ROW_ARRAYS}
         context = {name: self._join_context(name)[order] for name in sorted(self._context, key=_context_order)}
+        outcomes = {
+            name: np.concatenate([*parts, np.zeros(self.rows - sum(map(len, parts)))])[order]
+            for name, parts in sorted(self._outcomes.items())
+        }
         creatives, sets, rank = self._candidates.finish()
         arrays |= {"shown": rank[arrays["shown"]], "user": _number_users(arrays["user"])}
-        return Impressions(creatives, {n: v for n, v in context.items() if (v.codes >= 0).any()}, sets, **arrays)
+        context = {n: v for n, v in context.items() if (v.codes >= 0).any()}
+        return Impressions(creatives, context, sets, **arrays, kind=self.rule.kind, outcomes=outcomes)
 
     def _join_context(self, name: str) -> pd.Categorical:
         parts = self._context.pop(name)

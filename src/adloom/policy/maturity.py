@@ -1,39 +1,42 @@
-"""Maturity: an impression counts once its clicks had time to arrive."""
+"""Maturity: an impression counts once its outcomes had time to arrive."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
 from adloom.errors import DataError
+from adloom.policy.rewards import CLICKS, RewardRule, read_outcome
 
 
 @dataclass(frozen=True)
 class MaturedImpressions:
-    """Mature impressions, and the numbers of the others."""
+    """Mature impressions with their `reward`, and the numbers of the others."""
 
     rows: pd.DataFrame
     immature: int  # excluded: younger than the maturity
-    late: int  # clicks of matured impressions after the maturity, not counted
+    late: int  # matured impressions with an outcome after the window, not counted
 
 
-def select_matured(impressions: pd.DataFrame, maturity: pd.Timedelta, now: pd.Timestamp) -> MaturedImpressions:
+def select_matured(
+    impressions: pd.DataFrame,
+    maturity: pd.Timedelta,
+    now: pd.Timestamp,
+    rule: RewardRule = CLICKS,
+) -> MaturedImpressions:
     """
-    Return impressions at least `maturity` old, clicked if the click came within `maturity`.
+    Return impressions at least `maturity` old, with the rule's outcome that came within its window.
 
-    Ignoring later clicks makes the rate independent of `now`. Raises DataError for a negative maturity.
+    Ignoring later outcomes makes the rate independent of `now`. Raises DataError for a negative maturity or a longer
+    window.
     """
-    if maturity < pd.Timedelta(0):
-        raise DataError(f"maturity: {maturity}, expected at least 0")
+    window = rule.find_window(maturity)
+    if not pd.Timedelta(0) <= window <= maturity:
+        raise DataError(f"maturity: {maturity}, window: {window}; expected 0 <= window <= maturity")
     is_mature = impressions["timestamp"] + maturity <= now
     rows = impressions[is_mature].reset_index(drop=True)
-    late = pd.Series(False, rows.index)
-    if "outcome_at" in rows:
-        late = (rows["outcome_at"] > rows["timestamp"] + maturity).fillna(False).astype(bool)
-    clicked = rows["clicked"].fillna(False).astype(bool)
+    reward, late = read_outcome(rows, rule.kind, window)
     return MaturedImpressions(
-        rows.assign(clicked=clicked & ~late),
-        count_impressions(impressions[~is_mature]),
-        count_impressions(rows[clicked & late]),
+        rows.assign(reward=reward), count_impressions(impressions[~is_mature]), count_impressions(rows[late])
     )
 
 

@@ -20,6 +20,7 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.intervals import cumulants, interval
 from adloom.policy.ope.reward_model import CrossFit, cross_fit
 from adloom.policy.ope.terms import Log, PolicyTerms
+from adloom.policy.rewards import OUTCOMES
 from adloom.policy.rolling_origin import Fold, FoldScorer, split_origins
 from adloom.policy.scorer import Policy
 
@@ -58,8 +59,8 @@ class Validation:
         """Return the folds of a period, None if none judges. Raises DataError without rewards to learn from."""
         if not 0 < data.rewarded < data.count:
             raise DataError(
-                f"impressions: {data.rewarded} of {data.count} clicked in the calibration period, expected some but "
-                "not all; use a longer log, or set train_policy.enabled: false"
+                f"impressions: {data.rewarded} of {data.count} have {OUTCOMES[data.kind].events} in the calibration period, "
+                "expected some but not all; use a longer log, or set train_policy.enabled: false"
             )
         folds = split_origins(data)
         if not folds:
@@ -99,8 +100,8 @@ def evaluate_candidates(data: Impressions, categories: Categories, params: Train
         scorer = validation.fit_model(model, categories, penalty, params.exploration)
         for temperature in [1.0] if model in FIXED_TEMPERATURE else params.temperatures:
             result = validation.collect_terms(scorer, temperature, params.floor)
-            value = _estimate_value(result, validation.log, validation.predicted)
-            lift = validation.estimate_lift(result, uniform)
+            value = _estimate_value(result, validation.log, validation.predicted).scale(data.unit)
+            lift = [data.unit * number for number in validation.estimate_lift(result, uniform)]
             candidates.append(Candidate(model, temperature, penalty if model == "linear" else None, value, *lift))
     return candidates
 
@@ -170,7 +171,7 @@ def collect_terms(policy: Policy, data: Impressions, log: Log, predicted: CrossF
 
 def estimate_value(policy: Policy, data: Impressions, log: Log, predicted: CrossFit) -> Estimate:
     """Return the policy's doubly robust value on impressions and their log."""
-    return _estimate_value(collect_terms(policy, data, log, predicted), log, predicted)
+    return _estimate_value(collect_terms(policy, data, log, predicted), log, predicted).scale(data.unit)
 
 
 def _estimate_value(result: PolicyTerms, log: Log, predicted: CrossFit) -> Estimate:
@@ -192,7 +193,7 @@ def explain_choice(candidate: Candidate, chosen: Candidate) -> str:
         return fallback if candidate.lift_low <= 0 else "chosen"
     if not candidate.value.trustworthy:
         return candidate.value.reliability_issue
-    return f"lift over uniform decisions at least {candidate.lift_low:.4%}, chosen {chosen.lift_low:.4%}"
+    return f"lift over uniform decisions at least {candidate.lift_low:.4g}, chosen {chosen.lift_low:.4g}"
 
 
 def to_json(candidate: Candidate) -> dict[str, Any]:

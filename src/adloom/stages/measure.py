@@ -252,7 +252,7 @@ def measure_policy(subject: Subject) -> Evaluation:
         )
     audience = subject.judge if card["audience"] else None
     calibration, _ = read_impressions(subject.table, audience, "calibration", trained)
-    holdout, excluded = read_impressions(subject.table, audience, "holdout", trained)
+    holdout, excluded = read_impressions(subject.table, audience, "holdout", trained, calibration.unit, True)
     measured = evaluation.evaluate(Policy.load(subject.model / "policy.npz"), calibration, holdout, excluded, card)
     arms = _describe_arms(subject.table)
     return measured.extend(Evaluation({}, {}, [arms])) if arms else measured

@@ -17,13 +17,22 @@ if TYPE_CHECKING:
 
 
 def read_impressions(
-    table: Path, audience: Path | None, split: str, params: TrainPolicy
+    table: Path,
+    audience: Path | None,
+    split: str,
+    params: TrainPolicy,
+    value_cap: float | None = None,
+    guardrails: bool = False,
 ) -> "tuple[Impressions, ExclusionCounts]":
-    """Read the impressions of a period in chunks, and cap their users; without an audience, users have no segment."""
+    """
+    Read the impressions of a period in chunks, and cap values and users; without an audience, users have no segment.
+
+    `value_cap` is the cap that the calibration period set.
+    """
     import pandas as pd
 
     from adloom.audience.segment_index import SegmentIndex
-    from adloom.policy import impressions
+    from adloom.policy import impressions, rewards
     from adloom.policy.user_cap import cap_users
     from adloom.storage import parquet
 
@@ -45,6 +54,12 @@ def read_impressions(
                 segment = index.find(people["user_id"].fillna("").astype(str).tolist())
                 yield people.assign(segment=pd.Series(segment, people.index, "str"))
 
-    data, counts = impressions.read_impressions(read, timedelta(hours=params.maturity_hours))
+    window = None if params.attribution_hours is None else timedelta(hours=params.attribution_hours)
+    rule = rewards.RewardRule(params.reward, window, guardrails)
+    data, counts = impressions.read_impressions(read, timedelta(hours=params.maturity_hours), rule)
+    if params.reward == "value":
+        cap = params.max_value or value_cap or rewards.find_value_cap(data.reward)
+        counts = replace(counts, capped_value=rewards.share_above(data.reward, data.weight, cap))
+        data = data.cap_values(cap)
     data, capped = cap_users(data, params.max_user_share)
     return data, replace(counts, capped_users=capped, invalid=dict(invalid))

@@ -1,7 +1,7 @@
 """
 Train the policy that decides which creative to show, as models/policy.
 
-Four models compete on the calibration period: uniform, the logging policy, smoothed click rates and a linear model.
+Four models compete on the calibration period: uniform, the logging policy, smoothed reward rates and a linear model.
 User segments come from models/audience. New creatives are scored by category and, with models/cnn, by their
 pictures and texts.
 
@@ -36,7 +36,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 STAGE = "train_policy"
-IMPRESSION_COUNTS = ("immature", "late", "without_propensity", "without_segment", "capped_users", "invalid")
+IMPRESSION_COUNTS = (
+    "immature",
+    "late",
+    "without_propensity",
+    "without_segment",
+    "capped_users",
+    "capped_value",
+    "invalid",
+)
 CREATIVE_COLUMNS = ("creative_id", "category", "text")
 
 
@@ -61,7 +69,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
     """
     Train a policy on the calibration period.
 
-    Only impressions are required. Raises DataError without propensities or with too few clicks.
+    Only impressions are required. Raises DataError without propensities or with too few rewards.
     """
     if manifest.propagate_skip(outputs.policy, STAGE, params, inputs.impressions):
         return {}
@@ -78,6 +86,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
 def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[str, float]:
     from adloom.policy import model_selection
     from adloom.policy.cold_start import add_cold_start
+    from adloom.policy.rewards import OUTCOMES
 
     data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params)
     categories, contents = _read_creatives(inputs, data.creatives, params)
@@ -89,11 +98,10 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     complete = add_cold_start(policy, contents) if contents else policy
     complete.save(draft.path / "policy.npz")
     draft.rows.update(calibration=data.count, immature=excluded.immature)
-    _write_card(
-        draft, complete, candidates, chosen, inputs, params, {**asdict(excluded), "history": len(data.creatives)}
-    )
+    counts = {**asdict(excluded), "history": len(data.creatives), "value_cap": data.unit}
+    _write_card(draft, complete, candidates, chosen, inputs, params, counts)
     return {
-        "click_rate": chosen.value.value,
+        OUTCOMES[params.reward].metric: chosen.value.value,
         "temperature": chosen.temperature,
         "creatives": float(len(complete.creatives)),
     }
@@ -152,7 +160,7 @@ def _write_card(
     chosen: "Candidate",
     inputs: Inputs,
     params: TrainPolicy,
-    counts: Mapping[str, int],
+    counts: Mapping[str, float],
 ) -> None:
     from adloom.policy import model_selection
 
@@ -166,6 +174,7 @@ def _write_card(
         "features": policy.features,
         "audience": audience,
         "reader": None if policy.content is None else manifest.digest(inputs.cnn),
+        "reward": {"kind": params.reward, **({"cap": counts["value_cap"]} if params.reward == "value" else {})},
         "impressions": {name: counts[name] for name in IMPRESSION_COUNTS},
         "creatives": {"history": counts["history"], "new": len(policy.creatives) - counts["history"]},
         "rule": model_selection.RULE,

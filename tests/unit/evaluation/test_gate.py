@@ -111,7 +111,7 @@ def test_a_margin_alone_asks_for_a_comparison_and_for_nothing_else() -> None:
 @pytest.mark.parametrize(("enough", "verdict"), [(True, "promote"), (False, "hold")])
 def test_a_comparison_of_a_samples_own_is_the_verdict(enough: bool, verdict: str) -> None:
     rule = MetricRule(metric="click_rate", margin=0.01)
-    result = decide({}, {"click_rate": Comparison(enough, -0.004, "against the log: as it was seen")}, [rule])
+    result = decide({}, {"click_rate": Comparison(enough, -0.004, "against the log: as it was seen", 0.04)}, [rule])
     assert (result.verdict, result.reasons[0].number, result.reasons[0].threshold) == (verdict, -0.004, -0.01)
     assert str(result.reasons[0]) == "click_rate against the log: as it was seen"
 

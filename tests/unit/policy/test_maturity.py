@@ -20,13 +20,13 @@ def test_by_hand() -> None:
         }
     )
     result = select_matured(rows, 2 * HOUR, START + 4 * HOUR)
-    assert result.rows["clicked"].tolist() == [True, False, False]  # in time, too late, none
+    assert result.rows["reward"].tolist() == [1, 0, 0]  # in time, too late, none
     assert (result.immature, result.late) == (1, 1)  # the last is clicked, but young
 
 
 def test_without_times_of_clicks_every_known_click_counts() -> None:
     rows = pd.DataFrame({"timestamp": [START, START], "clicked": [True, False]})
-    assert select_matured(rows, HOUR, START + HOUR).rows["clicked"].tolist() == [True, False]
+    assert select_matured(rows, HOUR, START + HOUR).rows["reward"].tolist() == [1, 0]
 
 
 def test_looking_early_does_not_lower_the_rate() -> None:
@@ -37,7 +37,7 @@ def test_looking_early_does_not_lower_the_rate() -> None:
     result = select_matured(impressions.assign(clicked=known), pd.Timedelta(hours=10), now)
     in_time = 0.3 * (1 - np.exp(-10 / 5))
     assert len(result.rows) + result.immature == 20_000
-    assert result.rows["clicked"].mean() == pytest.approx(in_time, abs=0.015)
+    assert result.rows["reward"].mean() == pytest.approx(in_time, abs=0.015)
     assert known.mean() < in_time - 0.02
 
 

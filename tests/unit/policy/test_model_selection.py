@@ -45,7 +45,7 @@ def test_the_first_of_equals_wins_and_unreliable_candidates_never_do() -> None:
     assert model_selection.choose_candidate(result).model == "rates"
     assert model_selection.explain_choice(result[3], result[1]) == "its sample is too small"
     assert model_selection.explain_choice(result[2], result[1]) == (
-        "lift over uniform decisions at least 2.0000%, chosen 2.0000%"
+        "lift over uniform decisions at least 0.02, chosen 0.02"
     )
 
 
@@ -94,7 +94,9 @@ def test_in_a_world_where_context_matters_the_linear_model_is_chosen_and_earns_m
 
 def test_a_log_without_clicks_cannot_teach() -> None:
     data = read_rows(impressions_frame(creative_id=["a", "b"] * 10, clicked=[False] * 20))[0]
-    with pytest.raises(DataError, match=r"0 of 20 clicked in the calibration period, expected some but not all; use"):
+    with pytest.raises(
+        DataError, match=r"0 of 20 have clicks in the calibration period, expected some but not all; use"
+    ):
         model_selection.evaluate_candidates(data, NO_CATEGORIES, PARAMS)
 
 

@@ -48,8 +48,8 @@ def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, context: St
     told = card(out)
     assert told["audience"] is None
     assert told["impressions"] == {
-        "immature": 2000, "late": 0, "without_propensity": 0, "without_segment": 0, "capped_users": 0,  # the log says
-        "invalid": {},
+        "immature": 2000, "late": 0, "without_propensity": 0, "without_segment": 0, "capped_users": 0,
+        "capped_value": 0, "invalid": {},  # the log says
     }  # fmt: skip
     chosen = told["chosen"]
     assert isinstance(chosen, dict)

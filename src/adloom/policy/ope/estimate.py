@@ -1,7 +1,8 @@
 """Off-policy estimates and the reliability of their intervals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
+from typing import Self
 
 import numpy as np
 
@@ -32,6 +33,10 @@ class Estimate:
     def trustworthy(self) -> bool:
         """Whether the interval is reliable."""
         return not self.reliability_issue
+
+    def scale(self, unit: float) -> Self:
+        """Return the estimate in other units: `unit` is the worth of 1."""
+        return replace(self, value=self.value * unit, low=self.low * unit, high=self.high * unit)
 
 
 def effective_sample_size(weight: AnyArray, clusters: Clusters) -> float:

@@ -20,6 +20,10 @@ class LiftPoint(NamedTuple):
     low: float
     high: float
 
+    def scale(self, unit: float) -> "LiftPoint":
+        """Return the point in other units: `unit` is the worth of a reward of 1."""
+        return LiftPoint(self.time, self.value * unit, self.low * unit, self.high * unit)
+
 
 def trace_lift(
     reward: AnyArray, propensity: AnyArray, target: AnyArray, time: DatetimeArray, clusters: Clusters

@@ -1,7 +1,8 @@
 """Evaluate a policy on any table of contexts, actions, rewards and propensities."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,11 @@ class LogEvaluation:
     logged: Estimate  # the log's own mean reward
     terms: PolicyTerms
     excluded: Mapping[str, int] = field(default_factory=dict)  # rows by reason
+
+    def scale(self, unit: float) -> Self:
+        """Return the evaluation in other units: `unit` is the worth of a reward of 1."""
+        estimates = {name: estimate.scale(unit) for name, estimate in self.estimates.items()}
+        return replace(self, estimates=estimates, logged=self.logged.scale(unit))
 
     @property
     def support(self) -> Support:

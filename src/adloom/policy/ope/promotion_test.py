@@ -46,6 +46,7 @@ class Lift:
     effective_sample_size: float  # rows, of the candidate's weights
     needed: int | None  # estimated further impressions until `low` passes -margin; None if never
     finding: str
+    p_value: float  # of "worse than the margin", valid for all looks together
 
 
 def decide_lift(
@@ -57,12 +58,17 @@ def decide_lift(
     fewest_effective: float = MIN_EFFECTIVE_SAMPLE,
     loss: float | None = None,
     clusters: Clusters | None = None,
+    guardrail: bool = False,
+    less_is_better: bool = False,
+    largest_reward: float = 1.0,
 ) -> Lift:
     """
     Promote a candidate if its lift's lower bound is above -margin with a large enough effective sample.
 
     candidate and champion (rows,) are probabilities of the logged action. `loss` is the largest loss of a row, by
-    default estimated (1 for clicks if the champion wrote the log). `clusters` tells the impressions and users of rows.
+    default estimated from `largest_reward` (1 for clicks if the champion wrote the log). `clusters` tells the
+    impressions and users of rows. A `guardrail` asks for no rewarded rows: none at all are evidence, too. The lift of
+    rewards of which less is better, such as complaints, has the opposite sign.
     """
     clusters = clusters or Clusters.single(len(reward))
     if not margin >= 0:
@@ -71,32 +77,45 @@ def decide_lift(
         importance_weights(reward, propensity, candidate),
         importance_weights(reward, propensity, champion),
     )
-    terms = (candidate_weights - champion_weights) * reward
-    max_loss = largest_loss(candidate_weights, champion_weights, reward) if loss is None else loss
+    better, worse = (candidate_weights, champion_weights)[:: -1 if less_is_better else 1]
+    terms = (better - worse) * reward
+    max_loss = largest_loss(better, worse, reward, largest_reward) if loss is None else loss
     lifts = count_lifts(terms, clusters)
     low = lower_bound(lifts, max_loss)
     effective = effective_sample_size(candidate_weights, clusters)
-    issue = _find_weight_issue(candidate_weights, champion_weights, clusters) or find_user_issue(reward, clusters)
+    issue = _find_weight_issue(candidate_weights, champion_weights, clusters)
+    issue = issue or ("" if guardrail else find_user_issue(reward, clusters))
+    fewest_events = 0.0 if guardrail else MIN_EVENTS
     events = effective_events(candidate_weights, clusters.count_rewarded(reward), clusters)
-    value, rows = clusters.mean(terms), int(clusters.total)
-    if not issue and low > -margin and effective >= fewest_effective and events >= MIN_EVENTS:
+    value, rows, p_value = clusters.mean(terms), int(clusters.total), find_p_value(lifts, max_loss, margin)
+    if not issue and low > -margin and effective >= fewest_effective and events >= fewest_events:
         finding = f"lift {value:+.5f}, at least {low:+.5f} (95 %, all looks together), above {0 - margin:g}"
-        return Lift("promote", value, low, margin, rows, effective, 0, finding)
+        return Lift("promote", value, low, margin, rows, effective, 0, finding, p_value)
     more = None
-    if not issue and events:
-        times = max(fewest_effective / effective, MIN_EVENTS / events, 1.0)
+    if not issue and (events or guardrail):
+        times = max(fewest_effective / effective, fewest_events / events if events else 0.0, 1.0)
         more = impressions_needed(lifts, max_loss, margin)
         more = None if more is None else max(more, ceil(clusters.total * (times - 1)))
     return Lift(
-        "hold", value, low, margin, rows, effective, more, issue or _describe_shortfall(value, low, margin, more)
+        "hold",
+        value,
+        low,
+        margin,
+        rows,
+        effective,
+        more,
+        issue or _describe_shortfall(value, low, margin, more),
+        p_value,
     )
 
 
-def largest_loss(candidate_weights: AnyArray, champion_weights: AnyArray, reward: AnyArray) -> float:
-    """Return the largest loss of any row at the largest reward (at least 1)."""
+def largest_loss(
+    candidate_weights: AnyArray, champion_weights: AnyArray, reward: AnyArray, largest_reward: float = 1.0
+) -> float:
+    """Return the largest loss of any row at the largest reward."""
     if (reward < 0).any():
         raise DataError(f"reward: {reward.min()}, expected 0 or more")
-    return max(float((champion_weights - candidate_weights).max()), 0.0) * max(float(reward.max()), 1.0)
+    return max(float((champion_weights - candidate_weights).max()), 0.0) * max(float(reward.max()), largest_reward)
 
 
 @dataclass(frozen=True)
@@ -133,6 +152,13 @@ def lower_bound(lifts: Lifts, loss: float, alpha: float = ALPHA) -> float:
         return float(logsumexp(_log_fortunes(lifts, loss, claim)) - log(len(STAKES))) + log(alpha)
 
     return float(brentq(excess, lowest, value)) if excess(lowest) > 0 else -loss
+
+
+def find_p_value(lifts: Lifts, loss: float, margin: float) -> float:
+    """Return the always-valid p-value of "the mean lift is at most -margin" (Johari et al. 2022)."""
+    if loss <= margin:
+        return 0.0
+    return float(min(1.0, np.exp(log(len(STAKES)) - logsumexp(_log_fortunes(lifts, loss, -margin)))))
 
 
 def impressions_needed(lifts: Lifts, loss: float, margin: float, alpha: float = ALPHA) -> int | None:

@@ -59,7 +59,7 @@ class Design:
         """Return a row of reward 0 and one of 1 per distinct row of the design, weighted to the same mean."""
         group, first = group_rows([data.shown, *self.space.row_indices(data)])
         parts = [np.bincount(group, data.weight * values) for values in (1 - data.reward, data.reward)]
-        weight, reward = np.concatenate(parts), np.repeat([0.0, 1.0], len(first))
+        weight, reward = np.concatenate(parts).astype(np.float64), np.repeat([0.0, 1.0], len(first))
         used = np.flatnonzero(weight > 0)
         return replace(data.select(np.tile(first, 2)[used]), weight=weight[used], reward=reward[used])
 

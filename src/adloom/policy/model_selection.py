@@ -59,8 +59,8 @@ class Validation:
         """Return the folds of a period, None if none judges. Raises DataError without rewards to learn from."""
         if not 0 < data.rewarded < data.count:
             raise DataError(
-                f"impressions: {data.rewarded} of {data.count} have {OUTCOMES[data.kind].events} in the calibration period, "
-                "expected some but not all; use a longer log, or set train_policy.enabled: false"
+                f"impressions: {data.rewarded} of {data.count} have {OUTCOMES[data.kind].events} in the calibration "
+                "period, expected some but not all; use a longer log, or set train_policy.enabled: false"
             )
         folds = split_origins(data)
         if not folds:

@@ -280,8 +280,8 @@ def test_the_report_shows_the_rows_and_the_competing_policies(root: Path, contex
     assert findings.metrics["unsupported"].value == 0
     titles = [section.title for section in findings.sections]
     assert titles == [
-        "Click rates", "Policies compared", "Lift over time", "Estimators", "Impressions per creative", "Largest shifts",
-        "Guardrails", "Exclusions",
+        "Click rates", "Policies compared", "Lift over time", "Estimators", "Impressions per creative",
+        "Largest shifts", "Guardrails", "Exclusions",
     ]  # fmt: skip
     policy = default_candidate(POLICY, root)
     again = measure(policy.model, policy.table, policy.judge, copywriters.EVALUATE)

@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from adloom.arrays import AnyArray
 from adloom.cli.world import read_world
 from adloom.config import params as config_params
-from adloom.config.audience import TrainPolicy
+from adloom.config.audience import GOAL_METRICS, TrainPolicy
 from adloom.config.gate import MetricRule
 from adloom.config.settings import Settings
 from adloom.context import open_store
@@ -185,7 +185,7 @@ class Look:
         """Judge a reversed policy against the log, by the gate and with a margin equal to its loss."""
         ours = self.trained.evaluate(policy)
         loss = self.true_value(None) - self.true_value(policy)
-        [rule] = [rule for rule in rules if rule.metric == evaluation.RATE]
+        [rule] = [rule for rule in rules if rule.metric == GOAL_METRICS["click"]]
         at_margin = [rule.model_copy(update={"margin": max(loss, 0.0)})]
         return {
             "promoted": passes(ours, ours.baseline, rules),

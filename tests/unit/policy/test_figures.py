@@ -17,7 +17,7 @@ UNRELIABLE = Estimate(0.04, 0.0, 0.2, 1000, 2.0, 0.9, "few clicks")
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: draw_rates({"log": RELIABLE, "policy": UNRELIABLE}, 0.02),
+        lambda: draw_rates({"log": RELIABLE, "policy": UNRELIABLE}, 0.02, "clicks", True),
         lambda: draw_lift([LiftPoint(np.datetime64("2026-01-01"), 0.01, -0.02, 0.05)]),
         lambda: draw_shares(np.array([0.75, 0.25]), np.array([0.5, 0.5])),
     ],
@@ -29,6 +29,6 @@ def test_figures_are_reproducible_pictures(draw: Callable[[], bytes]) -> None:
 
 
 def test_a_figure_grows_with_the_policies() -> None:
-    few, many = (draw_rates({f"policy {i}": RELIABLE for i in range(n)}, 0.02) for n in (2, 6))
+    few, many = (draw_rates({f"policy {i}": RELIABLE for i in range(n)}, 0.02, "clicks", True) for n in (2, 6))
     heights = [struct.unpack(">I", png[20:24])[0] for png in (few, many)]
     assert heights[0] < heights[1]

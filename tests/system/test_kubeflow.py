@@ -172,6 +172,7 @@ def test_the_champion_scores_new_orders(trained: Project, tmp_path: Path) -> Non
     assert made.facts["audience_version"] == "1"
     assert made.rows["segments"] > 0
     assert scoring.output("score", "scored")["metadata"]["to"] == str(tmp_path / "scored")
+    assert scoring.output("drift", "report")["metadata"].keys() == set()  # no drift.reference, so no comparison
 
 
 def test_trials_of_a_stage_run_apart_and_are_compared(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ USERS = {  # {variable: components that connect to its address}
     "ADLOOM_LOG_URI": ("decide",),
     "ADLOOM_BUNDLE_URI": ("decide", "creatives"),
     "ADLOOM_KFP_ENDPOINT": ("trigger", "poll"),
+    "ADLOOM_TRIGGER_URL": ("stage",),
     "ADLOOM_KFP_UI": (),  # for people
     "ADLOOM_WEBHOOK_URL": ("stage",),
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": ("decide", "creatives"),

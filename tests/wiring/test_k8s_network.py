@@ -43,6 +43,7 @@ ALWAYS: Table = {
     ("training", "training"): ANY,
     ("stage", "pipelines"): LAUNCHER,
     ("stage", "pipelines' store"): LAUNCHER,
+    ("stage", "trigger"): {3000},
     ("trigger", "pipelines"): {8888},
     ("poll", "pipelines"): {8888},
     ("client", "decide"): {3000},

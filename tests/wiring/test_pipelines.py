@@ -22,7 +22,7 @@ from pipelines.__main__ import compile_pipelines
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / compiled_pipelines.FOLDER
 DVC: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-OUTSIDE = {"snapshot", "register", "finish"}  # they depend on other systems, so DVC does not run them
+OUTSIDE = {"snapshot", "register", "finish", "drift"}  # they depend on other systems, so DVC does not run them
 SNAPSHOTS = {"sources.lock", "models/audience.champion"}  # in the pipeline, the digests of `snapshot`
 TUNING = {"propose_trials", "tune_trial", "summarize_trials"}  # `adloom tune` on a laptop
 FUSED = {  # {task: stages that it runs}
@@ -30,7 +30,7 @@ FUSED = {  # {task: stages that it runs}
     "segment": {"segment", "recommend"},
     "evaluate": {"evaluate", "report"},
 }
-NETWORKED = {"snapshot", "prepare", "register", "score"}
+NETWORKED = {"snapshot", "prepare", "register", "score", "drift"}
 PATHS = {(task.removesuffix("-1"), output): path for path, (task, output) in ARTIFACTS.items()}
 
 
@@ -193,7 +193,7 @@ def test_only_tasks_without_external_state_are_cached(name: str) -> None:
     pipeline = compiled_pipelines.load_pipeline(name, FOLDER)
     everything = {**list_tasks(pipeline), **pipeline.pipeline["root"]["dag"]["tasks"]}
     fresh = {stage_name(n) for n, task in everything.items() if not task.get("cachingOptions", {}).get("enableCache")}
-    last = {"training": {"register"}, "scoring": {"score"}, "tuning": set()}
+    last = {"training": {"register"}, "scoring": {"score", "drift"}, "tuning": set()}
     assert fresh - {"exit_handler"} == {"snapshot", "finish", *last[name]}
 
 
@@ -227,7 +227,7 @@ def test_secrets_are_referenced_by_name_only(name: str) -> None:
     }
     lanes = {
         "training": ("exec-prepare-3", "exec-prepare-4", "exec-segment"),
-        "scoring": ("exec-prepare-2",),
+        "scoring": ("exec-prepare-2", "exec-prepare-3"),
         "tuning": (),
     }  # tables of users, and the noise of profiles
     assert with_key == {"exec-snapshot", *lanes[name]}

@@ -8,6 +8,7 @@ CONFIG_MAP_KEYS = {
     "artifacts": ["ADLOOM_ARTIFACTS_ENDPOINT"],
     "kfp": ["ADLOOM_KFP_ENDPOINT"],
     "library": ["ADLOOM_LIBRARY_FILES"],
+    "trigger": ["ADLOOM_TRIGGER_URL"],
     "mlflow": ["MLFLOW_TRACKING_URI", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_HTTP_REQUEST_TIMEOUT"],
 }
 SECRET_KEYS = {
@@ -15,6 +16,7 @@ SECRET_KEYS = {
     "library": ["ADLOOM_LIBRARY_URL"],
     "mlflow": ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"],
     "pseudonyms": ["ADLOOM_PSEUDONYM_KEY"],
+    "trigger": ["ADLOOM_TOKEN"],
     "webhook": ["ADLOOM_WEBHOOK_URL"],
 }
 TRAINING_SERVICES = ("s3", "mlflow", "checkpoints")  # services that training stages use

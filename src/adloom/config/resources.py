@@ -14,7 +14,7 @@ Memory = Annotated[str, require_match(r"\d+(\.\d+)?[KMGTP]i?", "a size, such as 
 COMPILED_FOLDER = Path("pipelines/compiled")  # of a project
 COMPONENTS = {  # steps that run in their own pod
     *("snapshot", "prepare", *(spec.task for spec in MODELS.values())),
-    *("evaluate", "register", "score", "propose_trials", "tune_trial", "summarize_trials", "finish"),
+    *("evaluate", "register", "score", "drift", "propose_trials", "tune_trial", "summarize_trials", "finish"),
 }
 
 

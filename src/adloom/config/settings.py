@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     trigger_url: str | None = Field(
         None,
         description="Trigger server that an alarm of drift asks for a retraining, such as "
-        "http://adloom-trigger:3000/v1/trigger; unset, an alarm asks nobody.",
+        "http://adloom-trigger/v1/trigger; unset, an alarm asks nobody.",
     )
     webhook_url: SecretStr | None = Field(None, description="Webhook for a pipeline's result.")
     s3_endpoint: str | None = Field(

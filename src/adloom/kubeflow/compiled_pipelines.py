@@ -24,10 +24,14 @@ NAMES = ("training", "scoring", "tuning")
 FOLDER = COMPILED_FOLDER
 STAGES = {  # by pipeline: stages with an argument <stage>_params, which has all their parameters
     "training": (*(spec.stage for spec in MODELS.values()), "evaluate", "report"),
-    "scoring": ("score",),
+    "scoring": ("score", "drift"),
     "tuning": ("tune",),
 }
-PIPELINE_TABLES = {"training": TABLES, "scoring": ("creatives", "events"), "tuning": ("creatives", "copy", "tunes")}
+PIPELINE_TABLES = {
+    "training": TABLES,
+    "scoring": ("creatives", "events", "impressions"),
+    "tuning": ("creatives", "copy", "tunes"),
+}
 SCHEDULING_MINUTES = 30  # minutes that a training's pods may wait for their nodes
 SCHEDULING_KEYS = ("activeDeadlineSeconds", "nodeSelector", "tolerations")
 NEVER = date(2200, 1, 1)  # start of the holdout if nothing is held out
@@ -148,8 +152,9 @@ def build_scoring_blocks(params: Params) -> tuple[Ingest, Prepare]:
         raise ConfigError("score: nothing to score; give score.creatives or score.events a source")
     if not params.score.to.startswith("s3://"):
         raise ConfigError(f"score.to: {params.score.to} is lost with its pod; expected s3://bucket/prefix")
+    sources["impressions"] = params.drift.impressions
     whole = Period(holdout_start=NEVER, end=NEVER + timedelta(days=1))
-    return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole})
+    return Ingest.model_validate(sources), params.prepare.model_copy(update={"events": whole, "impressions": whole})
 
 
 def distributed_stages(params: Params) -> set[str]:

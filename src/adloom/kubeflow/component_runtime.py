@@ -88,7 +88,7 @@ def scan_sources(project: str, ingest: Mapping[str, str], prepare: str, expected
     digests = assert_expected(sources_lock.scan_table(sources, erasure_list, _context(project)), expected)
     settings = Settings()
     keys = cache.assign_keys({table: digests[table] for table in TABLES}, cache.open_notes(settings, project), settings)
-    champion = champion_copy.find_champion_digest(_registry_context(project).registry, pairing.AUDIENCE)
+    champion = champion_copy.find_champion_digest(registry_context(project).registry, pairing.AUDIENCE)
     return {**digests, **keys, "sources": json.dumps(digests, sort_keys=True), "champion": champion}
 
 
@@ -97,7 +97,7 @@ def segment(project: str, block: str, champion: str, events: Artifact, audience:
     """Run the segment stage with the champion of a digest, "" without one."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
         folder = Path(scratch) / "champion"
-        champion_copy.copy_version(_registry_context(project).registry, pairing.AUDIENCE, champion, folder)
+        champion_copy.copy_version(registry_context(project).registry, pairing.AUDIENCE, champion, folder)
         return run_stage("segment", project, block, {"events": events}, {"audience": audience}, {"champion": folder})
 
 
@@ -186,9 +186,9 @@ def register(project: str, params_json: str, sources: str, artifacts: Artifacts,
     from adloom.stages.register import format_outcomes, register_all
 
     tables, models = _select(artifacts, TABLES), _select(artifacts, MODELS)
-    parameters, context = params.parse(Params, params_json), _registry_context(project)
+    parameters, context = params.parse(Params, params_json), registry_context(project)
     dataset = _store_dataset(project, tables)
-    with _link_artifacts({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
+    with link_artifacts({"data/dataset": tables, "models": models, "": {"reports": reports}}) as root:
         outcomes = register_all(parameters.register, context, root, dataset)
         values = parameters.model_dump(mode="json", by_alias=True)
         record = run_record.build_record(values, json.loads(sources), dataset, root, Settings())
@@ -216,7 +216,7 @@ def _store_dataset(project: str, tables: Artifacts) -> str:
 def score(project: str, block: str, creatives: Artifact, events: Artifact, scored: Artifact) -> None:
     """Score the tables with the champions, and push the result to `score.to`."""
     parameters = params.parse(Score, block)
-    inputs, context = {"creatives": creatives.path, "events": events.path}, _registry_context(project)
+    inputs, context = {"creatives": creatives.path, "events": events.path}, registry_context(project)
     context.store.require(parameters.to)
     runner.run_stage("score", {**inputs, "scored": scored.path}, parameters, context)
     context.store.push(Path(scored.path), parameters.to)
@@ -289,7 +289,7 @@ def _start_parent_run(project: str, reason: str) -> None:
         logger.warning("%s", error)
 
 
-def _registry_context(project: str) -> StageContext:
+def registry_context(project: str) -> StageContext:
     """Return the context of a task that needs the registry. Raises ConfigError in a pod without MLFLOW_TRACKING_URI."""
     settings = Settings()
     if settings.kfp_run and "tracking_uri" not in settings.model_fields_set:
@@ -333,7 +333,7 @@ def _write_notes(project: str, lanes: list[str], artifacts: Iterable[Artifact]) 
 
 
 @contextmanager
-def _link_artifacts(folders: Mapping[str, Artifacts]) -> Iterator[Path]:
+def link_artifacts(folders: Mapping[str, Artifacts]) -> Iterator[Path]:
     """Yield a folder with links to artifacts in the layout of `adloom run`."""
     with tempfile.TemporaryDirectory(prefix="adloom-") as root:
         for layout, artifacts in folders.items():

@@ -19,6 +19,7 @@ PARAMS = Path(__file__).parents[3] / "params.yaml"
 def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two days of impressions as `adloom log to-impressions` writes them, with other segments on the second one."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     for name, segments in {"monday": "ab", "tuesday": "aaab"}.items():
         with manifest.draft(Path(name), "log to-impressions", ConfigModel(), {}) as draft:
             make_impressions(1000, len(name), segments).to_parquet(draft.path / "2026-03-01.parquet")

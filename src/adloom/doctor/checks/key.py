@@ -54,6 +54,7 @@ def _private_tables(params: Params | None) -> list[str]:
     if params is None:
         return []
     sources = {table: params.ingest.source(table) for table in TABLES} | {"score.events": params.score.events}
+    sources["drift.impressions"] = params.drift.impressions
     return [
         name
         for name, source in sources.items()

@@ -47,6 +47,7 @@ def _find_sources(params: Params) -> dict[str, str]:
     sources = {f"ingest.{table}": source.uri for table in TABLES if (source := params.ingest.source(table))}
     scored = {"creatives": params.score.creatives, "events": params.score.events}
     sources |= {f"score.{table}": source.uri for table, source in scored.items() if source}
+    sources |= {"drift.impressions": params.drift.impressions.uri} if params.drift.impressions else {}
     return sources | ({"prepare.erasure_list": params.prepare.erasure_list} if params.prepare.erasure_list else {})
 
 

@@ -101,6 +101,8 @@ def _read_params(params: Params | None) -> Iterator[Use]:
     read = {f"ingest.{table}": source.uri for table in TABLES if (source := params.ingest.source(table))}
     scored = {"creatives": params.score.creatives, "events": params.score.events}
     read |= {f"score.{table}": source.uri for table, source in scored.items() if source}
+    read |= {"drift.impressions": params.drift.impressions.uri} if params.drift.impressions else {}
+    read |= {"drift.reference": params.drift.reference or ""}
     read |= {"prepare.erasure_list": params.prepare.erasure_list or ""}
     yield from (Use(uri, role, written=False) for role, uri in read.items() if uri.startswith(SCHEME))
     if params.score.to.startswith(SCHEME):

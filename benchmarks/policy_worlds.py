@@ -1,12 +1,13 @@
 """Train, judge and promote policies in many simulated worlds, and compare every claim with the truth.
 
-    python benchmarks/policy_worlds.py [--worlds 500] [--demo 10] [--results FILE] [--plot FILE.png]
+    python benchmarks/policy_worlds.py [--worlds 500] [--demo 10] [--results FILE]
 
 In each world a log grows. At each look, a policy is trained on its first half and judged on its second by the gate of
-params.yaml; a promoted policy serves from then on. Worlds differ in seed, click rate and how much creatives differ;
-where they hardly differ, most policies are no better than chance. A policy with reversed scores is judged at each
-look, too, by the gate and with a margin equal to its true loss, so that a promotion is an error. A results file keeps
-the worlds that are done.
+params.yaml and a guardrail for conversions; a promoted policy serves from then on. Worlds differ in seed, click rate,
+how much creatives differ, and whether those with more clicks have fewer conversions. Where creatives hardly differ,
+most policies are no better than chance. Some judgements are at the margin: it equals the true loss, so that a promotion
+is an error. One is of a policy with reversed scores, by clicks; one of the trained policy, by conversions. A results
+file keeps the worlds that are done.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from adloom.policy import evaluation, model_selection
 from adloom.policy.impressions import ExclusionCounts, Impressions, read_impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import Estimate
+from adloom.policy.rewards import RewardRule
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.policy.user_cap import cap_users
 from adloom.world.adworld import CONFIG, AdWorld, create_adworld
@@ -45,9 +47,12 @@ from adloom.world.results import Results
 from adloom.world.simulator import Contexts, Log, concatenate_logs
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
-SPREADS, RATES = (0.05, 0.2, 0.8), (0.02, 0.05)  # of the worlds, in turn
+SPREADS, RATES, BAITS = (0.05, 0.2, 0.8), (0.02, 0.05), (0.0, 2.0)  # of the worlds, in turn
+CONVERSION = 0.3  # conversions per click of uniform decisions
+GUARDRAIL = 0.2  # largest relative loss of conversions
 LOOKS, BLOCK = 4, 2000  # impressions between looks
 EXPLORED, MEASURED = 8000, 4000  # of the demo
+CLICKS, CONVERSIONS = GOAL_METRICS["click"], GOAL_METRICS["conversion"]
 MATURITY = 4  # mean delays of a click
 PENALTY = 0.1  # of the reversed policy
 ARRIVED = 1 - np.exp(-MATURITY)  # share of clicks within the maturity
@@ -58,14 +63,14 @@ class History:
     """A log, and the probabilities of all creatives that it was drawn from."""
 
     adworld: AdWorld
+    conversion: AnyArray  # (creatives,) conversions per click
     log: Log
     probabilities: AnyArray  # (rows, creatives)
 
     def extend(self, log: Log, probabilities: AnyArray) -> "History":
         """Return this log and the next one."""
-        return History(
-            self.adworld, concatenate_logs([self.log, log]), np.concatenate([self.probabilities, probabilities])
-        )
+        logs, chances = concatenate_logs([self.log, log]), np.concatenate([self.probabilities, probabilities])
+        return History(self.adworld, self.conversion, logs, chances)
 
     def read(self, params: TrainPolicy, rows: slice) -> tuple[Impressions, ExclusionCounts]:
         """Return some rows as the stages read them."""
@@ -74,13 +79,18 @@ class History:
         def chunks(columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
             yield table if columns is None else table[list(columns)]
 
-        data, excluded = read_impressions(chunks, timedelta(hours=params.maturity_hours))
+        rule = RewardRule(guardrails=True)
+        data, excluded = read_impressions(chunks, timedelta(hours=params.maturity_hours), rule)
         data, capped = cap_users(data, params.max_user_share)
         return data, replace(excluded, capped_users=capped)
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
-        frame = self.log.frame("world", self.adworld.running.ids)
+        frame = self.log.frame("world", self.adworld.running.ids).drop(columns="value")
+        draws = np.random.default_rng(0).random(len(frame))
+        people = self.log.contexts.user >= self.adworld.world.config.bots
+        converts = self.log.clicked & people & (draws < self.conversion[self.log.action])
+        frame = frame.assign(conversions=converts.astype(int), conversion_at=frame["outcome_at"].where(converts))
         return frame.rename(columns={"ctx_segment": "ctx_interest"})
 
     @cached_property
@@ -90,6 +100,11 @@ class History:
         rate, bot = contexts.rate.copy(), np.flatnonzero(contexts.user < config.bots)
         rate[bot, contexts.user[bot] % config.creatives] = config.bot_rate
         return np.asarray(ARRIVED * rate)
+
+    @property
+    def expected_conversions(self) -> AnyArray:
+        """The probabilities of conversions within the maturity (rows, creatives)."""
+        return np.asarray(ARRIVED * self.log.contexts.rate * self.conversion)
 
 
 @dataclass(frozen=True)
@@ -162,35 +177,45 @@ class Look:
         middle = len(self.history.log.action) // 2
         return slice(middle, middle + len(self.trained.periods[1]))
 
-    def true_value(self, policy: Policy | None, *, people: bool = False) -> float:
-        """Return the clicks per impression that a policy, or the log, earns on the judged rows."""
-        history, rows = self.history, self.rows
-        probabilities = tabulate(policy, history.adworld, history.log.contexts) if policy else history.probabilities
-        earned = (probabilities * (history.log.contexts.rate if people else history.expected)).sum(1)[rows]
-        return float(np.average(earned, weights=None if people else self.trained.periods[1].weight))
+    def true_value(self, policy: Policy | None, earned: AnyArray) -> float:
+        """Return what a policy, or the log, earns per judged impression, if creatives earn so much (rows, creatives)."""
+        contexts, rows = self.history.log.contexts, self.rows
+        chances = tabulate(policy, self.history.adworld, contexts) if policy else self.history.probabilities
+        return float(np.average((chances * earned).sum(1)[rows], weights=self.trained.periods[1].weight))
+
+    def find_lift(self, policy: Policy, rival: Policy | None, earned: AnyArray) -> float:
+        """Return what a policy earns more than its rival, or the log."""
+        return self.true_value(policy, earned) - self.true_value(rival, earned)
 
     def judge(self, rules: Sequence[MetricRule]) -> dict[str, Any]:
         """Judge the trained policy against the champion, or the log."""
-        policy = self.trained.policy
+        policy, history, champion = self.trained.policy, self.history, self.champion
         ours = self.trained.evaluate(policy)
-        rival = self.trained.evaluate(self.champion).samples if self.champion else ours.baseline
+        rival = self.trained.evaluate(champion).samples if champion else ours.baseline
+        lift = self.find_lift(policy, champion, history.expected_conversions)
+        margin = GUARDRAIL * self.true_value(champion, history.expected_conversions)
+        guarded = [*rules, MetricRule(metric=CONVERSIONS, margin=margin)]
+        at_margin = [*rules, MetricRule(metric=CONVERSIONS, margin=max(-lift, 0.0))]
         estimate = evaluation.estimate_value(policy, self.trained.periods[1]).estimates["doubly_robust"]
         return {
-            "promoted": passes(ours, rival, rules),
-            "lift": self.true_value(policy, people=True) - self.true_value(self.champion, people=True),
-            "interval": _to_interval(estimate, self.true_value(policy)),
+            "passes_goal": passes(ours, rival, rules),
+            "promoted": passes(ours, rival, guarded),
+            "at_margin": passes(ours, rival, at_margin),
+            "lift": self.find_lift(policy, champion, history.log.contexts.rate),
+            "conversions": lift,
+            "breach": lift < -margin,
+            "interval": _to_interval(estimate, self.true_value(policy, history.expected)),
         }
 
     def judge_reversed(self, policy: Policy, rules: Sequence[MetricRule]) -> dict[str, Any]:
         """Judge a reversed policy against the log, by the gate and with a margin equal to its loss."""
         ours = self.trained.evaluate(policy)
-        loss = self.true_value(None) - self.true_value(policy)
-        [rule] = [rule for rule in rules if rule.metric == GOAL_METRICS["click"]]
-        at_margin = [rule.model_copy(update={"margin": max(loss, 0.0)})]
+        lift = self.find_lift(policy, None, self.history.expected)
+        at_margin = [MetricRule(metric=CLICKS, margin=max(-lift, 0.0))]
         return {
             "promoted": passes(ours, ours.baseline, rules),
             "at_margin": passes(ours, ours.baseline, at_margin),
-            "lift": -loss,
+            "lift": lift,
         }
 
 
@@ -199,17 +224,19 @@ def _to_interval(estimate: Estimate, truth: float) -> dict[str, Any]:
     return {"low": estimate.low, "high": estimate.high, "truth": truth, "trusted": estimate.trustworthy}
 
 
-def explore(adworld: AdWorld, rows: int) -> History:
-    """Return the log of even probabilities."""
+def explore(adworld: AdWorld, rows: int, bait: float = 0.0) -> History:
+    """Return the log of even probabilities; the conversions per click fall with clicks to the power of `bait`."""
+    rate = adworld.world.rates.mean((0, 1))
+    conversion = np.minimum(CONVERSION * (rate / rate.mean()) ** -bait, 1.0)
     log = adworld.world.log(lambda contexts: contexts.uniform, rows)
-    return History(adworld, log, log.contexts.uniform)
+    return History(adworld, conversion, log, log.contexts.uniform)
 
 
-def play_world(adworld: AdWorld, params: TrainPolicy, rules: Sequence[MetricRule]) -> dict[str, Any]:
+def play_world(adworld: AdWorld, bait: float, params: TrainPolicy, rules: Sequence[MetricRule]) -> dict[str, Any]:
     """Return the judgements of a world by policy, one per look."""
     champion: Policy | None = None
     backward: Policy | None = None
-    history = explore(adworld, BLOCK)
+    history = explore(adworld, BLOCK, bait)
     looks: dict[str, list[dict[str, Any]]] = {"trained": [], "reversed": []}
     for number in range(LOOKS):
         if number:
@@ -237,7 +264,7 @@ def play_demo(adworld: AdWorld, params: TrainPolicy, rules: Sequence[MetricRule]
     policy = look.trained.policy
     log = adworld.world.log(partial(_serve, policy, adworld), MEASURED)
     results = Results.from_logs([log], adworld.world.config.bots)
-    return {"promoted": look.judge(rules)["promoted"], "lift": results.lift, "share_of_best": results.share_of_best}
+    return {"promoted": look.judge(rules)["passes_goal"], "lift": results.lift, "share_of_best": results.share_of_best}
 
 
 class ResultsFile:
@@ -280,9 +307,11 @@ def collect_claims(worlds: Sequence[Mapping[str, list[Mapping[str, Any]]]]) -> d
     last = [looks[-1]["interval"] for looks in trained if looks]
     every = [look["interval"] for looks in trained for look in looks]
     worse = [look for looks in trained for look in looks if look["lift"] < 0]
+    breaches = [found for looks in trained if (found := [look for look in looks if look["breach"]])]
+    losses = [found for looks in trained if (found := [look for look in looks if look["conversions"] < 0])]
     return {
-        "a world promotes a worse policy at any look": [
-            any(look["promoted"] and look["lift"] < 0 for look in looks) for looks in trained
+        "a world promotes a policy worse in clicks or conversions": [
+            any(look["promoted"] and (look["lift"] < 0 or look["breach"]) for look in looks) for looks in trained
         ],
         "a worse trained policy is promoted": [look["promoted"] for look in worse],
         "a promoted policy is worse": [look["lift"] < 0 for looks in trained for look in looks if look["promoted"]],
@@ -291,6 +320,13 @@ def collect_claims(worlds: Sequence[Mapping[str, list[Mapping[str, Any]]]]) -> d
         ],
         "a world promotes it at any look, with its loss as margin": [
             any(look["at_margin"] for look in looks) for looks in worse_reversed
+        ],
+        "a world promotes a policy that breaks the guardrail": [
+            any(look["promoted"] for look in looks) for looks in breaches
+        ],
+        "the same without the guardrail": [any(look["passes_goal"] for look in looks) for looks in breaches],
+        "a world promotes a policy with its loss as guardrail": [
+            any(look["at_margin"] for look in looks) for looks in losses
         ],
         "a world promotes a policy": [any(look["promoted"] for look in looks) for looks in trained],
         "an interval is trusted": [interval["trusted"] for interval in every],
@@ -322,16 +358,16 @@ def main() -> None:
     params, rules = loaded.train_policy, loaded.gate.rules("policy")
     params = params.model_copy(update={"maturity_hours": MATURITY * CONFIG.delay_hours})
     parts, results = read_world(open_store(Settings())), ResultsFile(options.results)
-    settings = list(itertools.product(SPREADS, RATES))
+    settings = list(itertools.product(SPREADS, RATES, BAITS))
     with threadpool_limits(1):
         for seed in range(options.demo):
             if (name := f"demo {seed}") not in results.known:
                 results.add(name, play_demo(create_adworld(*parts, seed), params, rules))
         for seed in range(options.worlds):
-            spread, rate = settings[seed % len(settings)]
-            if (name := f"world {seed}, spread {spread}, rate {rate}") not in results.known:
+            spread, rate, bait = settings[seed % len(settings)]
+            if (name := f"world {seed}, spread {spread}, rate {rate}, bait {bait}") not in results.known:
                 adworld = create_adworld(*parts, seed, replace(CONFIG, spread=spread, rate=rate))
-                results.add(name, play_world(adworld, params, rules))
+                results.add(name, play_world(adworld, bait, params, rules))
     print_worlds(results.known)
     print_demo(results.known)
 

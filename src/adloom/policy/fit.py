@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from adloom.arrays import Float64Array, Int64Array
 from adloom.evaluation.statistics import mean
@@ -114,7 +114,7 @@ def fit_linear(data: Impressions, categories: Categories, penalty: float) -> Lin
     rows = design.merge(data)
     matrix = design.matrix(rows)
     used = np.unique(matrix.indices)  # the coefficients of other columns stay 0
-    with threadpool_limits(limits=1):
+    with LIBRARIES.limit(limits=1):
         regression = LogisticRegression(C=penalty, tol=1e-6, max_iter=1000).fit(
             matrix[:, used], rows.reward, rows.weight
         )

@@ -2,12 +2,12 @@
 
     python benchmarks/policy_worlds.py [--worlds 500] [--demo 10] [--results FILE]
 
-In each world a log grows. At each look, a policy is trained on its first half and judged on its second by the gate of
-params.yaml and a guardrail for conversions; a promoted policy serves from then on. Worlds differ in seed, click rate,
-how much creatives differ, and whether those with more clicks have fewer conversions. Where creatives hardly differ,
-most policies are no better than chance. Some judgements are at the margin: it equals the true loss, so that a promotion
-is an error. One is of a policy with reversed scores, by clicks; one of the trained policy, by conversions. A results
-file keeps the worlds that are done.
+In each world a log grows. At every other look, a policy is trained on its first half. At each look, it is judged on the
+second by the gate of params.yaml and a guardrail for conversions; a promoted policy serves from then on. Worlds differ
+in seed, click rate, how much creatives differ, and whether those with more clicks have fewer conversions. Where
+creatives hardly differ, most policies are no better than chance. Some judgements are at the margin: it equals the true
+loss, so that a promotion is an error. One is of a policy with reversed scores, by clicks; one of the trained policy, by
+conversions. A results file keeps the worlds that are done.
 """
 
 import argparse
@@ -50,7 +50,7 @@ PARAMS = Path(__file__).parents[1] / "params.yaml"
 SPREADS, RATES, BAITS = (0.05, 0.2, 0.8), (0.02, 0.05), (0.0, 2.0)  # of the worlds, in turn
 CONVERSION = 0.3  # conversions per click of uniform decisions
 GUARDRAIL = 0.2  # largest relative loss of conversions
-LOOKS, BLOCK = 4, 2000  # impressions between looks
+LOOKS, BLOCK, RETRAIN = 4, 2000, 2  # looks, impressions between them, and looks of each trained policy
 EXPLORED, MEASURED = 8000, 4000  # of the demo
 CLICKS, CONVERSIONS = GOAL_METRICS["click"], GOAL_METRICS["conversion"]
 MATURITY = 4  # mean delays of a click
@@ -116,22 +116,30 @@ class Trained:
     excluded: ExclusionCounts
     card: Mapping[str, Any]
 
+    def extend(self, history: "History", params: TrainPolicy) -> "Trained":
+        """Return the same policy with what its judges read of a longer log."""
+        return Trained(self.policy, *_read_periods(history, params), self.card)
+
     def evaluate(self, policy: Policy) -> Evaluation:
         """Measure a policy on the second half."""
         return evaluation.evaluate(policy, *self.periods, self.excluded, self.card)
 
 
 def train(history: History, params: TrainPolicy) -> Trained:
-    middle = len(history.log.action) // 2
-    calibration, _ = history.read(params, slice(middle))
-    holdout, excluded = history.read(params, slice(middle, None))
+    calibration, _ = history.read(params, slice(len(history.log.action) // 2))
     candidates = model_selection.evaluate_candidates(calibration, Categories(), params)
     chosen = model_selection.choose_candidate(candidates)
     policy = model_selection.fit_model(calibration, chosen.model, Categories(), chosen.penalty or 0.0)
     policy = replace(policy, temperature=chosen.temperature, floor=params.floor)
     uniform = [model_selection.to_json(each) for each in candidates if each.model == "uniform"]
     card = {"params": params.model_dump() | {"models": ["uniform"]}, "candidates": uniform}  # no rivals in the report
-    return Trained(policy, (calibration, holdout), excluded, card)
+    return Trained(policy, *_read_periods(history, params), card)
+
+
+def _read_periods(history: History, params: TrainPolicy) -> tuple[tuple[Impressions, Impressions], ExclusionCounts]:
+    middle = len(history.log.action) // 2
+    holdout, excluded = history.read(params, slice(middle, None))
+    return (history.read(params, slice(middle))[0], holdout), excluded
 
 
 def train_reversed(data: Impressions) -> Policy:
@@ -178,7 +186,7 @@ class Look:
         return slice(middle, middle + len(self.trained.periods[1]))
 
     def true_value(self, policy: Policy | None, earned: AnyArray) -> float:
-        """Return what a policy, or the log, earns per judged impression, if creatives earn so much (rows, creatives)."""
+        """Return what a policy, or the log, earns per judged impression, from what creatives earn (rows, creatives)."""
         contexts, rows = self.history.log.contexts, self.rows
         chances = tabulate(policy, self.history.adworld, contexts) if policy else self.history.probabilities
         return float(np.average((chances * earned).sum(1)[rows], weights=self.trained.periods[1].weight))
@@ -237,13 +245,14 @@ def play_world(adworld: AdWorld, bait: float, params: TrainPolicy, rules: Sequen
     champion: Policy | None = None
     backward: Policy | None = None
     history = explore(adworld, BLOCK, bait)
+    trained: Trained | None = None
     looks: dict[str, list[dict[str, Any]]] = {"trained": [], "reversed": []}
     for number in range(LOOKS):
         if number:
             log = adworld.world.log(partial(_serve, champion, adworld), BLOCK)
             history = history.extend(log, _serve(champion, adworld, log.contexts))
         try:
-            trained = train(history, params)
+            trained = trained.extend(history, params) if trained and number % RETRAIN else train(history, params)
         except DataError:  # too few clicks
             continue
         look = Look(history, trained, champion)

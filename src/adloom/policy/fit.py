@@ -18,6 +18,7 @@ from adloom.policy.row_groups import group_rows
 from adloom.policy.scorer import Policy
 from adloom.policy.thompson import Variances
 
+LIBRARIES = ThreadpoolController()  # finding them for every fit takes longer than a fit
 PENALTIES: tuple[float, ...] = tuple(
     10.0 ** (step / 2) for step in range(-9, 5)
 )  # inverse strength: smaller shrinks creatives more

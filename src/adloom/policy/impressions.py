@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from adloom.arrays import AnyArray, DatetimeArray, Float64Array, Int32Array, Int64Array
+from adloom.arrays import AnyArray, BoolArray, DatetimeArray, Float64Array, Int32Array, Int64Array
 from adloom.data.context import PREFIX
 from adloom.errors import DataError
 from adloom.policy.candidate_sets import CandidateIndex, CandidateSets
@@ -19,7 +19,7 @@ from adloom.policy.rewards import CLICKS, OUTCOMES, RewardRule, find_known_outco
 
 CONTEXT_COLUMNS = ("placement", "position", "segment")  # context columns that every table has
 LOGGED_SEGMENT = f"{PREFIX}segment"  # the segment at the time of the decision, from a decision log
-OUTLINE = ("timestamp", "placement", "creative_id")  # columns of the first reading
+OUTLINE = ("timestamp", "placement", "creative_id", "propensity")  # columns of the first reading
 
 ReadChunks = Callable[[Sequence[str] | None], Iterable[pd.DataFrame]]  # columns, or all → chunks of a table
 
@@ -34,7 +34,8 @@ class Impressions:
     offered: Int32Array  # (rows,) index into sets
     shown: Int32Array  # (rows,) index into creatives
     reward: Float64Array  # (rows,) in [0, 1] once values are capped, in units of `unit`
-    propensity: Float64Array  # (rows,) in (0, 1]
+    propensity: Float64Array  # (rows,) in (0, 1]; NaN in all rows until `propensity_model` estimates it
+    propensity_estimated: BoolArray  # (rows,)
     weight: Float64Array  # (rows,) impressions that the row stands for
     user: Int32Array  # (rows,) number of the user, -1 if unknown
     timestamp: DatetimeArray  # (rows,) UTC
@@ -105,14 +106,14 @@ def read_impressions(
     """
     Return the usable impressions of a prepared table, and the numbers of excluded ones.
 
-    A missing `segment` is the logged segment. Without logged candidates, all creatives of the placement count. Raises
-    DataError without usable rows.
+    A missing `segment` is the logged segment. Without logged candidates, all creatives of the placement count. Rows
+    without a propensity are excluded if others have one. Raises DataError without usable rows.
     """
-    total, now, by_placement = _read_outline(read)
+    total, now, by_placement, has_propensities = _read_outline(read)
     table, counts = _Table(by_placement, rule, pd.Timedelta(maturity)), ExclusionCounts(0, 0, 0, 0)
     for chunk in read(None) if total else []:
         matured = select_matured(chunk, table.maturity, now, rule)
-        known = matured.rows[matured.rows["propensity"].notna()]
+        known = matured.rows[matured.rows["propensity"].notna()] if has_propensities else matured.rows
         known = known.assign(segment=_fill_segment(known))
         table.append(known)
         added = (
@@ -130,16 +131,17 @@ def read_impressions(
     return table.to_impressions(), counts
 
 
-def _read_outline(read: ReadChunks) -> tuple[int, pd.Timestamp, Mapping[str, list[str]]]:
-    """Return the number of rows, the last timestamp, and the creatives of each placement."""
+def _read_outline(read: ReadChunks) -> tuple[int, pd.Timestamp, Mapping[str, list[str]], bool]:
+    """Return the number of rows, the last timestamp, each placement's creatives, and whether there are propensities."""
     creatives: dict[str, set[str]] = defaultdict(set)
-    rows, last = 0, pd.Timestamp(0, tz="UTC")
+    rows, last, has_propensities = 0, pd.Timestamp(0, tz="UTC"), False
     for chunk in read(OUTLINE):
         rows += len(chunk)
+        has_propensities |= bool(chunk["propensity"].notna().any())
         last = max([last, *([chunk["timestamp"].max()] if len(chunk) else [])])
         for placement, ids in chunk.groupby("placement")["creative_id"]:
             creatives[str(placement)].update(ids.unique())
-    return rows, last, {placement: sorted(ids) for placement, ids in creatives.items()}
+    return rows, last, {placement: sorted(ids) for placement, ids in creatives.items()}, has_propensities
 
 
 def _fill_segment(rows: pd.DataFrame) -> pd.Series:
@@ -172,7 +174,8 @@ class _Table:
                 rows.get("candidates", missing), rows["placement"], shown, self.by_placement
             ),
             "reward": rows["reward"].to_numpy(float),
-            "propensity": rows["propensity"].to_numpy(float),
+            "propensity": rows["propensity"].astype("float64").to_numpy(),
+            "propensity_estimated": rows["propensity"].isna().to_numpy(bool),
             "weight": rows["weight"].fillna(1).to_numpy(float) if "weight" in rows else np.ones(len(rows)),
             "user": _hash_users(rows.get("user_id", missing)),
             "timestamp": rows["timestamp"].dt.tz_localize(None).to_numpy("datetime64[us]"),

@@ -18,8 +18,9 @@ from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.lift_over_time import trace_lift
 from adloom.policy.ope.log_evaluation import LogEvaluation, estimate_all
-from adloom.policy.ope.promotion_test import decide_lift
+from adloom.policy.ope.promotion_test import DirectTerms, decide_lift
 from adloom.policy.ope.reward_model import cross_fit
+from adloom.policy.propensity_model import find_overlap
 from adloom.policy.rewards import COST, GUARDRAILS, OUTCOMES
 from adloom.policy.scorer import Policy
 
@@ -41,11 +42,13 @@ def evaluate(
     sections = [
         *_build_sections(holdout, value, rivals),
         *([_guardrails_table(values[1:], guarded, spend)] if guarded else []),
+        *([_propensities_table(holdout)] if holdout.propensity_estimated.any() else []),
         _exclusions_table(holdout, excluded),
     ]
+    pairs = list(zip([holdout, *guarded], values, strict=True))
     samples, log = (
-        {OUTCOMES[data.kind].metric: _to_sample(data, chances, data is not holdout) for data in [holdout, *guarded]}
-        for chances in (value.terms.target, holdout.propensity)
+        {OUTCOMES[data.kind].metric: _to_sample(data, found, of_log, data is not holdout) for data, found in pairs}
+        for of_log in (False, True)
     )
     counted = {**_count(value, holdout, excluded), "spend_share": _exact_metric(spend[1], holdout.count, "share")}
     return Evaluation({n: m for part in [*metrics, counted] for n, m in part.items()}, samples, sections, baseline=log)
@@ -59,10 +62,15 @@ def estimate_value(policy: Policy, data: Impressions) -> LogEvaluation:
     return value.scale(data.unit)
 
 
-def _to_sample(data: Impressions, chances: Float64Array, guardrail: bool) -> Sample:
-    """Return the rows behind the value of a policy with `chances` of the shown creatives (rows,)."""
-    columns = (data.reward * data.unit, data.propensity, data.weight, data.user, chances)
-    compare = partial(_compare, kind=data.kind, unit=data.unit, guardrail=guardrail)
+def _to_sample(data: Impressions, value: LogEvaluation, of_log: bool, guardrail: bool) -> Sample:
+    """Return the rows behind the value of a policy, or of the log; with known propensities, no model corrects it."""
+    estimated = bool(data.propensity_estimated.any())
+    predicted, expected = (
+        (data.unit if estimated else 0.0) * terms for terms in (value.predicted, value.terms.expected)
+    )
+    of_policy = (data.propensity, predicted) if of_log else (value.terms.target, expected)
+    columns = (data.reward * data.unit, data.propensity, data.weight, data.user, predicted, *of_policy)
+    compare = partial(_compare, kind=data.kind, unit=data.unit, guardrail=guardrail, estimated=estimated)
     return Sample(columns, _weigh_rewards, _find_unit(data), compare)
 
 
@@ -75,22 +83,26 @@ def _weigh_rewards(
     propensity: Float64Array,
     weight: Float64Array,
     user: Int32Array,
+    predicted: Float64Array,
     target: Float64Array,
+    expected: Float64Array,
     draws: Float64Array,
 ) -> float:
     del user
-    return mean(reward * target / propensity, weight * draws)
+    return mean((reward - predicted) * target / propensity + expected, weight * draws)
 
 
-def _compare(candidate: Sample, rival: Sample, margin: float, kind: str, unit: float, guardrail: bool) -> Comparison:
+def _compare(
+    candidate: Sample, rival: Sample, margin: float, kind: str, unit: float, guardrail: bool, estimated: bool
+) -> Comparison:
     """Test whether a policy does no worse than its rival, or the log."""
-    *rows, target = candidate.columns
-    if not all(np.array_equal(a, b) for a, b in zip(rows, rival.columns[:-1], strict=True)):
+    *rows, target, expected = candidate.columns
+    if not all(np.array_equal(a, b) for a, b in zip(rows, rival.columns[:-2], strict=True)):
         return Comparison(
             False, -1.0, "was measured on other impressions; compare them yourself and use `adloom promote`"
         )
-    reward, propensity, weight, user = rows
-    champion, clusters = rival.columns[-1], Clusters(weight, user)
+    reward, propensity, weight, user, predicted = rows
+    champion, clusters = rival.columns[-2], Clusters(weight, user)
     is_log, fewer = np.array_equal(champion, propensity), OUTCOMES[kind].less_is_better
     lift = decide_lift(
         reward,
@@ -103,8 +115,10 @@ def _compare(candidate: Sample, rival: Sample, margin: float, kind: str, unit: f
         guardrail=guardrail,
         less_is_better=fewer,
         largest_reward=unit,
+        direct=DirectTerms(predicted, expected, rival.columns[-1]) if estimated else None,
     )
     against = f"against {'the log' if is_log else 'the champion'}{', fewer is a lift' if fewer else ''}"
+    against += ", with estimated propensities" if estimated else ""
     return Comparison(lift.verdict == "promote", lift.low, f"{against}: {lift.finding}", lift.p_value)
 
 
@@ -186,7 +200,7 @@ def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str
             partial(figures.draw_rates, compared, value.logged.value, per, _find_unit(data) == "share"),
         ),
         _policies_table(compared, outcome.events),
-        _lift_figure(data, value),
+        *([] if data.propensity_estimated.any() else [_lift_figure(data, value)]),
         _estimators_table(value, outcome.events),
         Figure(
             "Impressions per creative",
@@ -277,6 +291,19 @@ def _shift_table(data: Impressions, policy: Float64Array) -> Table:
     return Table("Largest shifts", caption, ["creative", "share in the log", "by the policy", "difference"], rows)
 
 
+def _propensities_table(data: Impressions) -> Table:
+    caption = (
+        "The log has no propensities. A model of what is shown in each placement, context and day estimates them, so "
+        "values are doubly robust and their intervals wider. Nothing corrects for what decided but is not in the log."
+    )
+    header = ["placement", "impressions", "creatives", "median propensity", "lowest 1 %", "overlap"]
+    rows: list[list[str | float | int]] = [
+        [o.placement, o.impressions, o.creatives, f"{o.median:.1%}", f"{o.low:.2%}", o.finding]
+        for o in find_overlap(data)
+    ]
+    return Table("Estimated propensities", caption, header, rows)
+
+
 def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
     above: list[list[str | float | int]] = [["value above the cap, not counted", f"{excluded.capped_value:.1%}"]]
     rows: list[list[str | float | int]] = [
@@ -285,6 +312,7 @@ def _exclusions_table(data: Impressions, excluded: ExclusionCounts) -> Table:
         ["too young at the end of the table", excluded.immature],
         [f"{OUTCOMES[data.kind].events} after the attribution window, not counted", excluded.late],
         ["without a propensity", excluded.without_propensity],
+        ["counted, with an estimated propensity", excluded.propensity_estimated],
         ["counted, but the user has no segment", excluded.without_segment],
         ["users who weigh less, since they have too many of the rewards", excluded.capped_users],
         *(above if data.kind == "value" else []),

@@ -96,6 +96,7 @@ class ExclusionCounts:
     without_propensity: int
     without_segment: int  # not excluded; their segment is unknown
     capped_users: int = 0  # not excluded; users who weigh less
+    propensity_estimated: int = 0  # not excluded
     invalid: Mapping[str, int] = field(default_factory=dict)  # rows marked as invalid traffic, by reason
     capped_value: float = 0.0  # share of the value above the cap, not counted
 

@@ -152,6 +152,7 @@ def to_log(data: Impressions, context: Sequence[str] = ("placement",)) -> Log:
         _number_contexts(data, context),
         _number_contexts(data, ["placement"]),
         Clusters(data.weight, data.user),
+        bool(data.propensity_estimated.any()),
     )
 
 
@@ -183,6 +184,7 @@ def _estimate_value(result: PolicyTerms, log: Log, predicted: CrossFit) -> Estim
         result.expected,
         result.support.unsupported,
         log.clusters,
+        log.propensity_estimated,
     )
 
 

@@ -24,6 +24,8 @@ MAX_LEVELS = 50  # of a context column; rarer values are one level
 MIN_ROWS = 20  # of a level, or of a creative on a day
 MAX_CELLS = 2**22  # groups times creatives of a placement in memory; with more, the model is fitted to a sample
 LOWEST = 1e-6
+SUFFICIENT = "sufficient"
+DETERMINISTIC = 0.9  # median propensity
 MAX_ITERATIONS = 200
 
 
@@ -44,6 +46,47 @@ class Choices:
         allowed = np.zeros((len(groups), len(self.creatives)), bool)
         allowed[np.arange(len(groups)).repeat(np.diff(starts)), np.searchsorted(self.creatives, candidates)] = True
         return allowed
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How evenly a placement shows its creatives in equal contexts, by the estimated propensities."""
+
+    placement: str
+    impressions: int
+    creatives: int
+    median: float  # propensity
+    low: float  # propensity that 1 % of the impressions are below
+
+    @property
+    def finding(self) -> str:
+        """Whether the log can tell what other creatives would have earned."""
+        if self.median < DETERMINISTIC or self.creatives == 1:
+            return SUFFICIENT
+        return "lacking: most contexts nearly always show one creative"
+
+
+def find_overlap(data: Impressions) -> list[Overlap]:
+    """Return the overlap of each placement."""
+    placement = data.context["placement"]
+    result = []
+    for number in np.unique(placement.codes).tolist():
+        rows = data.select(np.flatnonzero(placement.codes == number))
+        low, median = np.quantile(rows.propensity, [0.01, 0.5])
+        creatives = len(np.unique(rows.shown))
+        result.append(Overlap(str(placement.categories[number]), rows.count, creatives, float(median), float(low)))
+    return result
+
+
+def describe_overlap(data: Impressions) -> str:
+    """Return a line about estimated propensities, with the placements that lack overlap."""
+    lacking = [overlap.placement for overlap in find_overlap(data) if overlap.finding != SUFFICIENT]
+    line = "they are estimated, and intervals are wider"
+    return (
+        f"{line}; overlap is lacking in {', '.join(lacking)}, where the log cannot tell creatives apart"
+        if lacking
+        else line
+    )
 
 
 def estimate_propensities(data: Impressions, seed: int = 0) -> Impressions:

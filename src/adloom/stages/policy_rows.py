@@ -33,6 +33,7 @@ def read_impressions(
 
     from adloom.audience.segment_index import SegmentIndex
     from adloom.policy import impressions, rewards
+    from adloom.policy.propensity_model import estimate_propensities
     from adloom.policy.user_cap import cap_users
     from adloom.storage import parquet
 
@@ -57,6 +58,9 @@ def read_impressions(
     window = None if params.attribution_hours is None else timedelta(hours=params.attribution_hours)
     rule = rewards.RewardRule(params.reward, window, guardrails)
     data, counts = impressions.read_impressions(read, timedelta(hours=params.maturity_hours), rule)
+    if data.propensity_estimated.any():
+        data = estimate_propensities(data, params.seed)
+        counts = replace(counts, propensity_estimated=data.count)
     if params.reward == "value":
         cap = params.max_value or value_cap or rewards.find_value_cap(data.reward)
         counts = replace(counts, capped_value=rewards.share_above(data.reward, data.weight, cap))

@@ -69,7 +69,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
     """
     Train a policy on the calibration period.
 
-    Only impressions are required. Raises DataError without propensities or with too few rewards.
+    Only impressions are required. Raises DataError with too few rewards.
     """
     if manifest.propagate_skip(outputs.policy, STAGE, params, inputs.impressions):
         return {}
@@ -86,10 +86,13 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
 def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[str, float]:
     from adloom.policy import model_selection
     from adloom.policy.cold_start import add_cold_start
+    from adloom.policy.propensity_model import describe_overlap
     from adloom.policy.rewards import OUTCOMES
 
     data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params)
     categories, contents = _read_creatives(inputs, data.creatives, params)
+    if excluded.propensity_estimated:
+        logger.warning("policy: no row has a propensity: %s", describe_overlap(data))
     candidates = model_selection.evaluate_candidates(data, categories, params)
     chosen = model_selection.choose_candidate(candidates)
     if chosen.value.reliability_issue:

@@ -79,14 +79,17 @@ def test_the_logged_segment_replaces_a_missing_one_and_is_no_context_itself() ->
     assert left.without_segment == 1
 
 
-def test_without_propensities_there_is_nothing_to_learn() -> None:
-    with pytest.raises(DataError, match=r"0 of 4 usable: 1 are younger .* 3 have no propensity; "):
-        read_columns(creative_id=["a", "b", "c", "d"], propensity=[None] * 4)
+def test_a_log_without_propensities_is_read_whole_for_their_estimation() -> None:
+    data, left = read_columns(creative_id=["a", "b", "c", "d"], propensity=[None] * 4)
+    assert (len(data), left.immature, left.without_propensity) == (3, 1, 0)
+    assert np.isnan(data.propensity).all()
+    assert data.propensity_estimated.all()
 
 
 def test_missing_propensities_are_left_out_and_counted() -> None:
     data, left = read_columns(creative_id=["a", "b", "c", "d"], propensity=[0.5, None, 0.25, 0.5])
     assert data.propensity.tolist() == [0.5, 0.25]
+    assert not data.propensity_estimated.any()
     assert left.without_propensity == 1
 
 

@@ -14,6 +14,7 @@ MIN_HEAVY_EVENTS = 1.5  # rewarded rows among those that carry the variance; few
 MAX_WEIGHT_ERRORS = 5.0  # standard errors between the mean weight and 1
 MAX_UNSUPPORTED = 0.01  # probability on actions that are not in the log
 MAX_USER_SHARE = 0.2  # of the rewarded rows; as few as 5 users may be behind an interval
+WIDENING = 1.25  # of intervals with estimated propensities
 TOP = 0.01  # share of impressions in `top_share`
 
 

@@ -41,6 +41,7 @@ class LogEvaluation:
     estimates: Mapping[str, Estimate]  # direct, ips, snips, clipped_ips, doubly_robust
     logged: Estimate  # the log's own mean reward
     terms: PolicyTerms
+    predicted: AnyArray  # (rows,) reward of the logged action, by the reward model
     excluded: Mapping[str, int] = field(default_factory=dict)  # rows by reason
 
     def scale(self, unit: float) -> Self:
@@ -87,15 +88,17 @@ def estimate_all(
 ) -> LogEvaluation:
     """Return a policy's value by every estimator from its terms."""
     columns, shared = (log.reward, log.propensity, terms.target), (terms.support.unsupported, log.clusters)
-    estimates = {
+    of_logged = predicted.predict(log.action)
+    best = estimators.doubly_robust(*columns, of_logged, terms.expected, *shared, log.propensity_estimated)
+    others = {
         "direct": estimators.direct(terms.expected, log.clusters),
         "ips": estimators.ips(*columns, *shared),
         "snips": estimators.snips(*columns, *shared),
         "clipped_ips": estimators.clipped_ips(*columns, clip, *shared),
-        "doubly_robust": estimators.doubly_robust(*columns, predicted.predict(log.action), terms.expected, *shared),
     }
+    estimates = {**({} if log.propensity_estimated else others), "doubly_robust": best}
     logged = estimators.ips(log.reward, log.propensity, log.propensity, 0.0, log.clusters)
-    return LogEvaluation(estimates, logged, terms, excluded or {})
+    return LogEvaluation(estimates, logged, terms, of_logged, excluded or {})
 
 
 def _to_log(rows: pd.DataFrame, columns: LogColumns, names: tuple[str, ...]) -> Log:

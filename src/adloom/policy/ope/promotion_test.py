@@ -21,6 +21,7 @@ from adloom.errors import DataError
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import (
     MIN_EVENTS,
+    WIDENING,
     effective_events,
     effective_sample_size,
     find_user_issue,
@@ -49,6 +50,20 @@ class Lift:
     p_value: float  # of "worse than the margin", valid for all looks together
 
 
+@dataclass(frozen=True)
+class DirectTerms:
+    """Rewards by a model: of the logged action, and of what candidate and champion show (rows,)."""
+
+    predicted: AnyArray
+    candidate: AnyArray
+    champion: AnyArray
+
+    def correct(self, weights: AnyArray, reward: AnyArray, less_is_better: bool) -> AnyArray:
+        """Return the doubly robust lifts of rows with a difference of weights (rows,)."""
+        sign = -1.0 if less_is_better else 1.0
+        return np.asarray(weights * (reward - self.predicted) + sign * (self.candidate - self.champion))
+
+
 def decide_lift(
     reward: AnyArray,
     propensity: AnyArray,
@@ -61,6 +76,7 @@ def decide_lift(
     guardrail: bool = False,
     less_is_better: bool = False,
     largest_reward: float = 1.0,
+    direct: DirectTerms | None = None,
 ) -> Lift:
     """
     Promote a candidate if its lift's lower bound is above -margin with a large enough effective sample.
@@ -68,7 +84,8 @@ def decide_lift(
     candidate and champion (rows,) are probabilities of the logged action. `loss` is the largest loss of a row, by
     default estimated from `largest_reward` (1 for clicks if the champion wrote the log). `clusters` tells the
     impressions and users of rows. A `guardrail` asks for no rewarded rows: none at all are evidence, too. The lift of
-    rewards of which less is better, such as complaints, has the opposite sign.
+    rewards of which less is better, such as complaints, has the opposite sign. With `direct`, propensities are
+    estimated: lifts are doubly robust, and count as those of WIDENING² times fewer impressions.
     """
     clusters = clusters or Clusters.single(len(reward))
     if not margin >= 0:
@@ -80,7 +97,10 @@ def decide_lift(
     better, worse = (candidate_weights, champion_weights)[:: -1 if less_is_better else 1]
     terms = (better - worse) * reward
     max_loss = largest_loss(better, worse, reward, largest_reward) if loss is None else loss
-    lifts = count_lifts(terms, clusters)
+    if direct:
+        terms = direct.correct(better - worse, reward, less_is_better)
+        max_loss = max(max_loss, -float(terms.min()))
+    lifts = count_lifts(terms, clusters, WIDENING**2 if direct else 1.0)
     low = lower_bound(lifts, max_loss)
     effective = effective_sample_size(candidate_weights, clusters)
     issue = _find_weight_issue(candidate_weights, champion_weights, clusters)
@@ -132,11 +152,12 @@ class Lifts:
         return float((self.lifts * self.counts).sum() / self.counts.sum())
 
 
-def count_lifts(terms: AnyArray, clusters: Clusters | None = None) -> Lifts:
-    """Count the lifts of rows (rows,), divided by the design effect of their users."""
+def count_lifts(terms: AnyArray, clusters: Clusters | None = None, inflation: float = 1.0) -> Lifts:
+    """Count the lifts of rows (rows,), divided by the design effect of their users and the variance's inflation."""
     clusters = clusters or Clusters.single(len(terms))
     moved, index = np.unique(terms, return_inverse=True)
-    return Lifts(moved, np.bincount(index, clusters.counts) / clusters.design_effect(terms), impressions=clusters.total)
+    counts = np.bincount(index, clusters.counts) / (clusters.design_effect(terms) * inflation)
+    return Lifts(moved, counts, impressions=clusters.total)
 
 
 def lower_bound(lifts: Lifts, loss: float, alpha: float = ALPHA) -> float:

@@ -23,6 +23,7 @@ class Log:
     cell: IntegerArray  # index of the reward model's context
     place: IntegerArray  # index of the place within which support is checked
     clusters: Clusters
+    propensity_estimated: bool = False
 
     @property
     def rates(self) -> Rates:

@@ -44,6 +44,7 @@ IMPRESSION_COUNTS = (
     "capped_users",
     "capped_value",
     "invalid",
+    "propensity_estimated",
 )
 CREATIVE_COLUMNS = ("creative_id", "category", "text")
 

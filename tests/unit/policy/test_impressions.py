@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from tests.support.impression_tables import impressions_frame, read_frame, read_rows
 
-from adloom.errors import DataError
 from adloom.policy.impressions import ExclusionCounts, Impressions, read_impressions
 
 HOUR = timedelta(hours=1)

@@ -290,6 +290,25 @@ def test_the_report_shows_the_rows_and_the_competing_policies(root: Path, contex
     }
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, "promote"), (-1.0, "hold")])
+def test_estimated_propensities_are_judged_by_doubly_robust_lifts(
+    root: Path, make_table: MakeTable, context: StageContext, share: float, verdict: str
+) -> None:
+    rows = parquet.read(root / "data/dataset/impressions")
+    make_table("impressions", rows.assign(propensity=float("nan")))
+    make(root, context, share)
+    findings = sections.read_findings(root / "reports" / POLICY)
+    titles = [section.title for section in findings.sections]
+    assert "Estimated propensities" in titles
+    assert "Lift over time" not in titles  # it is by inverse propensities
+    [estimators] = [section for section in findings.sections if section.title == "Estimators"]
+    assert [row[0] for row in estimators.rows] == ["doubly robust"]  # type: ignore[union-attr]
+    outcome = all_of(root, context)[POLICY]
+    assert outcome.verdict == verdict
+    assert "against the log, with estimated propensities: " in outcome.reasons[0]
+
+
 def files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if path.is_file())
 

@@ -49,7 +49,7 @@ def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, context: St
     assert told["audience"] is None
     assert told["impressions"] == {
         "immature": 2000, "late": 0, "without_propensity": 0, "without_segment": 0, "capped_users": 0,
-        "capped_value": 0, "invalid": {},  # the log says
+        "capped_value": 0, "invalid": {}, "propensity_estimated": 0,  # the log says
     }  # fmt: skip
     chosen = told["chosen"]
     assert isinstance(chosen, dict)
@@ -189,10 +189,22 @@ def test_without_impressions_or_switched_off_there_is_no_policy(
 def test_a_log_that_cannot_teach_leaves_nothing_behind(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
-    table = make_table("impressions", simulate_impressions().assign(propensity=np.nan))
-    with pytest.raises(DataError, match="have no propensity; "):
+    table = make_table("impressions", simulate_impressions().assign(clicked=False))
+    with pytest.raises(DataError, match="expected some but not all"):
         train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "made" / "policy", context)
     assert not list((tmp_path / "made").iterdir())
+
+
+@pytest.mark.slow
+def test_a_log_without_propensities_does_not_stop_the_run(
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = make_table("impressions", simulate_impressions().assign(propensity=np.nan))
+    train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "policy", context)
+    told = card(tmp_path / "policy")
+    assert told["impressions"]["propensity_estimated"] == 4000  # type: ignore[index]
+    assert told["chosen"]["model"] == "linear"  # type: ignore[index]
+    assert "no row has a propensity: they are estimated, and intervals are wider" in caplog.text
 
 
 def test_a_changed_audience_is_refused(inputs: Inputs, tmp_path: Path, context: StageContext) -> None:

@@ -85,7 +85,7 @@ class Service:
             metrics.registry,
             self._model_labels,
             dependencies.log.statistics,
-            lambda: self.decider.arm_decisions,
+            lambda: self.decider.statistics,
             lambda: self.auth.is_unreadable,
         )
         self.exporter = MetricsExporter(metrics.registry, dependencies.metrics_folder)

@@ -1,17 +1,30 @@
-"""The arms of a running experiment: each decision is drawn from one arm and logged with the mixture of all."""
+"""
+The arms of a running experiment.
 
+A decision is drawn from its own arm. The other arms, and a policy in the shadow, are scored when the answer is sent;
+then the decision is logged with the mixture of all arms.
+"""
+
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import structs
 
 from adloom.arrays import Float64Array
-from adloom.decision_log.record import Tier
+from adloom.decision_log.record import Decision, Tier
 from adloom.experiments.assignment import Assignment
 from adloom.policy.content_model import Contents
 from adloom.policy.scorer import Scorer, ScoringRequest
 from adloom.serving.api.decide_schemas import ModelOrigin
+from adloom.serving.metrics import Histogram
 from adloom.serving.models.loader import LoadedExperiment
+
+SHADOW_BUCKETS = (0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01)  # seconds
+DISTANCE_BUCKETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 ScoreAll = Callable[[Scorer, Sequence[ScoringRequest]], list[Float64Array | None]]  # None where the policy fails
 
@@ -26,24 +39,47 @@ class ServingArm(NamedTuple):
     origin: ModelOrigin | None
 
 
-class ArmProbabilities(NamedTuple):
+class OwnScores(NamedTuple):
+    """The scores by which an arm decided."""
+
+    request: ScoringRequest
+    arm: int
+    tier: Tier
+    probabilities: Float64Array | None  # (candidates,); None: uniform
+    is_late: bool  # so that every arm would have decided uniformly
+
+
+class Mixture(NamedTuple):
     """The probabilities of candidates in each arm that shows ads."""
 
-    columns: Float64Array  # (candidates, arms)
-    shares: Float64Array  # (arms,) of the decisions that show ads
+    shares: list[float]  # (arms,) of the decisions that show ads
+    arms: list[Float64Array]  # (arms,) of (candidates,)
 
-    def mix(self) -> list[float]:
-        """Return the probability of each candidate before the arm is known (candidates,)."""
-        return (self.columns @ self.shares).tolist()  # type: ignore[no-any-return]
+    def complete(self, decision: Decision, chosen: Sequence[int]) -> Decision:
+        """Return a decision with the probabilities of all arms; `chosen` are indices of candidates (slots,)."""
+        weighted = [share * arm for share, arm in zip(self.shares, self.arms, strict=True)]
+        probabilities = sum(weighted[1:], weighted[0]).tolist()
+        propensities = [probabilities[i] for i in chosen] if len(chosen) < 2 else self.propensities(chosen)
+        return structs.replace(decision, probabilities=probabilities, propensities=propensities)
 
-    def mix_slate(self, chosen: Sequence[int]) -> list[float]:
+    def propensities(self, chosen: Sequence[int]) -> list[float]:
         """Return the probability of each chosen candidate, given those above and not the arm (slots,)."""
-        remaining, weights, propensities = self.columns.copy(), self.shares, list[float]()
+        remaining, weights, propensities = np.stack(self.arms, 1), np.array(self.shares), list[float]()
         for i in chosen:
             joint = weights * remaining[i] / remaining.sum(0)
             propensities.append(float(joint.sum() / weights.sum()))
             remaining[i], weights = 0.0, joint
         return propensities
+
+
+@dataclass
+class ExperimentStatistics:
+    """Counts of a process, for metrics."""
+
+    decisions: Counter[str] = field(default_factory=Counter)  # by arm
+    shadow_seconds: Histogram = field(default_factory=lambda: Histogram(SHADOW_BUCKETS))  # per decision
+    shadow_distance: Histogram = field(default_factory=lambda: Histogram(DISTANCE_BUCKETS))  # total variation
+    shadow_errors: int = 0  # decisions
 
 
 class ServingExperiment:
@@ -52,35 +88,76 @@ class ServingExperiment:
     def __init__(self, loaded: LoadedExperiment, ads: Mapping[str, Contents]) -> None:
         experiment = loaded.experiment
         self.name = experiment.name
-        self.arms: list[ServingArm] = []
-        for arm in experiment.arms:
-            model = None if arm.version is None else loaded.policies[arm.version]
-            policy = model.model.extend(ads.get(model.card.reader or "")) if model else None
-            origin = model.origin if model else None
-            self.arms.append(ServingArm(arm.name, arm.share, arm.kind != "no ad", policy, origin))
+        scorers = {
+            version: model.model.extend(ads.get(model.card.reader or "")) for version, model in loaded.policies.items()
+        }
+        self.shadow = None if experiment.shadow is None else scorers[experiment.shadow]
+        self.arms = [
+            ServingArm(
+                arm.name,
+                arm.share,
+                arm.kind != "no ad",
+                None if arm.version is None else scorers[arm.version],
+                None if arm.version is None else loaded.policies[arm.version].origin,
+            )
+            for arm in experiment.arms
+        ]
         self.assign = Assignment(experiment.key, [arm.share for arm in self.arms]).assign
+        self.baseline = experiment.baseline
         self._shown = [i for i, arm in enumerate(self.arms) if arm.shows_ads]
-        shares = np.array([self.arms[i].share for i in self._shown])
-        self._shares = shares / shares.sum()
-        self.columns = len(shares)
+        total = sum(self.arms[i].share for i in self._shown)
+        self._shares = [self.arms[i].share / total for i in self._shown]
 
-    def score(self, requests: Sequence[ScoringRequest], score_all: ScoreAll) -> list[Float64Array]:
-        """Return each request's probabilities (candidates, arms that show ads); NaN where a policy fails."""
-        uniform = [np.full(count := len(request.candidates), 1 / max(count, 1)) for request in requests]
-        by_arm = []
-        for policy in (self.arms[i].policy for i in self._shown):
-            scores = score_all(policy, requests) if policy else uniform
-            by_arm.append([u * np.nan if p is None else p for p, u in zip(scores, uniform, strict=True)])
-        return [np.stack(columns, 1) for columns in zip(*by_arm, strict=True)]
+    def score(self, requests: Sequence[ScoringRequest], arms: Sequence[int], score_all: ScoreAll) -> list[OwnScores]:
+        """Return the scores of each request in its arm."""
+        scores: dict[int, Float64Array | None] = {}
+        for arm in {*arms}:
+            if policy := self.arms[arm].policy:
+                rows = [row for row, other in enumerate(arms) if other == arm]
+                scores |= zip(rows, score_all(policy, [requests[row] for row in rows]), strict=True)
+        return [
+            OwnScores(
+                request, arm, "default" if row in scores and scores[row] is None else "model", scores.get(row), False
+            )
+            for row, (request, arm) in enumerate(zip(requests, arms, strict=True))
+        ]
 
-    def distribute(self, columns: Float64Array, tier: Tier, arm: int) -> tuple[Tier, list[float], ArmProbabilities]:
-        """Return an arm's tier and probabilities, and those of all arms; a policy that fails decides uniformly."""
-        failed = np.isnan(columns)
-        if failed.any():
-            columns = np.where(failed, 1 / len(columns), columns)
-        probabilities = ArmProbabilities(columns, self._shares)
-        if not self.arms[arm].shows_ads:
-            return tier, [], probabilities
-        column = self._shown.index(arm)
-        own: Tier = "default" if failed[:, column].any() else tier
-        return own, columns[:, column].tolist(), probabilities
+    def distribute(self, own: OwnScores) -> tuple[Tier, list[float], OwnScores]:
+        """Return the tier and the probabilities to draw from; none in the arm without ads."""
+        if not self.arms[own.arm].shows_ads:
+            return own.tier, [], own
+        if own.probabilities is not None:
+            return own.tier, own.probabilities.tolist(), own
+        count = len(own.request.candidates)
+        return own.tier, [1 / max(count, 1)] * count, own
+
+    def mix(self, own: Sequence[OwnScores], score_all: ScoreAll) -> list[Mixture]:
+        """Return the probabilities in all arms that show ads; a policy that fails decides uniformly."""
+        uniform = [np.full(n := len(scores.request.candidates), 1 / max(n, 1)) for scores in own]
+        by_arm: list[list[Float64Array]] = []
+        for arm in self._shown:
+            found = [
+                u if s.arm != arm or s.probabilities is None else s.probabilities
+                for s, u in zip(own, uniform, strict=True)
+            ]
+            if policy := self.arms[arm].policy:
+                others = [row for row, scores in enumerate(own) if not scores.is_late and scores.arm != arm]
+                for row, scored in zip(others, score_all(policy, [own[i].request for i in others]), strict=True):
+                    found[row] = uniform[row] if scored is None else scored
+            by_arm.append(found)
+        return [Mixture(self._shares, [*arms]) for arms in zip(*by_arm, strict=True)]
+
+    def compare_shadow(self, own: Sequence[OwnScores], score_all: ScoreAll, statistics: ExperimentStatistics) -> None:
+        """Score requests of the baseline by the shadow, and observe its latency, errors and distance."""
+        compared = [(s.request, s.probabilities) for s in own if s.arm == self.baseline and s.probabilities is not None]
+        if self.shadow is None or not compared:
+            return
+        start = time.perf_counter()
+        found = score_all(self.shadow, [request for request, _ in compared])
+        seconds = (time.perf_counter() - start) / len(compared)
+        for (_, shown), scored in zip(compared, found, strict=True):
+            statistics.shadow_seconds.observe(seconds)
+            if scored is None:
+                statistics.shadow_errors += 1
+            else:
+                statistics.shadow_distance.observe(float(np.abs(scored - shown).sum()) / 2)

@@ -60,7 +60,7 @@ class DecisionEndpoint:
     ) -> None:
         self._app, self._decider, self._log, self._admission = app, decider, log, admission
         self._metrics, self._tracing = metrics, tracing
-        self.batcher = MicroBatcher(self.answer, self.refuse, self.drop, max_queue)
+        self.batcher = MicroBatcher(self.answer, self.refuse, self.drop, max_queue, decider.finish)
         self._decode_request = msgspec.json.Decoder(DecideRequest).decode
         self._decode_feedback = msgspec.json.Decoder(FeedbackRequest).decode
         self.paths = {DECIDE, FEEDBACK} & admission.endpoints.keys()
@@ -139,7 +139,7 @@ class DecisionEndpoint:
 
     def _decide(self, questions: Sequence[TimedRequest]) -> Sequence[DecideAnswer | Exception]:
         try:
-            answers = self._decider.decide(questions)
+            answers = self._decider.answer(questions)
         except Exception as error:  # noqa: BLE001 - every request gets an answer
             return [error] * len(questions)
         now = time.perf_counter()

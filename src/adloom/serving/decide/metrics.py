@@ -1,7 +1,7 @@
 """Metrics of decisions, models and the decision log."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from adloom.config.models import MODELS
 from adloom.decision_log.log import LogStatistics
 from adloom.decision_log.record import DropReason, Tier
+from adloom.serving.decide.arms import ExperimentStatistics
 from adloom.serving.metrics import Histogram
 
 DECISION_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # seconds
@@ -25,7 +26,7 @@ class DecisionMetrics(Collector):
     registry: CollectorRegistry
     models: Callable[[], Iterable[tuple[str, str, str]]]  # name, version, digest of those that serve
     log: Callable[[], LogStatistics | None]
-    arms: Callable[[], Mapping[str, int]] = dict  # decisions by arm of the running experiment
+    experiment: Callable[[], ExperimentStatistics] = ExperimentStatistics
     tokens_unreadable: Callable[[], bool] = lambda: False
     swaps: Counter[str] = field(default_factory=Counter)  # by model
     refused: Counter[str] = field(default_factory=Counter)  # by model
@@ -67,10 +68,7 @@ class DecisionMetrics(Collector):
         yield models
         yield _by_model("adloom_model_swaps", "Models replaced while serving.", self.swaps)
         yield _by_model("adloom_model_refused", "Newer models refused; the ones before keep serving.", self.refused)
-        arms = CounterMetricFamily("adloom_experiment_decisions", "Decisions of a running experiment.", labels=("arm",))
-        for arm, count in dict(self.arms()).items():
-            arms.add_metric((arm,), count)
-        yield arms
+        yield from _experiment_metrics(self.experiment())
         about = "1 while the tokens file cannot be read; after a grace period all requests are refused."
         yield GaugeMetricFamily("adloom_tokens_unreadable", about, float(self.tokens_unreadable()))
         if (statistics := self.log()) is not None:
@@ -82,6 +80,22 @@ def _by_model(name: str, about: str, counts: Counter[str]) -> Metric:
     for model, count in counts.copy().items():
         family.add_metric((model,), count)
     return family
+
+
+def _experiment_metrics(statistics: ExperimentStatistics) -> Iterator[Metric]:
+    arms = CounterMetricFamily("adloom_experiment_decisions", "Decisions of experiments, by arm.", labels=("arm",))
+    for arm, count in statistics.decisions.copy().items():
+        arms.add_metric((arm,), count)
+    yield arms
+    seconds = HistogramMetricFamily("adloom_shadow_seconds", "Time of the shadow policy per decision.")
+    statistics.shadow_seconds.add_to(seconds)
+    yield seconds
+    about = "Total variation between the probabilities of the shadow policy and of the policy that is shown."
+    distance = HistogramMetricFamily("adloom_shadow_distance", about)
+    statistics.shadow_distance.add_to(distance)
+    yield distance
+    about = "Decisions for which the shadow policy failed."
+    yield CounterMetricFamily("adloom_shadow_errors", about, statistics.shadow_errors)
 
 
 def _log_metrics(log: LogStatistics) -> Iterator[Metric]:

@@ -68,8 +68,11 @@ class MicroBatcher:
         refuse: Callable[[Sequence[Request]], Reply],
         drop: Callable[[Sequence[Request]], None],
         max_queue: int = MAX_QUEUE,
+        finish: Callable[[], None] = lambda: None,
     ) -> None:
+        """Call `finish` when answers are sent."""
         self._answer, self._refuse, self._drop, self._max_queue = answer, refuse, drop, max_queue
+        self._finish = finish
         self._is_reading = False
         self._reads = 0  # requests of this poll
         self._queue: list[QueuedRequest] = []
@@ -104,6 +107,7 @@ class MicroBatcher:
             replies = self._answer([request for request, _, _ in queue])
             for (_, send, _), reply in zip(queue, replies, strict=True):
                 send(reply)
+            self._finish()
         if overflow := self._overflow:  # read after those in the queue
             self._overflow = []
             reply = self._refuse([request for request, _, _ in overflow])

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -10,7 +9,6 @@ from random import Random
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
-import numpy as np
 
 from adloom.arrays import Float64Array
 from adloom.audience.assignment import UNSEEN
@@ -30,7 +28,7 @@ from adloom.serving.api.decide_schemas import (
     ModelOrigin,
 )
 from adloom.serving.api.problems import Problem
-from adloom.serving.decide.arms import ArmProbabilities, ServingExperiment
+from adloom.serving.decide.arms import ExperimentStatistics, OwnScores, ServingExperiment
 from adloom.serving.decide.probability_cache import LatencyEstimator, ProbabilityCache
 from adloom.serving.library.shared_library import SharedLibrary, find_ads
 from adloom.serving.models.loader import Models
@@ -39,7 +37,7 @@ from adloom.serving.segments import PseudonymKeys
 
 TimedRequest = tuple[DecideRequest, float]  # with its arrival, by time.perf_counter
 T = TypeVar("T")
-Distribution = tuple[Tier, list[float], ArmProbabilities | None]  # the probability of each candidate (candidates,)
+Distribution = tuple[Tier, list[float], OwnScores | None]  # the probability of each candidate (candidates,)
 
 logger = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
@@ -141,6 +139,14 @@ class _Case(NamedTuple):
         return ScoringRequest(_context(request, PREFIX, **columns), self.candidates, self.categories)
 
 
+class _UnmixedDecision(NamedTuple):
+    """A decision of an experiment with the probabilities of its own arm."""
+
+    decision: Decision
+    own: OwnScores
+    chosen: list[int]  # (slots,)
+
+
 class Decider:
     """Answers decisions. Not thread-safe."""
 
@@ -155,14 +161,15 @@ class Decider:
         self._keys, self._log, self._project, self._library = keys, log, project, library
         self._random = Random().random  # noqa: S311 - not a secret; each process has its own seed from the system
         self._latency = LatencyEstimator()
-        self.arm_decisions: Counter[str] = Counter()  # of the running experiment
+        self.statistics = ExperimentStatistics()
+        self._unmixed: list[_UnmixedDecision] = []  # answered and not logged yet
         self.publish(models)
 
     def publish(self, models: Models) -> None:
         """Serve these models, and score the library's ads, from now on."""
+        self.finish()
         snapshot = self._library.snapshot if self._library else None
         self._serving = ServingSnapshot.create(models, self._keys, snapshot.contents if snapshot else {})
-        self.arm_decisions.clear()
         self._cache = ProbabilityCache()  # probabilities of the previous policy are not valid
 
     def decide(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:
@@ -171,9 +178,25 @@ class Decider:
 
         One call of the model scores all that it can answer within their tmax_ms.
         """
+        answers = self.answer(requests)
+        self.finish()
+        return answers
+
+    def answer(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:
+        """Answer requests; decisions of an experiment are logged by `finish`."""
         cases = [_try(self._resolve, request, arrival) for request, arrival in requests]
         distributions = iter(self._distributions([case for case in cases if isinstance(case, _Case)]))
         return [_try(self._answer, case, *next(distributions)) if isinstance(case, _Case) else case for case in cases]
+
+    def finish(self) -> None:
+        """Log the answered decisions of an experiment, with the mixture of its arms."""
+        unmixed, self._unmixed = self._unmixed, []
+        if unmixed and (experiment := self._serving.experiment):
+            own = [each.own for each in unmixed]
+            for each, mixture in zip(unmixed, experiment.mix(own, score_all), strict=True):
+                self._log.append(mixture.complete(each.decision, each.chosen))
+                self.statistics.decisions[each.decision.arm or ""] += 1
+            experiment.compare_shadow(own, score_all, self.statistics)
 
     def _resolve(self, request: DecideRequest, arrival: float) -> _Case:
         serving = self._serving
@@ -188,47 +211,43 @@ class Decider:
         arm = serving.experiment.assign(user, self._random) if serving.experiment else -1
         return _Case(request, arrival, user, segment, *self._candidates(request), arm)
 
-    def _answer(
-        self, case: _Case, tier: Tier, probabilities: list[float], arms: ArmProbabilities | None
-    ) -> DecideAnswer:
+    def _answer(self, case: _Case, tier: Tier, probabilities: list[float], own: OwnScores | None) -> DecideAnswer:
         serving, request = self._serving, case.request
         indices, propensities = draw_slate(probabilities, request.n, self._random)
-        if arms:
-            probabilities, propensities = arms.mix(), arms.mix_slate(indices)
         experiment, arm = serving.experiment, serving.experiment.arms[case.arm] if serving.experiment else None
         chosen = [case.candidates[i] for i in indices]
         elapsed_us = int((time.perf_counter() - case.arrival) * 1e6)
         origin = arm.origin if arm else serving.policy_origin
         policy, audience = origin if tier != "default" else None, serving.audience_origin
         decision_id = new_id()
-        self._log.append(
-            Decision(
-                time=time.time_ns() // 1000,
-                decision_id=decision_id,
-                project=self._project,
-                user=case.user,
-                user_key=serving.key_fingerprint if case.user else None,
-                segment=case.segment,
-                placement=request.placement,
-                position=request.position,
-                context=_context(request, ""),
-                candidates=case.candidates,
-                probabilities=probabilities,
-                chosen=chosen,
-                propensities=propensities,
-                policy=policy.digest if policy else None,
-                policy_version=policy.version if policy else None,
-                audience=audience.digest if audience else None,
-                audience_version=audience.version if audience else None,
-                tier=tier,
-                elapsed_us=elapsed_us,
-                experiment=experiment.name if experiment else None,
-                arm=arm.name if arm else None,
-                arm_probability=arm.share if arm else None,
-            )
+        decision = Decision(
+            time=time.time_ns() // 1000,
+            decision_id=decision_id,
+            project=self._project,
+            user=case.user,
+            user_key=serving.key_fingerprint if case.user else None,
+            segment=case.segment,
+            placement=request.placement,
+            position=request.position,
+            context=_context(request, ""),
+            candidates=case.candidates,
+            probabilities=probabilities,
+            chosen=chosen,
+            propensities=propensities,
+            policy=policy.digest if policy else None,
+            policy_version=policy.version if policy else None,
+            audience=audience.digest if audience else None,
+            audience_version=audience.version if audience else None,
+            tier=tier,
+            elapsed_us=elapsed_us,
+            experiment=experiment.name if experiment else None,
+            arm=arm.name if arm else None,
+            arm_probability=arm.share if arm else None,
         )
-        if arm:
-            self.arm_decisions[arm.name] += 1
+        if own:
+            self._unmixed.append(_UnmixedDecision(decision, own, indices))
+        else:
+            self._log.append(decision)
         return DecideAnswer(
             decision_id=decision_id,
             creatives=[Chosen(creative_id=c, probability=p) for c, p in zip(chosen, propensities, strict=True)],
@@ -278,29 +297,24 @@ class Decider:
     def _score(self, cases: Sequence[_Case]) -> list[Distribution | None]:
         """Return the model's probabilities for each case; None without a model or when it fails."""
         serving, requests = self._serving, [case.scoring_request() for case in cases]
-        scores: Sequence[Float64Array | None] = [None] * len(cases)
-        if cases and serving.experiment:
-            scores = serving.experiment.score(requests, score_all)
-        elif cases and serving.policy:
-            scores = score_all(serving.policy, requests)
-        for case, probabilities in zip(cases, scores, strict=True):
+        if serving.experiment:
+            own = serving.experiment.score(requests, [case.arm for case in cases], score_all)
+            return [*map(serving.experiment.distribute, own)]
+        if not cases or not serving.policy:
+            return [None] * len(cases)
+        found = score_all(serving.policy, requests)
+        for case, probabilities in zip(cases, found, strict=True):
             if probabilities is not None:
                 self._cache.put(case.cache_key, probabilities)
-        return [p if p is None else self._distribute(case, "model", p) for case, p in zip(cases, scores, strict=True)]
+        return [None if probabilities is None else ("model", probabilities.tolist(), None) for probabilities in found]
 
     def _without_model(self, case: _Case) -> Distribution:
         count = len(case.candidates)
+        if experiment := self._serving.experiment:
+            return experiment.distribute(OwnScores(case.scoring_request(), case.arm, "default", None, is_late=True))
         if (last := self._cache.get(case.cache_key, count)) is not None:
-            return self._distribute(case, "cached", last)
-        if experiment := self._serving.experiment:
-            return experiment.distribute(np.full((count, experiment.columns), 1 / max(count, 1)), "default", case.arm)
+            return "cached", last.tolist(), None
         return "default", [1 / max(count, 1)] * count, None
-
-    def _distribute(self, case: _Case, tier: Tier, probabilities: Float64Array) -> Distribution:
-        """Return a distribution from probabilities (candidates,), or in an experiment (candidates, arms)."""
-        if experiment := self._serving.experiment:
-            return experiment.distribute(probabilities, tier, case.arm)
-        return tier, probabilities.tolist(), None
 
 
 def score_all(policy: Scorer, requests: Sequence[ScoringRequest]) -> list[Float64Array | None]:
@@ -308,7 +322,7 @@ def score_all(policy: Scorer, requests: Sequence[ScoringRequest]) -> list[Float6
     try:
         return [*policy.probabilities(requests)]
     except Exception:  # decisions are answered even without the policy
-        if len(requests) > 1:
+        if len(requests) != 1:
             return [scores for request in requests for scores in score_all(policy, [request])]
         logger.exception("the policy failed")
         return [None]

@@ -217,7 +217,7 @@ class TestRequestIds:
     def test_a_failure_is_a_problem_and_its_log_line_names_the_request(
         self, service: app.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(service.decider, "decide", None)
+        monkeypatch.setattr(service.decider, "answer", None)
         client = TestClient(app.with_middleware(service), raise_server_exceptions=False)
         problem = refused(client, PLAIN, 500)
         assert problem["detail"] == "something failed here; the service's log says what"

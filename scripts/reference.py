@@ -31,6 +31,7 @@ from adloom.decision_log.log import LogStatistics
 from adloom.evaluation import glossary
 from adloom.kubeflow import trigger_server
 from adloom.serving.api import endpoints, openapi
+from adloom.serving.creatives.canary import CanaryMetrics
 from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.metrics import BatchMetricsCollector, CreativesCollector, RequestMetrics
 
@@ -170,6 +171,7 @@ def metrics() -> str:
             *requests.collect(),
             *decisions.collect(),
             *BatchMetricsCollector({}).collect(),
+            *CanaryMetrics().collect(),
             *creatives.collect(),
         )
     ]

@@ -14,14 +14,18 @@ REASON = click.option("--reason", required=True, help="Why; `adloom models` show
 
 
 @click.command("models")
+@click.option("--canary", metavar="URL", help="Show how challengers compare with champions in this service instead.")
 @PARAMS
 @AS_JSON
-def models(params_path: Path, as_json: bool) -> None:
+def models(canary: str | None, params_path: Path, as_json: bool) -> None:
     """
     List registered versions: aliases, metrics, verdicts, and which alias moved when and why.
 
     Example: adloom models --json
     """
+    if canary:
+        _print_canary(canary, as_json)
+        return
     loaded, context = load_context(params_path)
     rows = list(promotion.summarize(context.registry))
     if as_json:
@@ -31,6 +35,18 @@ def models(params_path: Path, as_json: bool) -> None:
         place = describe_place(Settings().tracking_uri)
         click.echo(f"{loaded.project}: no versions in {place}; `adloom run` makes and registers them")
     for line in promotion.format_rows(rows):
+        click.echo(line)
+
+
+def _print_canary(url: str, as_json: bool) -> None:
+    from adloom.serving.client import read_metrics
+    from adloom.serving.creatives.canary_report import format_canary, parse_canary
+
+    summaries = parse_canary(read_metrics(url))
+    if as_json:
+        print_json([asdict(summary) for summary in summaries])
+        return
+    for line in format_canary(summaries):
         click.echo(line)
 
 

@@ -151,6 +151,13 @@ class Settings(BaseSettings):
         60, ge=5, description="Seconds for which the last tokens stay valid while their file is unreadable."
     )
     follow_seconds: float = Field(30, gt=0, description="Seconds between two checks for newer models in the registry.")
+    canary_share: float = Field(
+        0,
+        ge=0,
+        le=0.5,
+        description="Share of the requests to generate, copy and classify that the challenger answers, for comparison; "
+        "the gate's rejected versions never answer.",
+    )
     otlp_endpoint: str | None = Field(
         None,
         validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),

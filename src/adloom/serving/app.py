@@ -63,6 +63,7 @@ class ServiceDependencies:
     library: SharedLibrary | None = None
     outcomes: OutcomeCounter | None = None  # of the decision log
     brand: "Brand | None" = None  # of ads; the decide app needs none
+    canary_share: float = 0.0  # of the requests that the challengers of creatives' models answer
     metrics_folder: Path | None = None  # where several processes merge their metrics
     max_queue: int = MAX_QUEUE
     tracing: Tracing | None = None
@@ -146,6 +147,9 @@ class Service:
     def list_models(self) -> ModelList:
         """Return the answer of /v1/models."""
         served = [loaded.served for loaded in self.models.loaded.values()]
+        served += [
+            loaded.served.model_copy(update={"role": "challenger"}) for loaded in self.models.challengers.values()
+        ]
         return ModelList(models=served, absent=dict(self.models.absent), refused=dict(self.refused))
 
     def check_readiness(self) -> Readiness:

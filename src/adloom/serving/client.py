@@ -54,6 +54,16 @@ def serving(*arguments: str, log: Path | None = None, environment: Mapping[str, 
                 process.kill()
 
 
+def read_metrics(url: str) -> str:
+    """Return the text of a service's metrics. Raises ExternalServiceError."""
+    try:
+        response = requests.get(f"{url.rstrip('/')}/metrics", timeout=TIMEOUT)
+        response.raise_for_status()
+    except requests.RequestException as error:
+        raise ExternalServiceError(f"{url}: {describe_error(error, url)}; is the service running?") from None
+    return str(response.text)
+
+
 def ask(url: str, body: Answer | None = None, token: str | None = None) -> Answer:
     """Return the JSON answer to a GET, or to a POST of a body. Raises ExternalServiceError."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}

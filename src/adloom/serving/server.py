@@ -38,7 +38,9 @@ from adloom.serving.http_server import STOP_SECONDS, bind_socket, run
 from adloom.serving.library.shared_library import SharedLibrary
 from adloom.serving.models import bundle_cache, loader, sources
 from adloom.serving.models.bundle_cache import BundleCache, Champion
+from adloom.serving.models.challengers import CANARY_MODELS, add_challengers, challenger_key
 from adloom.serving.models.experiment import add_experiment, hash_experiment
+from adloom.serving.models.loader import Models
 from adloom.serving.models.refresher import ModelRefresher, SharedChampions
 from adloom.serving.models.registry_worker import START_TIMEOUT, ChampionQuery, RegistryWorker
 from adloom.serving.models.remote_bundles import RemoteBundles, open_remote_bundles
@@ -95,7 +97,9 @@ class ServeOptions:
         names = list(APPS[self.app].models)
         if unknown := [model for model in self.pins if model not in names]:
             raise ConfigError(f"--pin {unknown[0]}: expected one of {', '.join(names)}")
-        return ChampionQuery(str(self.params), names, dict(self.pins))
+        challengers = [model for model in CANARY_MODELS if model in names and model not in self.pins]
+        is_canary = Settings().canary_share > 0
+        return ChampionQuery(str(self.params), names, dict(self.pins), challengers if is_canary else [])
 
     def load_project(self) -> str:
         """Return the project's name."""
@@ -153,6 +157,7 @@ def create_service(options: ServeOptions, metrics_folder: Path | None = None) ->
         library=_follow_library(settings),
         outcomes=_open_outcomes(settings) if OUTCOMES in APPS[options.app].endpoints else None,
         brand=_load_brand(settings, project) if MAKE_ADS in APPS[options.app].endpoints else None,
+        canary_share=settings.canary_share,
         metrics_folder=metrics_folder,
         tracing=telemetry.Tracing(telemetry.create_provider()) if settings.otlp_endpoint else None,
         after_stop=_exit_soon,
@@ -208,7 +213,16 @@ def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefreshe
     fetch = RegistryWorker(query)
     trials = TrialProcess(settings.serve_threads, settings.trial_seconds, settings.trial_mb)
     keys = {model: sources.champion_key(model, query.pins) for model in query.models}
+    followed = [*keys.values(), *map(challenger_key, query.challengers)]
     follows_experiment = "policy" in query.models and "policy" not in query.pins
+
+    def add_others(models: Models, before: Models) -> Models:
+        if follows_experiment:
+            models = add_experiment(models, before, cache, settings.serve_threads, trials)
+        if query.challengers:
+            models = add_challengers(models, before, cache, settings.serve_threads, trials)
+        return models
+
     find_cached = partial(sources.find_in_cache, cache, query.models, query.pins)
     if remote := open_remote_bundles(settings, options.load_project()):
         remote.restore(cache, keys.values())
@@ -216,15 +230,13 @@ def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefreshe
         fetch,
         settings.serve_threads,
         trial=trials,
-        add_experiment=(lambda models, before: add_experiment(models, before, cache, settings.serve_threads, trials))
-        if follows_experiment
-        else (lambda models, _: models),
+        add_experiment=add_others,
         save_champion=lambda model, version, digest: _save_champion(
             cache, remote, keys[model], Champion(version, digest)
         ),
         shared=SharedChampions(
             find_cached,
-            lambda: hash((cache.hash_champions(keys.values()), hash_experiment(cache))),
+            lambda: hash((cache.hash_champions(followed), hash_experiment(cache))),
             settings.home / "follower.lock",
         ),
         interval=settings.follow_seconds if options.follow else None,

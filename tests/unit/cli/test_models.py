@@ -1,11 +1,15 @@
 """The commands by which people list, promote and roll back versions."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.local_http import serve
 from tests.support.params_files import SHIPPED
 
 from adloom.cli import models
@@ -13,6 +17,7 @@ from adloom.cli.main import cli
 from adloom.config import params
 from adloom.config.sources import Source
 from adloom.context import StageContext
+from adloom.errors import ExternalServiceError
 from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest
 
@@ -26,6 +31,27 @@ def _two_versions(tmp_path: Path, context: StageContext, monkeypatch: pytest.Mon
             pass
         context.registry.register("cnn", tmp_path / f"cnn-{number}", {"verdict": "promote"})
     monkeypatch.setattr(models, "load_context", lambda path: (PARAMS, context))
+
+
+@pytest.fixture
+def local_metrics() -> Iterator[str]:
+    """The address of a server with the metrics of a canary."""
+    rows = "".join(
+        f'adloom_canary_requests_total{{model="cnn",role="challenger",outcome="{outcome}"}} 1\n'
+        for outcome in ("answered", "refused")
+    )
+
+    class Metrics(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(rows.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with serve(Metrics) as url:
+        yield url
 
 
 def call(*arguments: str) -> Result:
@@ -61,3 +87,11 @@ def test_an_empty_registry_is_one_line_with_its_place(
     )
     place = f"MLflow at sqlite:///mlflow.db in {tmp_path}"
     assert call("models").stdout == f"demo: no versions in {place}; `adloom run` makes and registers them\n"
+
+
+def test_a_canary_is_read_from_a_service(local_metrics: str) -> None:
+    lines = call("models", "--canary", local_metrics).stdout.splitlines()
+    assert lines[1] == "cnn    challenger         2    50.0%     0.0%      0.0"
+    assert json.loads(call("models", "--canary", local_metrics, "--json").stdout)[0]["refused"] == 0.5
+    with pytest.raises(ExternalServiceError, match="is the service running"):
+        CliRunner().invoke(cli, ["models", "--canary", "http://127.0.0.1:9"], catch_exceptions=False)

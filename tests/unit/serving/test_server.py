@@ -95,3 +95,11 @@ class TestStart:
         with pytest.raises(Problem) as raised:
             built.admit(f"Bearer {token}".encode(), {"decide"})
         assert raised.value.status == HTTPStatus.FORBIDDEN
+
+
+def test_challengers_are_fetched_for_a_canary_unless_a_version_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = server.ServeOptions("creatives", Path("params.yaml"), pins={"gan": 3})
+    assert options.champion_query().challengers == []
+    monkeypatch.setenv("ADLOOM_CANARY_SHARE", "0.1")
+    assert options.champion_query().challengers == ["lstm", "cnn"]
+    assert server.ServeOptions("decide", Path("params.yaml")).champion_query().challengers == []

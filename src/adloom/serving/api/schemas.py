@@ -70,6 +70,9 @@ class ServedModel(Body):
     source: Literal["folder", "registry", "cache"] = Field(
         description="Where the version comes from; cache: the registry does not answer."
     )
+    role: Literal["champion", "challenger"] = Field(
+        "champion", description="challenger: it answers the share ADLOOM_CANARY_SHARE of the requests."
+    )
     categories: list[str] = Field(description="Categories it knows; empty when it has none.")
     attributes: dict[str, list[str]] = Field({}, description="Attributes of pictures that it knows, with their values.")
 

@@ -75,6 +75,7 @@ BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
         ),
         measure=lambda request: int(request.n),
         limit=MAX_ITEMS,
+        model="gan",
         save=_batched(drafts.save_pictures, GenerateAnswer),
     ),
     WRITE: BatchedAnswer(
@@ -85,6 +86,7 @@ BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
         ),
         measure=lambda request: int(request.n),
         limit=MAX_ITEMS,
+        model="lstm",
         save=_batched(drafts.save_lines, CopyAnswer),
     ),
     READ: BatchedAnswer(
@@ -93,5 +95,6 @@ BATCHED_ANSWERS: Mapping[str, BatchedAnswer] = {
         lambda job, readings, service: classify.finish(job, readings),
         measure=lambda request: len(request.pictures),
         limit=MAX_PICTURES,
+        model="cnn",
     ),
 }

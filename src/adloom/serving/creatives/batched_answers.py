@@ -23,14 +23,14 @@ class BatchedAnswer(NamedTuple):
     finish: Callable[[Any, Any, Service], bytes]  # (job, output, service): returns the answer as JSON
     measure: Callable[[Any], int]  # returns the size of a request
     limit: int  # of the sizes of a batch
+    model: str  # that answers
     save: Callable[[Any, bytes, Service], bytes] | None = None  # (request, answer, service): keeps the results
 
 
 def answer_batch(
-    answer: BatchedAnswer, service: Service, metrics: BatchMetrics, requests: Sequence[Any]
+    answer: BatchedAnswer, service: Service, metrics: BatchMetrics, models: Models, requests: Sequence[Any]
 ) -> list[bytes | Exception]:
     """Return the answer to each request, or the error it fails with."""
-    models = service.models  # the same for the whole batch, also when new ones are published meanwhile
     jobs = [_attempt(answer.prepare, request, models, service) for request in requests]
     valid = [job for job in jobs if not isinstance(job, Exception)]
     outputs = iter(run_bisected(answer.run, valid, metrics))

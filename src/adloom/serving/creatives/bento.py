@@ -4,6 +4,7 @@ The creatives service: BentoML hosts the models that draw, write and read; `adlo
 ApiMiddleware answers every path of ours before BentoML sees it, so one set of rules holds for all.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +26,7 @@ from adloom.serving.app import Service, create_routes, json_response, problem_re
 from adloom.serving.creatives import studio
 from adloom.serving.creatives.answers import ANSWERS, BATCHED_ANSWERS, QUERIES, Answer
 from adloom.serving.creatives.batched_answers import BatchedAnswer, answer_batch
+from adloom.serving.creatives.canary import Canary, CanaryMetrics
 from adloom.serving.creatives.request_batcher import RequestBatcher
 from adloom.serving.metrics import BatchMetrics, BatchMetricsCollector, CreativesCollector
 
@@ -68,13 +70,20 @@ def _batchers(service: Service) -> dict[str, ASGIApp]:
     """Return the endpoints that answer in batches."""
     metrics = {path: BatchMetrics() for path in BATCHED_ANSWERS}
     service.exporter.registry.register(BatchMetricsCollector(metrics))
-    return {path: _batcher(answer, service, metrics[path]) for path, answer in BATCHED_ANSWERS.items()}
+    service.exporter.registry.register(canary_metrics := CanaryMetrics())
+    share = service.dependencies.canary_share
+    return {
+        path: _batcher(answer, service, metrics[path], Canary(answer.model, share, canary_metrics, answer.measure))
+        for path, answer in BATCHED_ANSWERS.items()
+    }
 
 
-def _batcher(answer: BatchedAnswer, service: Service, metrics: BatchMetrics) -> ASGIApp:
-    batcher: RequestBatcher[Any] = RequestBatcher(
-        partial(answer_batch, answer, service, metrics), answer.measure, answer.limit, metrics
-    )
+def _batcher(answer: BatchedAnswer, service: Service, metrics: BatchMetrics, canary: Canary) -> ASGIApp:
+    def answer_requests(requests: Sequence[Any]) -> list[bytes | Exception]:
+        models = service.models  # the same for the whole batch, also when new ones are published meanwhile
+        return canary.answer(partial(answer_batch, answer, service, metrics), models, requests)
+
+    batcher: RequestBatcher[Any] = RequestBatcher(answer_requests, answer.measure, answer.limit, metrics)
     saving = CapacityLimiter(QUERIES)  # apart from the model's turn, which a slow database must not delay
 
     async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:

@@ -80,6 +80,10 @@ class BundleCache:
             json.dump(asdict(champion), file)
         Path(file.name).replace(path)
 
+    def forget_champion(self, key: str) -> None:
+        """Delete what `save_champion` saved, if anything."""
+        self._champion_file(key).unlink(missing_ok=True)
+
     def hash_champions(self, keys: Iterable[str]) -> int:
         """Return a hash of the champions of these models."""
         return hash(tuple(self.load_champion(key) for key in keys))

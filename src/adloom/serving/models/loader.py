@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -137,6 +137,7 @@ class Models:
     absent: Mapping[str, str]  # model: reason
     unknown: Set[str] = frozenset()  # absent, and the registry did not say whether there is a champion
     experiment: LoadedExperiment | None = None
+    challengers: Mapping[str, LoadedModel[Any]] = field(default_factory=dict)
 
     def _get(self, model: str) -> LoadedModel[Any]:
         if model not in self.loaded:

@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ from adloom.errors import AdloomError, ExternalServiceError, UserError
 from adloom.registry.base import Registry
 from adloom.serving.models import bundle_cache, helper_process, sources
 from adloom.serving.models.bundle_cache import BundleCache
+from adloom.serving.models.challengers import fetch_challengers
 from adloom.serving.models.experiment import fetch_experiment
 from adloom.serving.models.helper_process import HelperProcess
 from adloom.serving.models.sources import TIMEOUTS, ModelArtifact, Sources, UnavailableModel
@@ -32,6 +33,7 @@ class ChampionQuery:
     params: str  # path of params.yaml, which names the project
     models: list[str]
     pins: Mapping[str, int]
+    challengers: Sequence[str] = ()  # models of which the challenger is fetched too
 
     def to_json(self) -> str:
         """Return the text that `parse` reads."""
@@ -90,6 +92,7 @@ def _fetch(query: ChampionQuery) -> Mapping[str, object]:
         cache = bundle_cache.open_cache(settings)
         champions = sources.find_champions(registry, cache, query.models, query.pins)
         _follow_experiment(query, registry, cache)
+        _follow_challengers(query, registry, cache)
     except AdloomError as error:
         return {"error": str(error), "is_user_error": isinstance(error, UserError)}
     return {"sources": {model: asdict(source) for model, source in champions.items()}, "hangs": is_call_running()}
@@ -103,6 +106,17 @@ def _follow_experiment(query: ChampionQuery, registry: Registry, cache: BundleCa
         call_within(TIMEOUTS.versions + TIMEOUTS.files, "the experiment", lambda: fetch_experiment(registry, cache))
     except Exception as error:  # noqa: BLE001 - champions are served without the experiment
         logger.warning("the running experiment is not known, the one before goes on: %s", error)
+
+
+def _follow_challengers(query: ChampionQuery, registry: Registry, cache: BundleCache) -> None:
+    """Fetch the challengers; without an answer, the cached ones go on."""
+    if not query.challengers:
+        return
+    try:
+        seconds = TIMEOUTS.versions + TIMEOUTS.files
+        call_within(seconds, "the challengers", lambda: fetch_challengers(registry, cache, query.challengers))
+    except Exception as error:  # noqa: BLE001 - champions are served without challengers
+        logger.warning("the challengers are not known, those before go on: %s", error)
 
 
 def _import_client() -> None:

@@ -33,7 +33,7 @@ def refuse_large(job: int, output: int, service: Service) -> bytes:
     return str(output).encode()
 
 
-ANSWER = BatchedAnswer(require_number, double, refuse_large, lambda request: 1, limit=16)
+ANSWER = BatchedAnswer(require_number, double, refuse_large, lambda request: 1, limit=16, model="cnn")
 
 
 @given(st.lists(st.integers(-3, 30), max_size=20))
@@ -61,7 +61,7 @@ def test_a_model_that_fails_for_all_is_given_up_in_time(monkeypatch: pytest.Monk
 def test_each_step_fails_for_its_request_alone() -> None:
     service = Service(Models({}, {}), ServiceDependencies(PseudonymKeys(None)), ENDPOINTS)
     metrics = BatchMetrics()
-    answers = answer_batch(ANSWER, service, metrics, ["1", "none", "-1", "99", "2"])
+    answers = answer_batch(ANSWER, service, metrics, service.models, ["1", "none", "-1", "99", "2"])
     assert [answer if isinstance(answer, bytes) else type(answer) for answer in answers] == [
         b"2",
         ValueError,

@@ -5,8 +5,8 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,7 +33,7 @@ class ChampionQuery:
     params: str  # path of params.yaml, which names the project
     models: list[str]
     pins: Mapping[str, int]
-    challengers: Sequence[str] = ()  # models of which the challenger is fetched too
+    challengers: list[str] = field(default_factory=list)  # models of which the challenger is fetched too
 
     def to_json(self) -> str:
         """Return the text that `parse` reads."""

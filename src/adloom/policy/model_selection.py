@@ -27,10 +27,16 @@ from adloom.policy.scorer import Policy
 RULE = (
     "At several origins of the calibration period, each model is fitted on the log so far. At each temperature, its "
     "lift over uniform decisions is estimated (doubly robust) on the impressions until the next origin, with the "
-    "creatives shown before it, together over all origins. Among reliable estimates the highest lower end above 0 "
-    "wins; the first wins ties. Without one the choice is uniform. The chosen model is then fitted on the whole period."
+    "creatives shown before it, together over all origins; a part of the log that tells little about uniform decisions "
+    "counts less. Among reliable estimates the highest lower end above 0 wins, at the highest temperature of its model "
+    "that loses at most 5 % of it; the first wins ties. Without one the choice is uniform. The chosen model is then "
+    "fitted on the whole period."
 )
 FIXED_TEMPERATURE = ("uniform", "logging")  # models that exist at temperature 1 only
+PARTS = 40  # of the impressions that judge, in time order
+MIN_INFORMATION = 0.2  # of a part, relative to the best one: parts of a policy that hardly explores have less
+HARDLY = 1e-9  # their weight
+TOLERANCE = 0.05  # of the best lower end, for a temperature that explores more
 NO_CHOICE = "no creative of the last origin was offered with another one"
 
 
@@ -79,13 +85,23 @@ class Validation:
         """Return the terms of a model at a temperature."""
         return terms.collect_terms(self.log, scorer.score_batches(temperature, floor), self.predicted)
 
-    def estimate_lift(self, candidate: PolicyTerms, uniform: PolicyTerms) -> tuple[float, float]:
-        """Return a policy's doubly robust lift over uniform decisions, with its lower end."""
+    def weigh_parts(self, uniform: PolicyTerms) -> "Validation":
+        """Let parts of the log that tell less about uniform decisions count less, and those that tell little hardly."""
+        counts, rows = self.log.clusters.counts, len(self.log.action)
+        starts = np.unique(np.arange(PARTS) * rows // PARTS)
+        squares = (uniform.target / self.log.propensity) ** 2
+        variance = np.add.reduceat(counts * squares, starts) / np.add.reduceat(counts, starts)
+        information = variance.min() / variance
+        weight = np.where(information < MIN_INFORMATION, HARDLY, information).repeat(np.diff([*starts, rows]))
+        return replace(self, log=replace(self.log, clusters=replace(self.log.clusters, counts=counts * weight)))
+
+    def evaluate(self, result: PolicyTerms, uniform: PolicyTerms) -> tuple[Estimate, float, float]:
+        """Return a policy's doubly robust value, its lift over uniform decisions, and the lift's lower end."""
         log = self.log
         residual = (log.reward - self.predicted.predict(log.action)) / log.propensity
-        lift = candidate.expected - uniform.expected + (candidate.target - uniform.target) * residual
+        lift = result.expected - uniform.expected + (result.target - uniform.target) * residual
         moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
-        return moments.value, interval(moments, positive=False)[0]
+        return _estimate_value(result, log, self.predicted), moments.value, interval(moments, positive=False)[0]
 
 
 def evaluate_candidates(data: Impressions, categories: Categories, params: TrainPolicy) -> list[Candidate]:
@@ -95,14 +111,16 @@ def evaluate_candidates(data: Impressions, categories: Categories, params: Train
         return [Candidate("uniform", 1.0, None, Estimate(0.0, 0.0, 0.0, 0, 0.0, 0.0, NO_CHOICE), 0.0, 0.0)]
     penalty = choose_penalty(validation.folds, categories)
     uniform = validation.collect_terms(validation.fit_model("uniform", categories, 0.0), 1.0, 0.0)
+    validation = validation.weigh_parts(uniform)
     candidates = []
     for model in params.models:
         scorer = validation.fit_model(model, categories, penalty, params.exploration)
         for temperature in [1.0] if model in FIXED_TEMPERATURE else params.temperatures:
             result = validation.collect_terms(scorer, temperature, params.floor)
-            value = _estimate_value(result, validation.log, validation.predicted).scale(data.unit)
-            lift = [data.unit * number for number in validation.estimate_lift(result, uniform)]
-            candidates.append(Candidate(model, temperature, penalty if model == "linear" else None, value, *lift))
+            value, *lift = validation.evaluate(result, uniform)
+            scaled = [data.unit * number for number in lift]
+            chosen_penalty = penalty if model == "linear" else None
+            candidates.append(Candidate(model, temperature, chosen_penalty, value.scale(data.unit), *scaled))
     return candidates
 
 
@@ -111,7 +129,9 @@ def choose_candidate(candidates: Sequence[Candidate]) -> Candidate:
     better = [candidate for candidate in candidates if candidate.value.trustworthy and candidate.lift_low > 0]
     if not better:
         return next(candidate for candidate in candidates if candidate.model == "uniform")
-    return max(better, key=lambda candidate: candidate.lift_low)
+    best = max(better, key=lambda candidate: candidate.lift_low)
+    near = [c for c in better if c.model == best.model and c.lift_low >= (1 - TOLERANCE) * best.lift_low]
+    return max(near, key=lambda candidate: candidate.temperature)
 
 
 def fit_model(

@@ -49,6 +49,28 @@ def test_the_first_of_equals_wins_and_unreliable_candidates_never_do() -> None:
     )
 
 
+def test_of_nearly_equal_temperatures_the_one_that_explores_more_is_chosen() -> None:
+    lows = {1.0: 0.9, 0.5: 0.96, 0.25: 1.0, 0.125: 0.99}
+    result = [replace(candidate("linear", low), temperature=t) for t, low in lows.items()]
+    chosen = model_selection.choose_candidate([candidate("uniform", 0.0), candidate("rates", 0.99), *result])
+    assert (chosen.model, chosen.temperature) == ("linear", 0.5)
+
+
+def test_a_greedy_part_of_the_log_does_not_hide_what_the_rest_tells() -> None:
+    """The last half hardly ever shows a, so there the estimates of uniform decisions are worth little."""
+    rng, rows = np.random.default_rng(0), 6000
+    share = np.where(np.arange(rows) < rows * 0.7, 0.5, 0.002)  # of a
+    is_a = rng.random(rows) < share
+    data = read_frame(
+        creative_id=np.where(is_a, "a", "b"), clicked=rng.random(rows) < np.where(is_a, 0.05, 0.2),
+        propensity=np.where(is_a, share, 1 - share), hours=np.arange(rows) / 10,
+    )  # fmt: skip
+    chosen = model_selection.choose_candidate(model_selection.evaluate_candidates(data, NO_CATEGORIES, PARAMS))
+    assert chosen.model != "uniform"
+    assert chosen.value.trustworthy
+    assert chosen.lift_low > 0.05
+
+
 def test_uniform_when_nothing_surely_earns_more() -> None:
     result = [candidate("uniform", 0.0), candidate("rates", -1e-6), candidate("linear", 0.2, "no")]
     chosen = model_selection.choose_candidate(result)

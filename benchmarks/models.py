@@ -14,7 +14,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from adloom.arrays import UInt8Array
-from adloom.audience.features import read_features
+from adloom.audience.features import select_features
+from adloom.audience.user_table import stack_features
 from adloom.creatives import pictures
 from adloom.storage import parquet
 from adloom.storage.table_scan import hold_rows
@@ -48,7 +49,12 @@ def measure_boosting() -> float:
     """Return the AUC of gradient boosting for purchases in the holdout: fit on half a, measure on half b."""
     rows = parquet.read(Path("data/dataset/events"))
     calibration, holdout = rows[rows["split"] == "calibration"], rows[rows["split"] == "holdout"]
-    users, values = read_features(hold_rows(calibration), holdout["timestamp"].min().normalize(), "purchase")
+    features = (
+        select_features(hold_rows(calibration), holdout["timestamp"].min().normalize(), "purchase")
+        .to_pyarrow()
+        .to_pandas()
+    )
+    users, values = features["user_id"], stack_features(features)
     half = rows.groupby("user_id")["half"].first()[users].to_numpy()
     bought = users.isin(holdout["user_id"]).to_numpy()
     first = half == "a"

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from adloom.arrays import Float64Array
-from adloom.audience.features import read_features
+from adloom.audience.features import select_features
 from adloom.audience.segmenter import FEATURES
+from adloom.audience.user_table import stack_features
 from adloom.storage.table_scan import hold_rows
 
 CUT = pd.Timestamp("2026-01-01", tz="UTC")
@@ -43,13 +44,13 @@ def shop(users: int = 120, seed: int = 0) -> pd.DataFrame:
 
 def features(rows: pd.DataFrame) -> Float64Array:
     """Return the features (users, 5) at CUT, users sorted."""
-    return read_features(hold_rows(rows[rows["split"] == "calibration"]), CUT, "purchase")[1]
+    return stack_features(compute_features(hold_rows(rows[rows["split"] == "calibration"]), CUT, "purchase"))
 
 
 def compute_features(table: ibis.Table, as_of: pd.Timestamp, purchase: str) -> pd.DataFrame:
-    """Return user_id and FEATURES."""
-    users, values = read_features(table, as_of, purchase)
-    return pd.DataFrame(values, columns=list(FEATURES)).assign(user_id=users)[["user_id", *FEATURES]]
+    """Return user_id and FEATURES, users ascending."""
+    users: pd.DataFrame = select_features(table, as_of, purchase).order_by("user_id").to_pyarrow().to_pandas()
+    return users.astype(dict.fromkeys(FEATURES, "float64"))
 
 
 def _user(rng: np.random.Generator, number: int, group: int) -> pd.DataFrame:

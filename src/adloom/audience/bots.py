@@ -1,15 +1,18 @@
 """Users who are probably robots: `prepare` names those with a large share of the events in summary.json."""
 
 import json
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import ibis
 import numpy as np
 
-from adloom.audience.segment_index import SegmentIndex
+from adloom.arrays import IntegerArray
 from adloom.data.user_shares import DIGITS
 
 SEGMENT = "bots"
+Members = tuple[list[str], IntegerArray]  # pseudonyms, and the numbers of their segments
 
 
 def read_bots(table: Path) -> list[str]:
@@ -24,9 +27,17 @@ def drop_bots(events: ibis.Table, table: Path) -> ibis.Table:
     return events.filter(~events.user_id.left(DIGITS).isin(bots)) if bots else events
 
 
-def add_bots(index: SegmentIndex, events: ibis.Table, bots: list[str]) -> SegmentIndex:
-    """Return the index with the bots among the events in a segment of their own."""
+def find_bots(events: ibis.Table, bots: list[str]) -> list[str]:
+    """Return the pseudonyms of the bots among the events, ascending."""
     found = events.filter(events.user_id.left(DIGITS).isin(bots)).select("user_id").distinct().to_pyarrow()
-    users = [*index.pseudonyms.astype("str"), *found["user_id"].to_pylist()]
-    segment = np.append(index.segment, np.full(len(found), len(index.names))).astype(np.int64)
-    return SegmentIndex.build(users, segment, (*index.names, SEGMENT))
+    return sorted(found["user_id"].to_pylist())
+
+
+def add_bots(members: Iterable[Members], bots: list[str], segment: int) -> Iterator[Members]:
+    """Yield batches of ascending users and their segments, with ascending bots at their places in one segment."""
+    for users, segments in members:
+        count = bisect_left(bots, users[-1]) if users else 0
+        places = [bisect_left(users, bot) for bot in bots[:count]]
+        yield np.insert(np.array(users), places, bots[:count]).tolist(), np.insert(segments, places, segment)
+        bots = bots[count:]
+    yield bots, np.full(len(bots), segment)

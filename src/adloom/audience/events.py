@@ -4,7 +4,10 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from adloom.arrays import BoolArray, Int64Array
+from adloom.arrays import Int64Array
+from adloom.data.context import REFUND
+
+_UNIT = 1e6  # of a value: sums of whole numbers are exact in any order
 
 
 def count_events(events: ibis.Table) -> int:
@@ -24,23 +27,30 @@ def list_kinds(events: ibis.Table) -> list[str]:
     return sorted(_fetch_distinct(events, "event"))
 
 
-def find_buyers(users: pd.Series, events: ibis.Table, start: pd.Timestamp, purchase: str) -> BoolArray:
-    """Return whether each user has a purchase at or after the start (users,)."""
-    later = events.filter(events.event == purchase, events.timestamp >= start.tz_convert(None).to_pydatetime())
-    return users.isin(_fetch_distinct(later, "user_id")).to_numpy()
+def describe_later(events: ibis.Table, start: pd.Timestamp, purchase: str) -> ibis.Table:
+    """
+    Return of each user whether rates are learnt from it, and its purchases and their value at or after the start.
+
+    Rates are learnt from half a. Refunds are subtracted from the value; `valued` counts the events that have one.
+    """
+    is_later = events.timestamp >= start.tz_convert(None).to_pydatetime()
+    bought = is_later & (events.event == purchase)
+    counts = bought | (is_later & (events.event == REFUND))
+    paid = counts.ifelse(events.value if "value" in events.columns else ibis.null("float64"), ibis.null("float64"))
+    return events.group_by("user_id").aggregate(
+        learn=(events.half == "a").any(),
+        purchases=bought.sum().cast("int64"),
+        value=(paid * _UNIT).round(0).cast("decimal(38, 0)").sum().cast("float64").fill_null(0.0) / _UNIT,
+        valued=paid.count(),
+    )
 
 
-def find_learning_users(users: pd.Series, events: ibis.Table) -> BoolArray:
-    """Return whether each user (users,) is in half a, which rates are learnt from."""
-    return users.isin(_fetch_distinct(events.filter(events.half == "a"), "user_id")).to_numpy()
-
-
-def find_values(users: pd.Series, events: ibis.Table, column: str) -> tuple[Int64Array, Int64Array]:
-    """Return the distinct pairs (pairs,) of a user's index and the number of one of the user's values in a column."""
-    pairs = events.filter(events[column].notnull()).select("user_id", column).distinct().to_pyarrow().to_pandas()
-    index = pd.Index(users).get_indexer(pairs["user_id"])
-    known = index >= 0
-    return index[known].astype(np.int64), pd.factorize(pairs[column][known], sort=True)[0].astype(np.int64)
+def find_segment_values(users: ibis.Table, events: ibis.Table, column: str) -> tuple[Int64Array, Int64Array]:
+    """Return the distinct pairs (pairs,) of a segment and the number of a value in a column; users have a `segment`."""
+    known = events.filter(events[column].notnull()).select("user_id", column)
+    pairs = known.inner_join(users, "user_id").select("segment", value=known[column]).distinct().to_pyarrow()
+    numbers = pd.factorize(pairs["value"].to_pandas(), sort=True)[0]
+    return pairs["segment"].to_numpy().astype(np.int64), numbers.astype(np.int64)
 
 
 def _fetch_distinct(events: ibis.Table, column: str) -> pd.Series:

@@ -4,14 +4,10 @@ User features at a point in time, as Ibis expressions over totals per user.
 They run on any engine: DuckDB in process, or Spark.
 """
 
-from collections.abc import Callable
-
 import ibis
-import numpy as np
 import pandas as pd
 from ibis import Column
 
-from adloom.arrays import Float64Array, Int64Array
 from adloom.audience.segmenter import FEATURES
 from adloom.audience.user_totals import HOURS, WEEKDAYS, UserTotals, sum_events
 
@@ -20,25 +16,14 @@ TOP_ITEMS = 3
 _DAY = 86_400  # seconds
 
 
-def read_features(
-    events: ibis.Table, as_of: pd.Timestamp, purchase: str, choose: Callable[[int], Int64Array] | None = None
-) -> tuple[pd.Series, Float64Array]:
+def select_features(events: ibis.Table, as_of: pd.Timestamp, purchase: str) -> ibis.Table:
     """
-    Return the ids of users with a purchase before `as_of` (UTC), ascending, and their features (users, 5).
+    Return user_id and FEATURES of the users with a purchase before `as_of` (UTC).
 
-    `purchase` is the value of `event` that counts; refunds reduce what users paid. `choose` returns the positions of
-    the users to return, given their number. Raises DataError when a value is too large for an exact sum.
+    `purchase` is the value of `event` that counts; refunds reduce what users paid. Raises DataError when a value is too
+    large for an exact sum.
     """
-    activity = build_activity(sum_events(events, as_of, purchase), as_of).select("user_id", *FEATURES)
-    table = activity.order_by("user_id").to_pyarrow()
-    chosen = slice(None) if choose is None else choose(len(table))
-    users = table["user_id"].to_pandas()[chosen].reset_index(drop=True)
-    columns = {name: table[name] for name in FEATURES}
-    features = np.empty((len(users), len(FEATURES)))
-    del table
-    for i, name in enumerate(FEATURES):  # each column is released before the next is copied
-        features[:, i] = columns.pop(name).cast("float64").to_numpy()[chosen]
-    return users, features
+    return build_activity(sum_events(events, as_of, purchase), as_of).select("user_id", *FEATURES)
 
 
 def build_features(totals: UserTotals, as_of: pd.Timestamp) -> ibis.Table:

@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from adloom.arrays import BoolArray, Float64Array, Int64Array, IntegerArray
 from adloom.audience.clusters import Clusters, build_segmenter, rebuild_segmenter
 from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter
+from adloom.audience.user_table import UserTable, stack_features
 from adloom.config.audience import Segment
 
 MAX_USERS = 50_000  # that clusterings are fitted to and compared on; more change them little
@@ -48,7 +49,7 @@ def fit_segmenters(
     scale = FeatureScale.fit(features)
     with threadpool_limits(limits=1):
         all_clusters = _ALGORITHMS[algorithm](scale(features), settings, params.sample, seed)
-    return [build_segmenter(features, scale, clusters, params.min_segment_size) for clusters in all_clusters]
+    return [build_segmenter([features], scale, clusters, params.min_segment_size) for clusters in all_clusters]
 
 
 def measure_distances(points: Float64Array) -> Float64Array:
@@ -99,24 +100,21 @@ def draw_resample(features: Float64Array, algorithm: str, params: Segment, seed:
     return features[np.random.default_rng(seed).integers(len(features), size=size)]
 
 
-def limit_users(features: Float64Array, params: Segment) -> tuple[Float64Array, Segment]:
-    """Return a sample of at most MAX_USERS users, and params with a smallest segment in proportion to it."""
-    if len(features) <= MAX_USERS:
-        return features, params
-    sample = features[draw_sample(len(features), MAX_USERS, params.seed)]
-    return sample, shrink_minimum(params, MAX_USERS / len(features))
-
-
 def shrink_minimum(params: Segment, share: float) -> Segment:
     """Return params with the smallest segment of a share of the users."""
     return params.model_copy(update={"min_segment_size": max(1, int(params.min_segment_size * share))})
 
 
-def apply_to_all(segmenter: Segmenter, features: Float64Array, params: Segment) -> Segmenter:
-    """Return a segmenter of a sample with its segments merged and numbered by all users' features (users, 5)."""
-    if len(features) <= MAX_USERS:
+def apply_to_all(segmenter: Segmenter, users: UserTable, params: Segment) -> Segmenter:
+    """Return a segmenter of a sample with its segments merged and numbered by all users."""
+    if len(users) <= MAX_USERS:
         return segmenter
-    return rebuild_segmenter(segmenter, features, params.min_segment_size)
+    return rebuild_segmenter(segmenter, users, params.min_segment_size)
+
+
+def sample_users(users: UserTable, seed: int) -> Float64Array:
+    """Return the features of all users, or of MAX_USERS drawn at random (users, 5)."""
+    return stack_features(users.take(draw_sample(len(users), MAX_USERS, seed), *FEATURES))
 
 
 def draw_sample(users: int, size: int, seed: int) -> Int64Array:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from adloom.arrays import Int64Array
+from adloom.arrays import Int64Array, IntegerArray
 from adloom.audience.segmenter import Segmenter
 
 MAJORITY = 0.5
@@ -85,7 +85,7 @@ def start_migration(names: Sequence[str]) -> Migration:
     return Migration(None, 0, 0, _find_last_number(names), tuple(SegmentChange(name, "new", ()) for name in names))
 
 
-def name_segments(segmenter: Segmenter, old: Int64Array, new: Int64Array, champion: ChampionSegments) -> Segmenter:
+def name_segments(segmenter: Segmenter, old: IntegerArray, new: IntegerArray, champion: ChampionSegments) -> Segmenter:
     """Return the segmenter with stable ids; old and new (shared users,) index the champion's names and its own."""
     counts = _count_users(old, new, len(champion.names), len(segmenter.names))
     inherited = {
@@ -101,7 +101,7 @@ def name_segments(segmenter: Segmenter, old: Int64Array, new: Int64Array, champi
 
 
 def trace_migration(
-    names: Sequence[str], old: Int64Array, new: Int64Array, champion: ChampionSegments, smallest: int | None = 1
+    names: Sequence[str], old: IntegerArray, new: IntegerArray, champion: ChampionSegments, smallest: int | None = 1
 ) -> Migration:
     """
     Return the changes since the champion; old and new (shared users,) are indices into its names and into `names`.
@@ -121,10 +121,11 @@ def trace_migration(
     return Migration(champion.digest, len(new), moved, last, (*changes, *gone), shown, champion.profiles)
 
 
-def is_same(old: Int64Array, new: Int64Array, champion: ChampionSegments, users: int) -> bool:
+def is_same(old: IntegerArray, new: IntegerArray, champion: ChampionSegments, users: int) -> bool:
     """Return whether the champion has the same users in the same segments, whatever their names."""
-    pairs = np.unique(np.stack([old, new]), axis=1).shape[1]
-    return len(new) == users == champion.users and pairs == len(np.unique(new)) == len(champion.names)
+    counts = _count_users(old, new, len(champion.names), int(new.max(initial=0)) + 1)
+    pairs, segments = np.count_nonzero(counts), np.count_nonzero(counts.any(axis=0))
+    return len(new) == users == champion.users and pairs == segments == len(champion.names)
 
 
 def measure_churn(migration: Mapping[str, Any]) -> float:
@@ -132,9 +133,11 @@ def measure_churn(migration: Mapping[str, Any]) -> float:
     return float(migration["moved"] / max(migration["shared"], 1))
 
 
-def _count_users(old: Int64Array, new: Int64Array, olds: int, news: int) -> Int64Array:
+def _count_users(old: IntegerArray, new: IntegerArray, olds: int, news: int) -> Int64Array:
     """Return the users of each pair of segments (olds, news)."""
-    return np.bincount(old * news + new, minlength=olds * news).reshape(olds, news)
+    counts = np.zeros((olds, news), np.int64)
+    np.add.at(counts, (old, new), 1)
+    return counts
 
 
 def _find_last_number(names: Sequence[str]) -> int:

@@ -10,24 +10,26 @@ Choose the clustering: measure every candidate on the calibration period alone, 
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from pathlib import Path
 
 import ibis
 import numpy as np
 import pandas as pd
 
-from adloom.arrays import BoolArray, Float64Array, Int64Array
+from adloom.arrays import BoolArray, Float64Array, Int64Array, IntegerArray
 from adloom.audience import fit, rates
-from adloom.audience.events import find_buyers, find_learning_users, find_period
-from adloom.audience.features import read_features
+from adloom.audience.events import describe_later, find_period
+from adloom.audience.features import select_features
 from adloom.audience.profiles import SegmentHistory
 from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.audience.stability import measure_refits
+from adloom.audience.user_table import UserTable, pair_rows, stack_features
 from adloom.config.audience import Segment
 from adloom.errors import DataError
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Sample
+from adloom.storage import parquet
 
 DRAWS = 200  # bootstrap draws behind an AUC's standard error
 ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
@@ -35,14 +37,20 @@ ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
 
 @dataclass(frozen=True)
 class Calibration:
-    """The data that candidates are fitted to and measured on."""
+    """The users, and the samples of them that candidates are fitted to and measured on."""
 
-    users: pd.Series  # ids (users,), ascending
-    features: Float64Array  # (users, 5) at the end of the period, NaN where null
-    early_users: pd.Series  # at most fit.MAX_USERS of those with a purchase before the last third of the period
+    users: UserTable  # at the end of the period
+    features: Float64Array  # (sample, 5) of at most fit.MAX_USERS of them, NaN where null
+    early_users: (
+        pd.Series
+    )  # ids of at most fit.MAX_USERS with a purchase before the last third of the period, ascending
     early: Float64Array  # (early users, 5), their features before that third
     bought: BoolArray  # (early users,), whether they bought in that third
     learn: BoolArray  # (early users,), whether rates are learnt from them
+
+    def scale_params(self, params: Segment) -> Segment:
+        """Return params with the smallest segment in proportion to the sample."""
+        return fit.shrink_minimum(params, len(self.features) / len(self.users))
 
 
 @dataclass(frozen=True)
@@ -62,26 +70,35 @@ class Candidate:
     noise: float = 0.0  # share of users that are in no cluster
 
 
-def build_calibration(events: ibis.Table, purchase: str, seed: int) -> Calibration:
-    """Compute features at the end of events and, of a sample of users, at two thirds of them, with later purchases."""
+def build_calibration(events: ibis.Table, purchase: str, seed: int, scratch: Path) -> Calibration:
+    """
+    Compute features at the end of events and, of a sample of users, at two thirds of them, with later purchases.
+
+    `scratch` is an empty folder that must outlive the result.
+    """
     start, end = find_period(events)
     cut = end - pd.Timedelta(days=(end - start).days // 3)
-    sample = partial(fit.draw_sample, size=fit.MAX_USERS, seed=seed)
-    early_users, early = read_features(events, cut, purchase, sample)
-    later = find_buyers(early_users, events, cut, purchase)
-    learn = find_learning_users(early_users, events)
-    return Calibration(*read_features(events, end, purchase), early_users, early, later, learn)
+    users = UserTable.write(select_features(events, end, purchase), scratch / "users")
+    known = events.filter(events.event == purchase, events.timestamp < cut.tz_convert(None).to_pydatetime())
+    names = UserTable.write(known.select("user_id").distinct(), scratch / "early")
+    chosen_names = names.take(fit.draw_sample(len(names), fit.MAX_USERS, seed), "user_id")
+    chosen = events.semi_join(ibis.memtable(parquet.to_arrow(chosen_names)), "user_id")
+    features = select_features(chosen, cut, purchase).inner_join(describe_later(chosen, cut, purchase), "user_id")
+    early = features.order_by("user_id").to_pyarrow().to_pandas()
+    bought, learn = (early["purchases"] > 0).to_numpy(), early["learn"].to_numpy(dtype=bool)
+    return Calibration(users, fit.sample_users(users, seed), early["user_id"], stack_features(early), bought, learn)
 
 
-def trace_history(data: Calibration, segmenter: Segmenter, segment: Int64Array, smallest: int) -> SegmentHistory:
+def trace_history(data: Calibration, segmenter: Segmenter, segment: IntegerArray, smallest: int) -> SegmentHistory:
     """Return the early users' segments then and now; segment (users,) is that of all users now."""
-    now = segment[data.users.isin(data.early_users).to_numpy()]  # both are ascending
-    return SegmentHistory(segmenter.index(data.early), now, data.bought, smallest)
+    parts = pair_rows(data.users.scan("user_id"), segment)
+    now = np.concatenate([part[rows["user_id"].isin(data.early_users).to_numpy()] for rows, part in parts])
+    return SegmentHistory(segmenter.index(data.early), now, data.bought, smallest)  # both are ascending
 
 
 def fit_candidates(data: Calibration, params: Segment) -> list[tuple[Candidate, Segmenter]]:
-    """Fit each algorithm with each of its settings, to at most fit.MAX_USERS, without measuring the stability."""
-    features, params = fit.limit_users(data.features, params)
+    """Fit each algorithm with each of its settings, without measuring the stability."""
+    features, params = data.features, data.scale_params(params)
     sample = fit.draw_sample(len(features), params.sample, params.seed)
     distances = fit.measure_distances(FeatureScale.fit(features)(features[sample]))  # every candidate has this scale
     fitted = []
@@ -105,7 +122,7 @@ def measure_stability(
     tick: Callable[[], object] = lambda: None,
 ) -> list[tuple[Candidate, Segmenter]]:
     """Return the candidates with the stability of those that can be chosen; `tick` is called after each refit."""
-    features, shrunk = fit.limit_users(data.features, params)
+    shrunk = data.scale_params(params)
     contenders = list_contenders([candidate for candidate, _ in fitted], params)
     stability: dict[Candidate, float] = {}
     for algorithm in params.algorithms:
@@ -113,7 +130,7 @@ def measure_stability(
         if competing:
             candidates, segmenters = zip(*competing, strict=True)
             settings = [candidate.setting for candidate in candidates]
-            agreements = measure_refits(features, segmenters, algorithm, settings, shrunk, params.seed, tick)
+            agreements = measure_refits(data.features, segmenters, algorithm, settings, shrunk, params.seed, tick)
             stability |= zip(candidates, agreements.mean(axis=0).tolist(), strict=True)
     return [(replace(candidate, stability=stability.get(candidate)), segmenter) for candidate, segmenter in fitted]
 

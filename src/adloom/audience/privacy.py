@@ -10,16 +10,18 @@ import hashlib
 import hmac
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from adloom.arrays import Float64Array, Int64Array
+from adloom.arrays import Float64Array, Int64Array, IntegerArray
 from adloom.audience.assignment import SUPPRESSED
 from adloom.audience.clusters import find_neighbour
+from adloom.audience.exact_sums import sum_groups
 from adloom.audience.segmenter import FEATURES, Segmenter
+from adloom.audience.user_table import pair_rows
 from adloom.config.audience import Privacy
 from adloom.errors import ConfigError
 
@@ -38,10 +40,10 @@ _UNIFORM_BITS = 128
 
 @dataclass(frozen=True)
 class SensitiveColumn:
-    """The values that users have in a sensitive column."""
+    """The values that the users of each segment have in a sensitive column."""
 
-    users: Int64Array  # (pairs,) index of a user
-    codes: Int64Array  # (pairs,) number of one of the user's values
+    segment: Int64Array  # (pairs,) index of a segment
+    codes: Int64Array  # (pairs,) number of one of its users' values
 
 
 @dataclass(frozen=True)
@@ -55,85 +57,103 @@ class Reach:
     lost: float  # share of all users that no published segment reaches
 
 
-def find_weak(segment: Int64Array, segments: int, sensitive: Sequence[SensitiveColumn], params: Privacy) -> Int64Array:
-    """Return the segments with users that must not be published, the smallest first."""
-    sizes = np.bincount(segment, minlength=segments)
+def find_weak(
+    sizes: Int64Array, mapping: Int64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
+) -> Int64Array:
+    """
+    Return the segments with users that must not be published, the smallest first.
+
+    sizes (segments,) are their users; mapping (segments,) has the segment that each one is part of now.
+    """
     is_weak = (sizes > 0) & (sizes < params.smallest)
     for column in sensitive:
-        pairs = np.unique(np.stack([segment[column.users], column.codes]), axis=1)
-        values = np.bincount(pairs[0], minlength=segments)
+        pairs = np.unique(np.stack([mapping[column.segment], column.codes]), axis=1)
+        values = np.bincount(pairs[0], minlength=len(sizes))
         is_weak |= (sizes > 0) & (values > 0) & (values < params.diversity)
     weak = np.flatnonzero(is_weak)
     return weak[np.argsort(sizes[weak], kind="stable")]
 
 
 def merge_weak(
-    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
-) -> tuple[Segmenter, dict[str, str], int]:
+    sizes: Int64Array, scaled: Float64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
+) -> tuple[Int64Array, dict[int, int], int]:
     """
     Merge each weak segment into the nearest other, until none is left or all users are in one.
 
-    Return the segmenter, the segment that each merged one became part of, and the number of its users.
+    sizes (segments,) and scaled (segments, features) are numbers of users and sums of their scaled features. Return the
+    segment that each is part of in the end (segments,), that which each merged one joined, and the number of its users.
     """
-    scaled, segment = segmenter.scale(features), segmenter.index(features)
-    mapping, merged, moved = np.arange(len(segmenter.names)), {}, 0
-    while len(weak := find_weak(segment, len(mapping), sensitive, params)) and len(np.unique(segment)) > 1:
-        others = np.setdiff1d(segment, weak[:1])
-        into = find_neighbour(scaled, segment, weak[0], others)
-        merged[segmenter.names[weak[0]]] = segmenter.names[into]
-        moved += int((segment == weak[0]).sum())
-        mapping[mapping == weak[0]], segment = into, np.where(segment == weak[0], into, segment)
-    kept, index = np.unique(mapping, return_inverse=True)
-    names = tuple(segmenter.names[i] for i in kept)
-    return replace(segmenter, segment=index[segmenter.segment], names=names), merged, moved
-
-
-def suppress_weak(
-    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
-) -> tuple[Segmenter, tuple[str, ...], int]:
-    """
-    Give all weak segments together the name SUPPRESSED, after the others.
-
-    Return the segmenter, the names of the weak segments and the number of their users.
-    """
-    segment = segmenter.index(features)
-    weak = find_weak(segment, len(segmenter.names), sensitive, params)
-    if not len(weak):
-        return segmenter, (), 0
-    kept = np.setdiff1d(np.arange(len(segmenter.names)), weak)
-    mapping = np.full(len(segmenter.names), len(kept))
-    mapping[kept] = np.arange(len(kept))
-    names = (*(segmenter.names[i] for i in kept), SUPPRESSED)
-    hidden = tuple(segmenter.names[i] for i in sorted(weak))
-    return (
-        replace(segmenter, segment=mapping[segmenter.segment], names=names),
-        hidden,
-        int(np.isin(segment, weak).sum()),
-    )
+    mapping, merged, moved = np.arange(len(sizes)), dict[int, int](), 0
+    sizes, scaled = sizes.copy(), scaled.copy()
+    while len(weak := find_weak(sizes, mapping, sensitive, params)) and np.count_nonzero(sizes) > 1:
+        one, others = int(weak[0]), np.setdiff1d(np.flatnonzero(sizes), weak[:1])
+        means = {int(i): scaled[i] / sizes[i] for i in (one, *others)}
+        into = merged[one] = find_neighbour(means, one, others)
+        moved += int(sizes[one])
+        mapping[mapping == one] = into
+        for sums in (sizes, scaled):
+            sums[into] += sums[one]
+            sums[one] = 0
+    return mapping, merged, moved
 
 
 def protect(
-    segmenter: Segmenter, features: Float64Array, sensitive: Sequence[SensitiveColumn], params: Privacy
+    segmenter: Segmenter, batches: Iterable[Float64Array], sensitive: Sequence[SensitiveColumn], params: Privacy
 ) -> tuple[Segmenter, Reach]:
-    """Return the segmenter without weak segments, and the cost. A last weak segment is suppressed."""
-    merged, moved = dict[str, str](), 0
+    """
+    Return the segmenter without weak segments, and the cost; batches have the features of users (users, 5).
+
+    Weak segments are merged if params say so. Those that are left, or a last one, have the name SUPPRESSED together,
+    after the others.
+    """
+    sizes, scaled = _sum_segments(segmenter, batches)
+    mapping, merged, moved = np.arange(len(sizes)), dict[int, int](), 0
     if params.small_segments == "merge":
-        segmenter, merged, moved = merge_weak(segmenter, features, sensitive, params)
-    segmenter, hidden, users = suppress_weak(segmenter, features, sensitive, params)
-    noise = segmenter.noise if segmenter.noise in segmenter.names else None
-    return replace(segmenter, noise=noise), Reach(merged, moved, hidden, users, users / max(len(features), 1))
+        mapping, merged, moved = merge_weak(sizes, scaled, sensitive, params)
+    sizes = np.bincount(mapping, sizes, len(sizes)).astype(np.int64)
+    weak = find_weak(sizes, mapping, sensitive, params)
+    kept = np.setdiff1d(mapping, weak)
+    names = [segmenter.names[i] for i in kept]
+    final = np.full(len(sizes), len(kept))
+    final[kept] = np.arange(len(kept))
+    renamed = replace(
+        segmenter,
+        segment=final[mapping][segmenter.segment],
+        names=(*names, SUPPRESSED) if len(weak) else tuple(names),
+        noise=segmenter.noise if segmenter.noise in names else None,
+    )
+    hidden, lost = tuple(segmenter.names[i] for i in sorted(weak)), int(sizes[weak].sum())
+    joined = {segmenter.names[one]: segmenter.names[into] for one, into in merged.items()}
+    return renamed, Reach(joined, moved, hidden, lost, lost / max(int(sizes.sum()), 1))
+
+
+def _sum_segments(segmenter: Segmenter, batches: Iterable[Float64Array]) -> tuple[Int64Array, Float64Array]:
+    """Return the number of users (segments,) and the sums of their scaled features (segments, 5)."""
+    parts = ((np.insert(segmenter.scale(batch), 0, 1.0, axis=1), segmenter.index(batch)) for batch in batches)
+    sums = sum_groups(parts, len(segmenter.names), 1 + len(FEATURES))
+    return sums[:, 0].astype(np.int64), sums[:, 1:]
 
 
 def describe_privately(
-    features: Float64Array, segment: Int64Array, names: Sequence[str], params: Privacy, key: bytes, content: str
+    batches: Iterable[Float64Array],
+    segment: IntegerArray,
+    names: Sequence[str],
+    params: Privacy,
+    key: bytes,
+    content: str,
 ) -> list[dict[str, Any]]:
     """
     Return profiles of segments from noisy counts and means; each release costs params.epsilon.
 
-    features (users, 5), NaN where null; segment (users,) is an index into names. `content` identifies the data. A mean
-    is that of logarithms, so a few huge customers count little.
+    Batches have features (users, 5), NaN where null; segment (users,) is an index into names. `content` identifies the
+    data. A mean is that of logarithms, so a few huge customers count little.
     """
-    exact = {name: sum_cells(features[segment == i]) for i, name in enumerate(names) if name != SUPPRESSED}
+    exact = {name: dict.fromkeys(CELLS, 0) for name in names if name != SUPPRESSED}
+    for features, part in pair_rows(batches, segment):
+        for i in np.unique(part):
+            if names[i] != SUPPRESSED:
+                more = sum_cells(features[part == i])
+                exact[names[i]] = {cell: n + more[cell] for cell, n in exact[names[i]].items()}
     noisy = add_noise(exact, params, key, content)
     total = sum(max(cells["users"], 0) for cells in noisy.values())
     return [_describe_noisy(name, cells, total, params.smallest) for name, cells in noisy.items()]

@@ -4,14 +4,17 @@ Profiles: each segment described for a marketer, in absolute numbers and compare
 A word such as "recent" or "loyal" needs both: the segment differs from the others, and its own median says so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from adloom.arrays import BoolArray, Float64Array, Int64Array
-from adloom.audience.segmenter import FEATURES, FeatureScale
+from adloom.arrays import BoolArray, Float64Array, Int64Array, IntegerArray
+from adloom.audience.exact_sums import sum_groups
+from adloom.audience.medians import find_medians
+from adloom.audience.segmenter import FEATURES, Segmenter
+from adloom.audience.user_table import pair_rows
 
 RECENCY, FREQUENCY, MONETARY, TENURE, INTERPURCHASE = range(len(FEATURES))
 RECENT_DAYS, SILENT_DAYS, LAPSED_DAYS, NEW_DAYS, LOYAL_DAYS = 90, 90, 365, 90, 180
@@ -60,28 +63,30 @@ class SegmentHistory:
     """Users with a purchase in the first two thirds of the calibration period."""
 
     early: Int64Array  # (users,) their segment at that time
-    now: Int64Array  # (users,) their segment at the end
+    now: IntegerArray  # (users,) their segment at the end
     bought: BoolArray  # (users,) whether they bought in between
     smallest: int = 1  # users that a published number is about
 
 
 def describe_segments(
-    features: Float64Array,
-    segment: Int64Array,
-    names: Sequence[str],
-    noise: str | None = None,
+    batches: Iterable[Float64Array],
+    segment: IntegerArray,
+    segmenter: Segmenter,
     history: SegmentHistory | None = None,
     previous: Sequence[Mapping[str, Any]] = (),
 ) -> list[Profile]:
     """
-    Return the profile of each segment that has users, in the order of names.
+    Return the profile of each segment that has users, in the order of the segmenter's names.
 
-    features (users, 5), NaN where null; segment (users,) is an index into names; previous are the champion's profiles.
+    Batches have features (users, 5), NaN where null, and are read four times; segment (users,) is an index into the
+    names; previous are the champion's profiles.
     """
-    present = [i for i in range(len(names)) if (segment == i).any()]
-    everyone, scaled = _round_medians(features), FeatureScale.fit(features)(features)
+    names, noise = segmenter.names, segmenter.noise
     smallest = history.smallest if history else 1
-    groups = [_measure_group(features, scaled, segment == i, smallest) for i in present]
+    all_groups = _measure_groups(batches, segment, segmenter, smallest)
+    everyone = _round_medians(find_medians(batches, np.zeros_like(segment), 1))[0]
+    present = [i for i, group in enumerate(all_groups) if group.users]
+    groups = [all_groups[i] for i in present]
     titles = [
         f"Unusual, {title.lower()}" if names[i] == noise else title.capitalize()
         for i, title in zip(present, map(_compose_title, groups), strict=True)
@@ -121,17 +126,30 @@ class _Group:
     effect: Float64Array  # (5,)
 
 
-def _measure_group(features: Float64Array, scaled: Float64Array, inside: BoolArray, smallest: int) -> _Group:
-    total = features[:, MONETARY].sum()
-    return _Group(
-        users=int(inside.sum()),
-        share=round(float(inside.mean()), 4),
-        value_share=round(float(features[inside, MONETARY].sum() / total), 4) if total > 0 else None,
-        purchases=round(float(features[inside, FREQUENCY].mean()), 2),
-        value=round(float(features[inside, MONETARY].mean()), 2),
-        median=_round_medians(features[inside], smallest),
-        effect=_measure_effects(scaled, inside),
-    )
+def _measure_groups(
+    batches: Iterable[Float64Array], segment: IntegerArray, segmenter: Segmenter, smallest: int
+) -> list[_Group]:
+    """Return the measurements of each segment, also of those without users."""
+    groups, worth = len(segmenter.names), [FREQUENCY, MONETARY]
+    parts = ((b, segmenter.scale(b), part) for b, part in pair_rows(batches, segment))
+    columns = ((np.hstack([np.ones((len(b), 1)), b[:, worth], s, s * s]), part) for b, s, part in parts)
+    sums = sum_groups(columns, groups, 3 + 2 * len(FEATURES))
+    users, purchases, value = sums[:, :3].T
+    scaled, squares = np.split(sums[:, 3:], 2, axis=1)
+    medians = _round_medians(find_medians(batches, segment, groups, smallest))
+    total, size = value.sum(), users.sum()
+    return [
+        _Group(
+            users=int(users[i]),
+            share=round(float(users[i] / size), 4),
+            value_share=round(float(value[i] / total), 4) if total > 0 else None,
+            purchases=round(float(purchases[i] / max(users[i], 1)), 2),
+            value=round(float(value[i] / max(users[i], 1)), 2),
+            median=medians[i],
+            effect=_measure_effects(users, scaled, squares, i),
+        )
+        for i in range(groups)
+    ]
 
 
 def _compose_title(group: _Group) -> str:
@@ -195,14 +213,20 @@ def _compose_sentence(group: _Group, everyone: Float64Array) -> str:
     )
 
 
-def _measure_effects(scaled: Float64Array, inside: BoolArray) -> Float64Array:
-    """Return Cohen's d of each feature between the users inside and outside a segment (5,)."""
-    if inside.all():
+def _measure_effects(users: Float64Array, scaled: Float64Array, squares: Float64Array, one: int) -> Float64Array:
+    """
+    Return Cohen's d of each feature between the users inside and outside a segment (5,).
+
+    users (segments,), scaled and squares (segments, 5) are numbers of users and sums of scaled features and squares.
+    """
+    size = users.sum()
+    if users[one] in (0, size):
         return np.zeros(scaled.shape[1])
-    here, there = scaled[inside], scaled[~inside]
-    squares = len(here) * here.var(axis=0) + len(there) * there.var(axis=0)
-    deviation: Float64Array = np.sqrt(squares / max(len(scaled) - 2, 1))
-    difference: Float64Array = here.mean(axis=0) - there.mean(axis=0)
+    here = users[one], scaled[one], squares[one]
+    there = size - users[one], scaled.sum(axis=0) - scaled[one], squares.sum(axis=0) - squares[one]
+    within = sum(square - total**2 / count for count, total, square in (here, there))
+    deviation: Float64Array = np.sqrt(np.maximum(within, 0.0) / max(size - 2, 1))
+    difference: Float64Array = here[1] / here[0] - there[1] / there[0]
     effects = np.where(np.abs(difference) > 1e-9, difference / np.maximum(deviation, 1e-9), 0.0)
     return np.round(np.clip(effects, -LARGEST_EFFECT, LARGEST_EFFECT), 2)
 
@@ -231,13 +255,7 @@ def _compare(group: _Group, last: Mapping[str, Any] | None) -> dict[str, float] 
     return change
 
 
-def _round_medians(features: Float64Array, smallest: int = 1) -> Float64Array:
-    """Return each feature's median (5,), rounded to hide exact values, NaN where fewer than `smallest` have it."""
-    columns = [column[~np.isnan(column)] for column in features.T]
+def _round_medians(medians: Float64Array) -> Float64Array:
+    """Round the medians (groups, 5) to hide exact values."""
     decimals = [2 if name == "monetary" else 1 for name in FEATURES]
-    return np.array(
-        [
-            round(float(np.median(c)), d) if len(c) >= smallest else np.nan
-            for c, d in zip(columns, decimals, strict=True)
-        ]
-    )
+    return np.stack([np.round(column, d) for column, d in zip(medians.T, decimals, strict=True)], axis=1)

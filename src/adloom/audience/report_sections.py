@@ -1,16 +1,17 @@
 """The report of the segments: profiles, pictures, the changes since the champion, and the clusterings compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from adloom.arrays import Float64Array, Int64Array
+from adloom.arrays import Float64Array, IntegerArray
 from adloom.audience import figures, fit
 from adloom.audience.identity import measure_churn
 from adloom.audience.profiles import Profile, describe_segments
 from adloom.audience.segmenter import FEATURES, Segmenter
+from adloom.audience.user_table import take_rows
 from adloom.evaluation.metric import Figure, Metric, Section, Table
 
 Rows = list[list[str | float | int]]
@@ -21,18 +22,18 @@ SHOWN_USERS = 4000
 
 def build_sections(
     segmenter: Segmenter,
-    features: Float64Array,
-    segment: Int64Array,
+    batches: Iterable[Float64Array],
+    segment: IntegerArray,
     rates: Mapping[str, Metric],
     card: Mapping[str, Any],
 ) -> list[Section]:
     """
-    Return the sections; features (users, 5) and segment (users,) are of the end of the calibration period.
+    Return the sections; batches of features (users, 5) and segment (users,) are of the end of the calibration period.
 
     `rates` has the share of each segment, and of `all`, that bought in the holdout period.
     """
     described = [Profile(**profile) for profile in card.get("profiles", [])]
-    profiles = described or describe_segments(features, segment, segmenter.names, segmenter.noise)
+    profiles = described or describe_segments(batches, segment, segmenter)
     doubts: Rows = [[doubt] for doubt in card.get("doubts", [])]
     words: Rows = [[p.segment, f"{p.name}. {p.sentence}"] for p in profiles]
     return [
@@ -44,7 +45,7 @@ def build_sections(
         _tabulate_profiles(profiles, rates),
         Table("Segments in words", "Medians; those of all customers are in brackets.", ["segment", "profile"], words),
         *_draw_profiles(profiles, rates),
-        _draw_users(segmenter, features, segment, profiles),
+        _draw_users(segmenter, batches, segment, profiles),
         *_tabulate_migration(card.get("migration")),
         _tabulate_candidates(card),
         *_draw_diagnostics(card.get("diagnostics", {})),
@@ -133,12 +134,12 @@ def _draw_profiles(profiles: Sequence[Profile], rates: Mapping[str, Metric]) -> 
 
 
 def _draw_users(
-    segmenter: Segmenter, features: Float64Array, segment: Int64Array, profiles: Sequence[Profile]
+    segmenter: Segmenter, batches: Iterable[Float64Array], segment: IntegerArray, profiles: Sequence[Profile]
 ) -> Figure:
     shown = fit.draw_sample(len(segment), SHOWN_USERS, 0)
     rows = {profile.segment: row for row, profile in enumerate(profiles)}
     row_of_segment = np.array([rows.get(name, -1) for name in segmenter.names])
-    recency, frequency = features[shown][:, DIMENSIONS].T
+    recency, frequency = np.concatenate(take_rows(batches, shown))[:, DIMENSIONS].T
     return Figure(
         "Customers by recency and frequency",
         f"A sample of {len(shown):,} customers, spread a little around their number of purchases.",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -222,7 +223,8 @@ def measure_audience(subject: Subject) -> Evaluation:
     }
     segmenter, card = Segmenter.load(model / "segmenter.npz"), read_card(model) | details
     events = drop_bots(scan_table(subject.table), subject.table)
-    return evaluation.evaluate(segmenter, events, card, subject.params)
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        return evaluation.evaluate(segmenter, events, card, subject.params, Path(scratch))
 
 
 def measure_recommender(subject: Subject) -> Evaluation:

@@ -8,7 +8,7 @@ Example: adloom score --events s3://shop/prepared/events --creatives s3://shop/p
 """
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 STAGE = "score"
 
-ScoreTable = Callable[[Path, Path, Score], "pd.DataFrame"]  # (prepared table, champion, params) -> scored rows
+ScoreTable = Callable[[Path, Path, Score, Path], "Iterable[pd.DataFrame]"]
+"""(prepared table, champion, params, scratch folder) -> chunks of scored rows"""
 
 
 @dataclass(frozen=True)
@@ -80,32 +81,37 @@ def _write_scores(
     from adloom.storage import parquet
 
     manifest.verify(table)
+    shards = parquet.FullShardWriter(draft.path, name)
     with tempfile.TemporaryDirectory(prefix="adloom-") as folder:
         version, champion = base.fetch_champion(context.registry, model, Path(folder) / model)
-        rows = score_table(table, champion, params)
-    parquet.write(rows, draft.path, name)
-    draft.rows[name] = len(rows)
+        for rows in score_table(table, champion, params, Path(folder)):
+            shards.append(rows)
+            draft.rows[name] = draft.rows.get(name, 0) + len(rows)
+    shards.close()
     draft.facts |= {f"{model}_version": str(version.version), f"{model}_digest": version.digest}
 
 
-def _score_events(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
-    """Return user_id and segment of every user with a purchase, at the end of the last event's day."""
+def _score_events(table: Path, champion: Path, params: Score, scratch: Path) -> "Iterator[pd.DataFrame]":
+    """Yield user_id and segment of every user with a purchase, at the end of the last event's day."""
     import pandas as pd
 
     from adloom.audience.events import count_events, find_period
-    from adloom.audience.features import read_features
-    from adloom.audience.segmenter import Segmenter
+    from adloom.audience.features import select_features
+    from adloom.audience.segmenter import FEATURES, Segmenter
+    from adloom.audience.user_table import UserTable, stack_features
     from adloom.storage.table_scan import scan_table
 
     events = scan_table(table)
     if not count_events(events):
         raise DataError("events: 0 rows to score; check score.events")
-    users, features = read_features(events, find_period(events)[1], read_card(champion)["params"]["purchase"])
+    features = select_features(events, find_period(events)[1], read_card(champion)["params"]["purchase"])
     segmenter = Segmenter.load(champion / "segmenter.npz")
-    return pd.DataFrame({"user_id": users, "segment": segmenter.assign(features)})
+    yield pd.DataFrame({"user_id": [], "segment": []}, dtype="str")  # so that no users are an empty table
+    for users in UserTable.write(features, scratch / "users").scan("user_id", *FEATURES):
+        yield users[["user_id"]].assign(segment=segmenter.assign(stack_features(users)))
 
 
-def _score_pictures(table: Path, champion: Path, params: Score) -> "pd.DataFrame":
+def _score_pictures(table: Path, champion: Path, params: Score, _scratch: Path) -> "list[pd.DataFrame]":
     """Return creative_id, the predicted category and its probability."""
     import numpy as np
     import pandas as pd
@@ -124,6 +130,5 @@ def _score_pictures(table: Path, champion: Path, params: Score) -> "pd.DataFrame
         raise DataError(f"creatives: pictures of {actual}, the reader wants {expected}; set prepare.picture_size")
     probabilities, _ = read_pictures(reader, creatives.decode_batches(np.arange(len(rows))))
     category = np.array(card["categories"])[probabilities.argmax(axis=1)]
-    return pd.DataFrame(
-        {"creative_id": rows["creative_id"], "category": category, "probability": probabilities.max(axis=1)}
-    )
+    scores = {"creative_id": rows["creative_id"], "category": category, "probability": probabilities.max(axis=1)}
+    return [pd.DataFrame(scores)]

@@ -11,7 +11,8 @@ Example: adloom segment
 """
 
 import logging
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,11 +29,12 @@ from adloom.training.tracked_run import track_run
 if TYPE_CHECKING:
     import ibis
 
-    from adloom.arrays import Float64Array, Int64Array
+    from adloom.arrays import Float64Array, Int64Array, IntegerArray
     from adloom.audience.identity import Migration
     from adloom.audience.model_selection import Calibration, Candidate
     from adloom.audience.privacy import Reach
     from adloom.audience.segmenter import Segmenter
+    from adloom.audience.user_table import UserTable
 
 STAGE = "segment"
 
@@ -70,51 +72,58 @@ def run(inputs: Inputs, outputs: Outputs, params: Segment, context: StageContext
 
 
 def _segment(inputs: Inputs, params: Segment, draft: manifest.Draft, context: StageContext) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(prefix="segment-") as scratch:
+        return _segment_users(inputs, params, draft, context, Path(scratch))
+
+
+def _segment_users(
+    inputs: Inputs, params: Segment, draft: manifest.Draft, context: StageContext, scratch: Path
+) -> dict[str, float]:
+    """Compute the users below the scratch folder, and read them in batches; return the metrics."""
     from adloom.audience import model_selection
     from adloom.audience.bots import drop_bots
     from adloom.audience.events import count_events
     from adloom.audience.fit import apply_to_all
+    from adloom.audience.user_table import assign_users
     from adloom.storage.table_scan import scan_table
 
     everyone = scan_table(inputs.events, "calibration", params.engine, params.memory_gb)
     events = drop_bots(everyone, inputs.events)
     if not (count := count_events(events)):
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
-    data = model_selection.build_calibration(events, params.purchase, params.seed)
+    data = model_selection.build_calibration(events, params.purchase, params.seed, scratch)
     _require_users(data, events, params)
-    draft.rows.update(users=len(data.users), calibration=count)
-    past = load_past(inputs.champion, data.users, params.privacy.smallest)
+    users = data.users
+    draft.rows.update(users=len(users), calibration=count)
+    past = load_past(inputs.champion, users.scan("user_id"), params.privacy.smallest)
     fitted = _compare_candidates(data, params, context.progress)
     candidates = [candidate for candidate, _ in fitted]
     chosen = model_selection.choose(candidates, params)
-    features = data.features
     segmenter = next(segmenter for candidate, segmenter in fitted if candidate is chosen)
-    segmenter = apply_to_all(segmenter, features, params)
-    segmenter = keep_names(segmenter, segmenter.index(features), past)
-    segmenter, reach = protect_segments(segmenter, features, data.users, events, params.privacy)
-    segment = segmenter.index(features)
+    segmenter = apply_to_all(segmenter, users, params)
+    segmenter = keep_names(segmenter, assign_users(segmenter, users), past)
+    segmenter, reach = protect_segments(segmenter, users, events, params.privacy, scratch)
+    segment = assign_users(segmenter, users)
     migration = trace_changes(segmenter, segment, past, inputs.events, params)
     draft.write_json("migration.json", migration.to_json())
-    sizes = _write_segments(draft, data, segmenter, segment, migration, params, context.pseudonym_key, inputs.events)
-    _name_bots(draft, everyone, inputs.events, params)
-    _write_diagnostics(draft, features, fitted, params)
+    segmenter.save(draft.path / "segmenter.npz")
+    sizes = _write_members(draft, users, segment, segmenter.names, _find_bots(draft, everyone, inputs.events), params)
+    _write_profiles(draft, data, segmenter, segment, migration, params, context.pseudonym_key, inputs.events)
+    _write_diagnostics(draft, data.features, fitted, params)
     _write_card(draft, candidates, chosen, segmenter, reach, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
     counted = {"segments": float(len(sizes)), "smallest_segment": float(sizes.min()), "reach_lost": reach.lost}
     return counted | {name: value for name, value in measured.items() if value is not None}
 
 
-def _name_bots(draft: manifest.Draft, events: "ibis.Table", table: Path, params: Segment) -> None:
-    """Count the bots, and add them to the members if they are a segment."""
-    from adloom.audience.bots import add_bots, read_bots
-    from adloom.audience.segment_index import SegmentIndex
+def _find_bots(draft: manifest.Draft, events: "ibis.Table", table: Path) -> list[str]:
+    """Count the bots, and return those among the events."""
+    from adloom.audience.bots import find_bots, read_bots
 
     if not (bots := read_bots(table)):
-        return
+        return []
     draft.rows["bots"] = len(bots)
-    if params.bots == "segment":
-        path = draft.path / "members.npz"
-        add_bots(SegmentIndex.load(path), events, bots).save(path)
+    return find_bots(events, bots)
 
 
 def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -> None:
@@ -122,7 +131,6 @@ def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -
     import pandas as pd
 
     from adloom.audience.events import list_kinds
-    from adloom.audience.fit import MAX_USERS
 
     users, needed = len(data.users), params.segments_min * params.min_segment_size
     if not users:
@@ -133,9 +141,7 @@ def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -
             f"events: {users} users bought in the calibration period, expected at least {needed}: segment.segments_min "
             f"{params.segments_min} x min_segment_size {params.min_segment_size}; lower them, or set enabled: false"
         )
-    rows = pd.DataFrame(data.features)
-    different = len(rows[:MAX_USERS].drop_duplicates())
-    different = different if different >= params.segments_min else len(rows.drop_duplicates())
+    different = len(pd.DataFrame(data.features).drop_duplicates())
     if different < params.segments_min:
         raise DataError(
             f"events: {different} different buying histories among {users} users, expected at least segments_min "
@@ -154,36 +160,55 @@ def _compare_candidates(data: "Calibration", params: Segment, progress: bool) ->
         return model_selection.measure_stability(fitted, data, params, bar.update)
 
 
-def _write_segments(
+def _write_members(
     draft: manifest.Draft,
-    data: "Calibration",
-    segmenter: "Segmenter",
-    segment: "Int64Array",
-    migration: "Migration",
+    users: "UserTable",
+    segment: "IntegerArray",
+    names: tuple[str, ...],
+    bots: list[str],
     params: Segment,
-    key: bytes | None,
-    events: Path,
 ) -> "Int64Array":
     """Write the segments, of each user (users,); return the number of users of each that is published."""
     import numpy as np
 
+    from adloom.audience.bots import SEGMENT, Members, add_bots
+    from adloom.audience.segment_index import SegmentIndex
+    from adloom.audience.user_table import pair_rows
+
+    is_published = np.array([name != SUPPRESSED for name in names])
+    sizes = np.bincount(segment, minlength=len(names))[is_published]
+    parts = pair_rows(users.scan("user_id"), segment)
+    members: Iterator[Members] = (
+        (rows["user_id"][is_published[part]].tolist(), part[is_published[part]]) for rows, part in parts
+    )
+    count = int(sizes.sum())
+    if bots and params.bots == "segment":
+        members, names, count = add_bots(members, bots, len(names)), (*names, SEGMENT), count + len(bots)
+    SegmentIndex.write(draft.path / "members.npz", members, count, names)
+    return np.trim_zeros(sizes, "b")
+
+
+def _write_profiles(
+    draft: manifest.Draft,
+    data: "Calibration",
+    segmenter: "Segmenter",
+    segment: "IntegerArray",
+    migration: "Migration",
+    params: Segment,
+    key: bytes | None,
+    events: Path,
+) -> None:
     from adloom.audience import model_selection
     from adloom.audience.profiles import describe_segments
-    from adloom.audience.segment_index import SegmentIndex
 
-    privacy, features, names = params.privacy, data.features, segmenter.names
-    segmenter.save(draft.path / "segmenter.npz")
-    published = np.array(names)[segment] != SUPPRESSED
-    index = SegmentIndex.build(data.users[published], segment[published], names)
-    index.save(draft.path / "members.npz")
+    privacy, users = params.privacy, data.users
     if privacy.epsilon is None:
         history = model_selection.trace_history(data, segmenter, segment, privacy.smallest)
-        profiles = describe_segments(features, segment, names, segmenter.noise, history, migration.previous)
+        profiles = describe_segments(users, segment, segmenter, history, migration.previous)
         contents = [profile.to_json() for profile in profiles if profile.segment != SUPPRESSED]
     else:
-        contents = describe_noisily(draft, features, segment, names, privacy, key, events)
+        contents = describe_noisily(draft, users, segment, segmenter.names, privacy, key, events)
     draft.write_json("profiles.json", contents)
-    return np.bincount(segment[published])
 
 
 def _write_diagnostics(

@@ -1,6 +1,7 @@
 """Keep the ids of the champion's segments when the stage `segment` makes them again."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from adloom.storage import manifest
 if TYPE_CHECKING:
     import pandas as pd
 
-    from adloom.arrays import Int64Array
+    from adloom.arrays import IntegerArray
     from adloom.audience.identity import ChampionSegments, Migration
     from adloom.audience.segmenter import Segmenter
     from adloom.registry.base import Registry
@@ -27,7 +28,7 @@ class Past:
 
     folder: Path
     champion: "ChampionSegments"
-    segment: "Int64Array"  # (users,) index into the champion's names, -1 for an unknown user
+    segment: "IntegerArray"  # (users,) index into the champion's names, -1 for an unknown user
 
 
 def fetch_champion(registry: "Registry", root: Path = Path()) -> None:
@@ -42,9 +43,9 @@ def is_new_champion(registry: "Registry") -> bool:
     return manifest.is_complete(MODEL, digest) and not manifest.is_complete(FOLDER, digest)
 
 
-def load_past(folder: Path, users: "pd.Series", smallest: int = 1) -> Past | None:
+def load_past(folder: Path, users: "Iterable[pd.DataFrame]", smallest: int = 1) -> Past | None:
     """
-    Return the champion's segments of the users, None without a champion. Raises ArtifactError when it is damaged.
+    Return the champion's segments of batches of users, None without a champion. Raises ArtifactError for a damaged one.
 
     Profiles of the champion about fewer users than `smallest` are left out: it may have had a lower limit.
     """
@@ -57,13 +58,13 @@ def load_past(folder: Path, users: "pd.Series", smallest: int = 1) -> Past | Non
     if not folder.exists() or manifest.skip_reason(folder):
         return None
     manifest.verify(folder)
-    index = SegmentIndex.load(folder / "members.npz")
+    index = SegmentIndex.map(folder / "members.npz")
     path = folder / "migration.json"  # absent from older versions
     migration = Migration.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     profiles = json.loads((folder / "profiles.json").read_text(encoding="utf-8"))
     large = tuple(profile for profile in profiles if profile["users"] >= smallest)
     names = tuple(name for name in index.names if name not in (SUPPRESSED, BOTS))  # these are the last ones
-    segment = index.find_indices(users)
+    segment = np.concatenate([index.find_indices(batch["user_id"]).astype(np.int32) for batch in users])
     return Past(
         folder,
         ChampionSegments(manifest.digest(folder), names, int((index.segment < len(names)).sum()), large, migration),
@@ -71,7 +72,7 @@ def load_past(folder: Path, users: "pd.Series", smallest: int = 1) -> Past | Non
     )
 
 
-def keep_names(segmenter: "Segmenter", segment: "Int64Array", past: Past | None) -> "Segmenter":
+def keep_names(segmenter: "Segmenter", segment: "IntegerArray", past: Past | None) -> "Segmenter":
     """Return the segmenter with the champion's ids; segment (users,) is an index into its names."""
     from adloom.audience.identity import name_segments
 
@@ -82,7 +83,7 @@ def keep_names(segmenter: "Segmenter", segment: "Int64Array", past: Past | None)
 
 
 def trace_changes(
-    segmenter: "Segmenter", segment: "Int64Array", past: Past | None, events: Path, params: Segment
+    segmenter: "Segmenter", segment: "IntegerArray", past: Past | None, events: Path, params: Segment
 ) -> "Migration":
     """
     Return the changes since the champion; segment (users,) is an index into the names of a segmenter with its ids.

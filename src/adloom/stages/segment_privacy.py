@@ -19,40 +19,55 @@ from adloom.storage import manifest
 
 if TYPE_CHECKING:
     import ibis
-    import pandas as pd
 
-    from adloom.arrays import Float64Array, Int64Array
+    from adloom.arrays import IntegerArray
     from adloom.audience.segmenter import Segmenter
+    from adloom.audience.user_table import UserTable
 
 
 def protect_segments(
-    segmenter: "Segmenter", features: "Float64Array", users: "pd.Series", events: "ibis.Table", params: Privacy
+    segmenter: "Segmenter", users: "UserTable", events: "ibis.Table", params: Privacy, scratch: Path
 ) -> "tuple[Segmenter, Reach]":
     """
     Return the segmenter without segments that must not be published, and the users that this costs.
 
     Raises ConfigError for a sensitive column that events lack, DataError when no segment is left.
     """
-    from adloom.audience.events import find_values
-
     if missing := [name for name in params.sensitive if name not in events.columns]:
         raise ConfigError(
             f"segment.privacy.sensitive: no column {', '.join(missing)} in events; it has {', '.join(events.columns)}"
         )
-    sensitive = [SensitiveColumn(*find_values(users, events, name)) for name in params.sensitive]
-    protected, reach = protect(segmenter, features, sensitive, params)
+    sensitive = _read_sensitive(segmenter, users, events, params, scratch) if params.sensitive else []
+    protected, reach = protect(segmenter, users, sensitive, params)
     if reach.lost == 1:
         raise DataError(
-            f"events: no segment of {len(features)} users has {params.smallest} users and {params.diversity} values of "
+            f"events: no segment of {len(users)} users has {params.smallest} users and {params.diversity} values of "
             "each sensitive column; lower segment.privacy.k, preset or diversity"
         )
     return protected, reach
 
 
+def _read_sensitive(
+    segmenter: "Segmenter", users: "UserTable", events: "ibis.Table", params: Privacy, scratch: Path
+) -> list[SensitiveColumn]:
+    """Join the users' segments with their events by the engine of the events."""
+    from adloom.audience.events import find_segment_values
+    from adloom.audience.segmenter import FEATURES
+    from adloom.audience.user_table import stack_features
+    from adloom.storage import parquet
+
+    shards = parquet.FullShardWriter(scratch, "segments")
+    for batch in users.scan("user_id", *FEATURES):
+        shards.append(batch[["user_id"]].assign(segment=segmenter.index(stack_features(batch))))
+    shards.close()
+    segments = events.get_backend().read_parquet(f"{scratch}/segments-*.parquet")
+    return [SensitiveColumn(*find_segment_values(segments, events, name)) for name in params.sensitive]
+
+
 def describe_noisily(
     draft: manifest.Draft,
-    features: "Float64Array",
-    segment: "Int64Array",
+    users: "UserTable",
+    segment: "IntegerArray",
     names: Sequence[str],
     params: Privacy,
     key: bytes | None,
@@ -65,4 +80,4 @@ def describe_noisily(
     """
     secret = require_key(params, key)
     draft.facts |= {"noise_key": key_fingerprint(secret), "epsilon": f"{measure_epsilon(params):.9g}"}
-    return describe_privately(features, segment, names, params, secret, manifest.digest(events))
+    return describe_privately(users, segment, names, params, secret, manifest.digest(events))

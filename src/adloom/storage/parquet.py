@@ -77,6 +77,11 @@ def list_columns(folder: Path, name: str = "rows") -> list[str]:
     return pq.read_schema(shard).names  # type: ignore[no-any-return] # pyarrow has no types
 
 
+def count_rows(folder: Path) -> int:
+    """Return the number of rows, from the files' footers."""
+    return sum(pq.read_metadata(path).num_rows for path in list_shards(folder))
+
+
 def read_chunks(
     folder: Path, name: str = "rows", columns: Sequence[str] | None = None, split: str | None = None
 ) -> Iterator[pd.DataFrame]:

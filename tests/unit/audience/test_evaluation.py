@@ -1,6 +1,8 @@
 """The evaluation of a segmenter on a shop of known truth."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,6 +32,11 @@ CANDIDATE = {
 CARD: Card = {"params": PARAMS.model_dump(mode="json"), "chosen": CANDIDATE, "candidates": [CANDIDATE]}
 
 
+def measure(segmenter: Segmenter, rows: pd.DataFrame, card: Card = CARD) -> Evaluation:
+    with tempfile.TemporaryDirectory() as scratch:
+        return evaluate(segmenter, hold_rows(rows), card, JUDGE, Path(scratch))
+
+
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
     """Return the shop's events."""
@@ -45,7 +52,7 @@ def segmenter(rows: pd.DataFrame) -> Segmenter:
 @pytest.fixture(scope="module")
 def evaluation(rows: pd.DataFrame, segmenter: Segmenter) -> Evaluation:
     """Return the evaluation of the right segmenter."""
-    return evaluate(segmenter, hold_rows(rows), CARD, JUDGE)
+    return measure(segmenter, rows)
 
 
 def test_the_metrics_are_those_of_the_known_groups(evaluation: Evaluation) -> None:
@@ -66,7 +73,7 @@ def test_the_smallest_segment_is_a_published_one(rows: pd.DataFrame, segmenter: 
     last = segmenter.index(features(rows)) == 2
     few = pd.Series(last, sorted(rows["user_id"].unique())).loc[lambda is_last: is_last].index[5:]
     private = replace(segmenter, names=(*segmenter.names[:2], SUPPRESSED))
-    metrics = evaluate(private, hold_rows(rows[~rows["user_id"].isin(few)]), CARD, JUDGE).metrics
+    metrics = measure(private, rows[~rows["user_id"].isin(few)]).metrics
     assert (metrics["segments"].value, metrics["smallest_segment"].value) == (2, 80)
 
 
@@ -84,13 +91,13 @@ def test_the_report_shows_profiles_figures_and_every_candidate(evaluation: Evalu
 
 
 def test_evaluating_twice_gives_the_same(evaluation: Evaluation, rows: pd.DataFrame, segmenter: Segmenter) -> None:
-    again = evaluate(segmenter, hold_rows(rows.sample(frac=1, random_state=0)), CARD, JUDGE)
+    again = measure(segmenter, rows.sample(frac=1, random_state=0))
     assert render_files(again) == render_files(evaluation)
 
 
 def test_a_worse_segmenter_loses_when_both_see_the_same_users(evaluation: Evaluation, rows: pd.DataFrame) -> None:
     lump = Segmenter(FeatureScale.fit(features(rows)), np.zeros((1, 5)), np.zeros(1, np.int64), ("segment-1",))
-    worse = evaluate(lump, hold_rows(rows), CARD, JUDGE)
+    worse = measure(lump, rows)
     assert worse.metrics["segment_rate_auc"].value == 0.5
     assert "silhouette" not in worse.metrics  # one segment has none
     difference = bootstrap_difference(evaluation.samples["segment_rate_auc"], worse.samples["segment_rate_auc"], 50, 1)
@@ -99,16 +106,16 @@ def test_a_worse_segmenter_loses_when_both_see_the_same_users(evaluation: Evalua
 
 def test_moved_users_are_a_share_of_the_champions(rows: pd.DataFrame, segmenter: Segmenter) -> None:
     card = dict(CARD) | {"migration": {"champion": "c" * 64, "shared": 200, "moved": 30, "changes": [], "flows": []}}
-    churn = evaluate(segmenter, hold_rows(rows), card, JUDGE).metrics["segment_churn"]
+    churn = measure(segmenter, rows, card).metrics["segment_churn"]
     assert (churn.value, churn.n, churn.unit) == (0.15, 200, "share")
 
 
 def test_a_holdout_without_buyers_has_no_auc(rows: pd.DataFrame, segmenter: Segmenter) -> None:
-    evaluation = evaluate(segmenter, hold_rows(rows[rows["split"] == "calibration"]), CARD, JUDGE)
+    evaluation = measure(segmenter, rows[rows["split"] == "calibration"])
     assert "segment_rate_auc" not in evaluation.metrics
     assert evaluation.metrics["segments"].value == 3
 
 
 def test_without_calibration_there_is_nothing_to_measure(rows: pd.DataFrame, segmenter: Segmenter) -> None:
     with pytest.raises(DataError, match=r"^events: 0 users with a 'purchase' in the calibration period"):
-        evaluate(segmenter, hold_rows(rows[rows["split"] == "holdout"]), CARD, JUDGE)
+        measure(segmenter, rows[rows["split"] == "holdout"])

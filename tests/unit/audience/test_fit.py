@@ -1,16 +1,21 @@
 """Clusterings: known groups, sizes, numbers, and equal results for equal seeds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.toy_shops import features, shop
+from tests.support.toy_shops import CUT, features, shop
 
 from adloom.arrays import Float64Array
-from adloom.audience import fit
+from adloom.audience import fit, user_table
+from adloom.audience.features import select_features
 from adloom.audience.segmenter import Segmenter
+from adloom.audience.user_table import UserTable
 from adloom.config.audience import Segment
 from adloom.evaluation import statistics
+from adloom.storage.table_scan import hold_rows
 
 PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
 SETTING = {"kmeans": 3, "agglomerative": 3, "gaussian_mixture": 3, "dbscan": 0.95, "hdbscan": 0.2}
@@ -110,15 +115,19 @@ def test_settings_are_numbers_of_segments_or_quantiles() -> None:
     assert list(fit.list_settings("hdbscan", PARAMS)) == [0.01, 0.04]
 
 
-def test_clusterings_of_many_users_are_fitted_to_a_sample_and_applied_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    users = features(shop(240))
+def test_clusterings_of_many_users_are_fitted_to_a_sample_and_applied_to_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rows = shop(240)
+    events = hold_rows(rows[rows["split"] == "calibration"])
+    table = UserTable.write(select_features(events, CUT, "purchase"), tmp_path / "users")
     monkeypatch.setattr(fit, "MAX_USERS", 60)
-    params = PARAMS.model_copy(update={"min_segment_size": 40})
-    sample, in_proportion = fit.limit_users(users, params)
-    assert (len(sample), in_proportion.min_segment_size) == (60, 10)
-    segmenter = fit.apply_to_all(one(sample, "kmeans", in_proportion), users, params)
-    assert segmenter.index(users).tolist() == [number % 3 for number in range(240)]
-    larger = fit.apply_to_all(segmenter, users, params.model_copy(update={"min_segment_size": 100}))
+    monkeypatch.setattr(user_table, "BATCH", 37)
+    sample, params = fit.sample_users(table, 1), PARAMS.model_copy(update={"min_segment_size": 40})
+    segmenter = one(sample, "kmeans", fit.shrink_minimum(params, len(sample) / len(table)))
+    found = fit.apply_to_all(segmenter, table, params)
+    assert user_table.assign_users(found, table).tolist() == [number % 3 for number in range(240)]
+    larger = fit.apply_to_all(segmenter, table, params.model_copy(update={"min_segment_size": 100}))
     assert len(larger.names) == 1  # groups of 80 are merged, which the sample could not tell
 
 

@@ -1,6 +1,7 @@
 """The selection rule as a table, and the measurements of a toy shop."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,12 +124,13 @@ def test_verdicts_say_why() -> None:
 
 
 @pytest.mark.slow
-def test_a_toy_shop_is_measured() -> None:
+def test_a_toy_shop_is_measured(tmp_path: Path) -> None:
     rows = shop(240)
     params = Segment(
         algorithms=["kmeans"], segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200
     )
-    data = model_selection.build_calibration(hold_rows(rows[rows["split"] == "calibration"]), "purchase", 1)
+    events = hold_rows(rows[rows["split"] == "calibration"])
+    data = model_selection.build_calibration(events, "purchase", 1, tmp_path)
     assert len(data.users) == 240
     ticks: list[int] = []
     measured = model_selection.measure_stability(
@@ -151,11 +153,12 @@ def test_a_toy_shop_is_measured() -> None:
 
 
 @pytest.mark.slow
-def test_without_later_purchases_there_is_no_auc() -> None:
+def test_without_later_purchases_there_is_no_auc(tmp_path: Path) -> None:
     rows = shop(90)
     early = rows[rows["timestamp"] < "2025-01-20"]
     early = early[early.groupby("user_id").cumcount() == 0]
-    data = model_selection.build_calibration(hold_rows(early.assign(timestamp=early["timestamp"].min())), "purchase", 1)
+    events = hold_rows(early.assign(timestamp=early["timestamp"].min()))
+    data = model_selection.build_calibration(events, "purchase", 1, tmp_path)
     assert not data.bought.any()
     params = Segment(algorithms=["kmeans"], segments_min=2, segments_max=2, min_segment_size=5, bootstraps=2)
     [(candidate, segmenter)] = model_selection.fit_candidates(data, params)

@@ -42,7 +42,7 @@ def users(segmenter: Segmenter) -> np.ndarray:
 
 
 def test_small_segments_become_part_of_the_nearest(segmenter: Segmenter) -> None:
-    private, reach = protect(segmenter, users(segmenter), [], Privacy(k=5))
+    private, reach = protect(segmenter, [users(segmenter)], [], Privacy(k=5))
     assert private.names == ("a", "b", "c")  # d, the smallest, is part of c: 7 users
     assert np.bincount(private.index(users(segmenter))).tolist() == [30, 12, 7]
     assert asdict(reach) == {
@@ -51,7 +51,7 @@ def test_small_segments_become_part_of_the_nearest(segmenter: Segmenter) -> None
 
 
 def test_small_segments_are_suppressed_together(segmenter: Segmenter) -> None:
-    private, reach = protect(segmenter, users(segmenter), [], Privacy(k=5, small_segments="suppress"))
+    private, reach = protect(segmenter, [users(segmenter)], [], Privacy(k=5, small_segments="suppress"))
     assert private.names == ("a", "b", SUPPRESSED)
     assert np.bincount(private.index(users(segmenter))).tolist() == [30, 12, 7]
     assert (reach.suppressed, reach.suppressed_users, reach.lost) == (("c", "d"), 7, 7 / 49)
@@ -61,20 +61,20 @@ def test_small_segments_are_suppressed_together(segmenter: Segmenter) -> None:
 @pytest.mark.parametrize(("preset", "names"), [("none", "abcd"), ("platform_100", "abc"), ("platform_1000", "a")])
 def test_presets_are_the_minimum_of_ad_platforms(segmenter: Segmenter, preset: str, names: str) -> None:
     rows = np.repeat(np.expm1(segmenter.prototypes), [1500, 600, 120, 60], axis=0)
-    private, _ = protect(segmenter, rows, [], Privacy.model_validate({"k": 50, "preset": preset}))
+    private, _ = protect(segmenter, [rows], [], Privacy.model_validate({"k": 50, "preset": preset}))
     assert private.names == tuple(names)
 
 
 def test_too_few_users_for_any_segment_are_all_suppressed(segmenter: Segmenter) -> None:
-    private, reach = protect(segmenter, users(segmenter), [], Privacy(k=50))
+    private, reach = protect(segmenter, [users(segmenter)], [], Privacy(k=50))
     assert (private.names, reach.lost) == ((SUPPRESSED,), 1.0)
 
 
 def test_a_segment_of_one_sensitive_value_is_merged_until_there_are_two(segmenter: Segmenter) -> None:
-    illness = SensitiveColumn(np.arange(42), np.concatenate([np.arange(30) % 3, np.full(12, 1)]))  # c and d have none
-    private, reach = protect(segmenter, users(segmenter), [illness], Privacy(k=1))
+    illness = SensitiveColumn(np.array([0, 0, 0, 1]), np.array([0, 1, 2, 1]))  # c and d have none
+    private, reach = protect(segmenter, [users(segmenter)], [illness], Privacy(k=1))
     assert (private.names, reach.merged) == (("a", "c", "d"), {"b": "a"})
-    private, _ = protect(segmenter, users(segmenter), [illness], Privacy(k=1, diversity=4))
+    private, _ = protect(segmenter, [users(segmenter)], [illness], Privacy(k=1, diversity=4))
     assert private.names[-1] == SUPPRESSED  # there are three values in all
 
 
@@ -101,9 +101,9 @@ def test_noisy_profiles_are_near_the_truth_for_many_users_and_equal_for_equal_da
     features = np.tile([[10.0, 3, 120, 400, np.nan], [10, 3, 120, 400, 130]], (20_000, 1))
     segment = np.zeros(len(features), np.int64)
     params = Privacy(epsilon=1.0)
-    profiles = describe_privately(features, segment, ("a", "b", SUPPRESSED), params, KEY, "data")
-    assert profiles == describe_privately(features, segment, ("a", "b", SUPPRESSED), params, KEY, "data")
-    assert profiles != describe_privately(features, segment, ("a", "b", SUPPRESSED), params, KEY, "other data")
+    profiles = describe_privately([features], segment, ("a", "b", SUPPRESSED), params, KEY, "data")
+    assert profiles == describe_privately([features], segment, ("a", "b", SUPPRESSED), params, KEY, "data")
+    assert profiles != describe_privately([features], segment, ("a", "b", SUPPRESSED), params, KEY, "other data")
     assert [profile["segment"] for profile in profiles] == ["a", "b"]
     assert profiles[0]["users"] == pytest.approx(40_000, abs=100)
     assert profiles[0]["interpurchase_days"] == pytest.approx(130, rel=0.1)

@@ -6,9 +6,10 @@ from tests.support.toy_shops import features, shop
 
 from adloom.arrays import Float64Array
 from adloom.audience.profiles import Profile, SegmentHistory, describe_segments
+from adloom.audience.segmenter import FeatureScale, Segmenter
 
 NAN = np.nan
-NAMES = ["segment-1", "segment-2", "segment-3"]
+NAMES = ("segment-1", "segment-2", "segment-3")
 
 
 @pytest.fixture(scope="module")
@@ -17,16 +18,22 @@ def users() -> Float64Array:
     return features(shop(240))
 
 
+def make_segmenter(users: Float64Array, noise: str | None = None) -> Segmenter:
+    """Return a segmenter of three names that scales by these users."""
+    return Segmenter(FeatureScale.fit(users), np.zeros((3, 5)), np.arange(3), NAMES, noise=noise)
+
+
 def effect(profile: Profile, feature: str) -> float:
     return (profile.effects or {})[feature]
 
 
 def describe(rows: list[list[float]], segment: list[int]) -> list[Profile]:
-    return describe_segments(np.array(rows), np.array(segment), NAMES)
+    users = np.array(rows)
+    return describe_segments([users[:1], users[1:]], np.array(segment), make_segmenter(users))
 
 
 def test_names_say_loyalty_value_and_recency(users: Float64Array) -> None:
-    profiles = describe_segments(users, np.arange(240) % 3, NAMES)
+    profiles = describe_segments([users], np.arange(240) % 3, make_segmenter(users))
     assert [profile.name for profile in profiles] == [
         "Loyal, high value, recently active",
         "Repeat, low value, lately silent",
@@ -104,7 +111,7 @@ def test_a_segment_without_users_has_no_profile() -> None:
 
 
 def test_noise_is_unusual(users: Float64Array) -> None:
-    profiles = describe_segments(users, np.arange(240) % 3, NAMES, noise="segment-2")
+    profiles = describe_segments([users], np.arange(240) % 3, make_segmenter(users, noise="segment-2"))
     assert [profile.name.startswith("Unusual, ") for profile in profiles] == [False, True, False]
 
 
@@ -112,7 +119,7 @@ def test_lift_and_journey_by_hand(users: Float64Array) -> None:
     early, now = np.array([0, 0, 0, 0, 1, 1, 1, 1]), np.array([0, 0, 0, 2, 1, 1, 1, 1])
     bought = np.array([True, True, True, False, True, False, False, False])
     history = SegmentHistory(early, now, bought)
-    first, second, third = describe_segments(users, np.arange(240) % 3, NAMES, history=history)
+    first, second, third = describe_segments([users], np.arange(240) % 3, make_segmenter(users), history=history)
     assert (first.lift, second.lift, third.lift) == (1.5, 0.5, None)
     assert first.journey == {"segment-1": 0.75, "segment-3": 0.25}
     assert (second.journey, third.journey) == ({"segment-2": 1.0}, None)
@@ -120,7 +127,7 @@ def test_lift_and_journey_by_hand(users: Float64Array) -> None:
 
 def test_trend_is_against_the_champions_segment_of_the_same_id(users: Float64Array) -> None:
     previous = [{"segment": "segment-1", "users": 64, "value_share": 0.7}, {"segment": "segment-2", "users": 160}]
-    first, second, third = describe_segments(users, np.arange(240) % 3, NAMES, previous=previous)
+    first, second, third = describe_segments([users], np.arange(240) % 3, make_segmenter(users), previous=previous)
     assert first.trend is not None
     assert first.trend["users"] == 0.25
     assert first.trend["value_share"] == pytest.approx((first.value_share or 0) - 0.7)

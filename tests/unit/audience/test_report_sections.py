@@ -40,7 +40,7 @@ def card(segmenter: Segmenter) -> dict[str, Any]:
     history = profiles.SegmentHistory(segment, segment, np.arange(120) % 3 == 0)
     last = [{"segment": "segment-1", "users": 20, "value_share": 0.5}]
     names = segmenter.names
-    described = profiles.describe_segments(USERS, segment, names, history=history, previous=last)
+    described = profiles.describe_segments([USERS], segment, segmenter, history, last)
     known = ChampionSegments("c" * 64, ("segment-1", "segment-2"), 80, (), None)
     fitted = [(replace(CANDIDATE, algorithm=name), segmenter) for name in ("kmeans", "agglomerative", "dbscan")]
     details = {
@@ -57,7 +57,7 @@ def card(segmenter: Segmenter) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def sections(segmenter: Segmenter, card: dict[str, Any]) -> list[Section]:
     """Return the sections."""
-    return build_sections(segmenter, USERS, segmenter.index(USERS), RATES, card)
+    return build_sections(segmenter, [USERS], segmenter.index(USERS), RATES, card)
 
 
 def find_table(sections: list[Section], title: str) -> Table:
@@ -81,7 +81,7 @@ def test_doubts_come_first_and_only_where_there_are_some(
 ) -> None:
     assert isinstance(sections[0], Table)
     assert sections[0].rows == [["2 segments, expected 4 to 8"]]
-    certain = build_sections(segmenter, USERS, segmenter.index(USERS), RATES, card | {"doubts": []})
+    certain = build_sections(segmenter, [USERS], segmenter.index(USERS), RATES, card | {"doubts": []})
     assert len(certain) == len(sections) - 1
 
 
@@ -103,7 +103,7 @@ def test_every_algorithm_has_its_picture(sections: list[Section]) -> None:
 
 def test_an_artifact_of_an_older_version_has_a_report(segmenter: Segmenter, card: dict[str, Any]) -> None:
     old = {"candidates": card["candidates"]}
-    sections = build_sections(segmenter, USERS, segmenter.index(USERS), RATES, old)
+    sections = build_sections(segmenter, [USERS], segmenter.index(USERS), RATES, old)
     titles = [section.title for section in sections if isinstance(section, Table)]
     assert titles == ["Profiles", "Segments in words", "Clusterings compared"]
 

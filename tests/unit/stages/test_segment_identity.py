@@ -16,6 +16,7 @@ from adloom.stages.segment_identity import FOLDER, fetch_champion, load_past
 from adloom.storage import manifest
 
 USERS = [f"{number:032x}" for number in range(5)]
+BATCHES = [pd.DataFrame({"user_id": USERS[:2]}), pd.DataFrame({"user_id": USERS[2:]})]
 
 
 def write_champion(folder: Path) -> None:
@@ -28,7 +29,7 @@ def write_champion(folder: Path) -> None:
 
 def test_users_have_the_champions_segments_and_new_ones_none(tmp_path: Path) -> None:
     write_champion(tmp_path / "champion")
-    past = load_past(tmp_path / "champion", pd.Series(USERS))
+    past = load_past(tmp_path / "champion", BATCHES)
     assert past is not None
     assert past.segment.tolist() == [1, 0, 1, -1, -1]
     assert past.champion.names == ("segment-1", "segment-2")
@@ -37,20 +38,20 @@ def test_users_have_the_champions_segments_and_new_ones_none(tmp_path: Path) -> 
 
 def test_small_segments_of_the_champion_are_not_described_again(tmp_path: Path) -> None:
     write_champion(tmp_path / "champion")
-    past = load_past(tmp_path / "champion", pd.Series(USERS), smallest=2)
+    past = load_past(tmp_path / "champion", BATCHES, smallest=2)
     assert past is not None
     assert [profile["segment"] for profile in past.champion.profiles] == ["segment-2"]
 
 
 def test_without_a_champion_there_is_no_past(tmp_path: Path) -> None:
-    assert load_past(tmp_path / "absent", pd.Series(USERS)) is None
+    assert load_past(tmp_path / "absent", BATCHES) is None
     fetch_champion(MemoryRegistry(tmp_path / "registry"), tmp_path)
     assert manifest.skip_reason(tmp_path / FOLDER) == "audience: no champion yet"
-    assert load_past(tmp_path / FOLDER, pd.Series(USERS)) is None
+    assert load_past(tmp_path / FOLDER, BATCHES) is None
 
 
 def test_a_damaged_champion_is_refused(tmp_path: Path) -> None:
     write_champion(tmp_path / "champion")
     (tmp_path / "champion" / "members.npz").write_bytes(b"")
     with pytest.raises(ArtifactError, match="changed since it was written"):
-        load_past(tmp_path / "champion", pd.Series(USERS))
+        load_past(tmp_path / "champion", BATCHES)

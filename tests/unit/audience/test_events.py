@@ -15,7 +15,8 @@ def test_the_period_is_from_midnight_to_midnight() -> None:
 
 
 def describe(rows: pd.DataFrame) -> pd.DataFrame:
-    return describe_later(hold_rows(rows), CUT, "purchase").to_pyarrow().to_pandas().set_index("user_id").sort_index()
+    later: pd.DataFrame = describe_later(hold_rows(rows), CUT, "purchase").order_by("user_id").to_pyarrow().to_pandas()
+    return later
 
 
 def test_purchases_count_from_the_start_and_refunds_are_subtracted() -> None:

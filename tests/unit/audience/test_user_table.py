@@ -9,6 +9,7 @@ from tests.support.toy_shops import CUT, events
 
 from adloom.audience import user_table
 from adloom.audience.features import select_features
+from adloom.audience.segmenter import FEATURES
 from adloom.audience.user_table import UserTable, pair_rows, stack_features, take_rows
 from adloom.storage.table_scan import hold_rows
 
@@ -32,7 +33,7 @@ def test_users_are_ascending_in_batches_of_any_size(
     assert [user for rows in table.scan("user_id") for user in rows["user_id"]] == list("abcde")
     taken = table.take(np.array([1, 4]), "user_id", "monetary")
     assert taken.to_numpy().tolist() == [["b", 2.0], ["e", 5.0]]
-    assert np.isnan(stack_features(table.take(np.array([0]), *user_table.FEATURES))[0, 4])  # one purchase only
+    assert np.isnan(stack_features(table.take(np.array([0]), *FEATURES))[0, 4])  # one purchase only
 
 
 def test_no_users_are_an_empty_table(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ibis
@@ -18,7 +17,7 @@ from adloom.audience.outcomes import COLUMNS, Outcomes, tabulate_outcomes
 from adloom.audience.report_sections import build_sections, tabulate_prediction
 from adloom.audience.segmenter import FEATURES, Segmenter
 from adloom.audience.stability import measure_refits
-from adloom.audience.user_table import UserTable, assign_users, stack_features
+from adloom.audience.user_table import UserTable, WriteUsers, assign_users, stack_features
 from adloom.config.audience import Segment
 from adloom.config.params import Evaluate
 from adloom.errors import DataError
@@ -43,16 +42,18 @@ class Holdout:
     share: float  # of all users
 
 
-def evaluate(segmenter: Segmenter, events: ibis.Table, card: Card, params: Evaluate, scratch: Path) -> Evaluation:
+def evaluate(
+    segmenter: Segmenter, events: ibis.Table, card: Card, params: Evaluate, write_users: WriteUsers
+) -> Evaluation:
     """
     Measure a segmenter: features from the calibration period, purchases from the holdout period.
 
     Numbers of the report are exact over all users; metrics of predictions, separation and stability are those of at
     most MAX_USERS. The card has the params for refits, and the artifact's profiles, migration and diagnostics if it has
-    them. `scratch` is an empty folder. Raises DataError when no user bought in the calibration period.
+    them. Raises DataError when no user bought in the calibration period.
     """
     trained = Segment.model_validate(card["params"])
-    table = _write_users(events, trained.purchase, scratch)
+    table = _write_users(events, trained.purchase, write_users)
     segment = assign_users(segmenter, table)
     outcomes = Outcomes.sum(table.scan(*COLUMNS), segment, len(segmenter.names))
     users = _sample_users(table, segmenter, params.seed)
@@ -70,13 +71,13 @@ def evaluate(segmenter: Segmenter, events: ibis.Table, card: Card, params: Evalu
     return Evaluation(metrics, samples, [tabulate_prediction(metrics), *sections, conversions])
 
 
-def _write_users(events: ibis.Table, purchase: str, scratch: Path) -> UserTable:
+def _write_users(events: ibis.Table, purchase: str, write_users: WriteUsers) -> UserTable:
     calibration = events.filter(events.split == "calibration")
     if purchase not in list_kinds(calibration):
         raise DataError(f"events: 0 users with a {purchase!r} in the calibration period, expected at least 1")
     cut = find_period(calibration)[1]
     features, later = select_features(calibration, cut, purchase), describe_later(events, cut, purchase)
-    return UserTable.write(features.inner_join(later, "user_id"), scratch / "users")
+    return write_users(features.inner_join(later, "user_id"), "users")
 
 
 def _sample_users(table: UserTable, segmenter: Segmenter, seed: int) -> Holdout:

@@ -10,11 +10,11 @@ Choose the clustering: measure every candidate on the calibration period alone, 
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import ibis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from adloom.arrays import BoolArray, Float64Array, Int64Array, IntegerArray
 from adloom.audience import fit, rates
@@ -23,13 +23,12 @@ from adloom.audience.features import select_features
 from adloom.audience.profiles import SegmentHistory
 from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.audience.stability import measure_refits
-from adloom.audience.user_table import UserTable, pair_rows, stack_features
+from adloom.audience.user_table import UserTable, WriteUsers, pair_rows, stack_features
 from adloom.config.audience import Segment
 from adloom.errors import DataError
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Sample
-from adloom.storage import parquet
 
 DRAWS = 200  # bootstrap draws behind an AUC's standard error
 ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
@@ -70,19 +69,17 @@ class Candidate:
     noise: float = 0.0  # share of users that are in no cluster
 
 
-def build_calibration(events: ibis.Table, purchase: str, seed: int, scratch: Path) -> Calibration:
-    """
-    Compute features at the end of events and, of a sample of users, at two thirds of them, with later purchases.
-
-    `scratch` is an empty folder that must outlive the result.
-    """
+def build_calibration(events: ibis.Table, purchase: str, seed: int, write_users: WriteUsers) -> Calibration:
+    """Compute features at the end of events and, of a sample of users, at two thirds of them, with later purchases."""
     start, end = find_period(events)
     cut = end - pd.Timedelta(days=(end - start).days // 3)
-    users = UserTable.write(select_features(events, end, purchase), scratch / "users")
+    users = write_users(select_features(events, end, purchase), "users")
     known = events.filter(events.event == purchase, events.timestamp < cut.tz_convert(None).to_pydatetime())
-    names = UserTable.write(known.select("user_id").distinct(), scratch / "early")
+    names = write_users(known.select("user_id").distinct(), "early")
     chosen_names = names.take(fit.draw_sample(len(names), fit.MAX_USERS, seed), "user_id")
-    chosen = events.semi_join(ibis.memtable(parquet.to_arrow(chosen_names)), "user_id")
+    chosen = events.semi_join(
+        ibis.memtable(pa.table({"user_id": pa.array(chosen_names["user_id"], pa.string())})), "user_id"
+    )
     features = select_features(chosen, cut, purchase).inner_join(describe_later(chosen, cut, purchase), "user_id")
     early = features.order_by("user_id").to_pyarrow().to_pandas()
     bought, learn = (early["purchases"] > 0).to_numpy(), early["learn"].to_numpy(dtype=bool)

@@ -1,9 +1,8 @@
 """The users at a point in time, in a file that is read in batches, so that memory does not grow with them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import ibis
 import numpy as np
@@ -11,27 +10,16 @@ import pandas as pd
 
 from adloom.arrays import Float64Array, Int64Array, IntegerArray
 from adloom.audience.segmenter import FEATURES, Segmenter
-from adloom.storage import parquet
-from adloom.storage.table_scan import write_rows
 
 Rows = TypeVar("Rows", Float64Array, pd.DataFrame)
-
-BATCH = 1 << 16  # users read at a time; results do not depend on it
 
 
 @dataclass(frozen=True)
 class UserTable:
-    """Users with FEATURES and other columns below a folder, ascending by id."""
+    """Users with FEATURES and other columns, ascending by id, in a file that only batches are held of."""
 
-    folder: Path
     size: int
-
-    @classmethod
-    def write(cls, rows: ibis.Table, folder: Path) -> Self:
-        """Write the rows of a query into a new folder."""
-        folder.mkdir()
-        write_rows(rows.order_by("user_id"), folder)
-        return cls(folder, parquet.count_rows(folder))
+    read_batches: Callable[[Sequence[str]], Iterator[pd.DataFrame]]  # columns -> batches of rows of any size
 
     def __len__(self) -> int:
         return self.size
@@ -42,12 +30,15 @@ class UserTable:
 
     def scan(self, *columns: str) -> Iterator[pd.DataFrame]:
         """Yield some columns of a batch of users."""
-        return parquet.read_batches(self.folder, columns, BATCH)
+        return self.read_batches(columns)
 
     def take(self, rows: Int64Array, *columns: str) -> pd.DataFrame:
         """Return some columns of the users with these ascending numbers."""
-        parts = take_rows(self.scan(*columns), rows) or [parquet.read(self.folder, columns=columns)]
+        parts = take_rows(self.scan(*columns), rows) or [pd.DataFrame(columns=list(columns), dtype="str")]
         return pd.concat(parts, ignore_index=True)
+
+
+WriteUsers = Callable[[ibis.Table, str], UserTable]  # (rows of a query, name of the file) -> their table
 
 
 def stack_features(users: pd.DataFrame) -> Float64Array:

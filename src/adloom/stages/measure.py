@@ -213,6 +213,7 @@ def measure_audience(subject: Subject) -> Evaluation:
     from adloom.audience import evaluation
     from adloom.audience.bots import drop_bots
     from adloom.audience.segmenter import Segmenter
+    from adloom.stages.user_files import write_below
     from adloom.storage.table_scan import scan_table
 
     model = subject.model
@@ -224,7 +225,7 @@ def measure_audience(subject: Subject) -> Evaluation:
     segmenter, card = Segmenter.load(model / "segmenter.npz"), read_card(model) | details
     events = drop_bots(scan_table(subject.table), subject.table)
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-        return evaluation.evaluate(segmenter, events, card, subject.params, Path(scratch))
+        return evaluation.evaluate(segmenter, events, card, subject.params, write_below(Path(scratch)))
 
 
 def measure_recommender(subject: Subject) -> Evaluation:

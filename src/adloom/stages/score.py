@@ -98,7 +98,8 @@ def _score_events(table: Path, champion: Path, params: Score, scratch: Path) -> 
     from adloom.audience.events import count_events, find_period
     from adloom.audience.features import select_features
     from adloom.audience.segmenter import FEATURES, Segmenter
-    from adloom.audience.user_table import UserTable, stack_features
+    from adloom.audience.user_table import stack_features
+    from adloom.stages.user_files import write_below
     from adloom.storage.table_scan import scan_table
 
     events = scan_table(table)
@@ -107,7 +108,7 @@ def _score_events(table: Path, champion: Path, params: Score, scratch: Path) -> 
     features = select_features(events, find_period(events)[1], read_card(champion)["params"]["purchase"])
     segmenter = Segmenter.load(champion / "segmenter.npz")
     yield pd.DataFrame({"user_id": [], "segment": []}, dtype="str")  # so that no users are an empty table
-    for users in UserTable.write(features, scratch / "users").scan("user_id", *FEATURES):
+    for users in write_below(scratch)(features, "users").scan("user_id", *FEATURES):
         yield users[["user_id"]].assign(segment=segmenter.assign(stack_features(users)))
 
 

@@ -85,13 +85,14 @@ def _segment_users(
     from adloom.audience.events import count_events
     from adloom.audience.fit import apply_to_all
     from adloom.audience.user_table import assign_users
+    from adloom.stages.user_files import write_below
     from adloom.storage.table_scan import scan_table
 
     everyone = scan_table(inputs.events, "calibration", params.engine, params.memory_gb)
     events = drop_bots(everyone, inputs.events)
     if not (count := count_events(events)):
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
-    data = model_selection.build_calibration(events, params.purchase, params.seed, scratch)
+    data = model_selection.build_calibration(events, params.purchase, params.seed, write_below(scratch))
     _require_users(data, events, params)
     users = data.users
     draft.rows.update(users=len(users), calibration=count)

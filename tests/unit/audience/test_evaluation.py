@@ -19,6 +19,7 @@ from adloom.errors import DataError
 from adloom.evaluation.intervals import bootstrap_difference
 from adloom.evaluation.metric import Evaluation, Figure, Table
 from adloom.evaluation.sections import render_files
+from adloom.stages.user_files import write_below
 from adloom.storage.table_scan import hold_rows
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ CARD: Card = {"params": PARAMS.model_dump(mode="json"), "chosen": CANDIDATE, "ca
 
 def measure(segmenter: Segmenter, rows: pd.DataFrame, card: Card = CARD) -> Evaluation:
     with tempfile.TemporaryDirectory() as scratch:
-        return evaluate(segmenter, hold_rows(rows), card, JUDGE, Path(scratch))
+        return evaluate(segmenter, hold_rows(rows), card, JUDGE, write_below(Path(scratch)))
 
 
 @pytest.fixture(scope="module")

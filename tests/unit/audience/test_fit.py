@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from tests.support.toy_shops import CUT, features, shop
 
 from adloom.arrays import Float64Array
-from adloom.audience import fit, user_table
+from adloom.audience import fit
 from adloom.audience.features import select_features
 from adloom.audience.segmenter import Segmenter
-from adloom.audience.user_table import UserTable
+from adloom.audience.user_table import assign_users
 from adloom.config.audience import Segment
 from adloom.evaluation import statistics
+from adloom.stages import user_files
+from adloom.stages.user_files import write_below
 from adloom.storage.table_scan import hold_rows
 
 PARAMS = Segment(segments_min=2, segments_max=4, min_segment_size=5, bootstraps=3, sample=100)
@@ -120,13 +122,13 @@ def test_clusterings_of_many_users_are_fitted_to_a_sample_and_applied_to_all(
 ) -> None:
     rows = shop(240)
     events = hold_rows(rows[rows["split"] == "calibration"])
-    table = UserTable.write(select_features(events, CUT, "purchase"), tmp_path / "users")
+    table = write_below(tmp_path)(select_features(events, CUT, "purchase"), "users")
     monkeypatch.setattr(fit, "MAX_USERS", 60)
-    monkeypatch.setattr(user_table, "BATCH", 37)
+    monkeypatch.setattr(user_files, "BATCH", 37)
     sample, params = fit.sample_users(table, 1), PARAMS.model_copy(update={"min_segment_size": 40})
     segmenter = one(sample, "kmeans", fit.shrink_minimum(params, len(sample) / len(table)))
     found = fit.apply_to_all(segmenter, table, params)
-    assert user_table.assign_users(found, table).tolist() == [number % 3 for number in range(240)]
+    assert assign_users(found, table).tolist() == [number % 3 for number in range(240)]
     larger = fit.apply_to_all(segmenter, table, params.model_copy(update={"min_segment_size": 100}))
     assert len(larger.names) == 1  # groups of 80 are merged, which the sample could not tell
 

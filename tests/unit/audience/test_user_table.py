@@ -1,45 +1,30 @@
-"""Users in a file: ascending, in batches, and the same whatever the size of a batch."""
+"""Users in batches of any size."""
 
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.toy_shops import CUT, events
 
-from adloom.audience import user_table
-from adloom.audience.features import select_features
 from adloom.audience.segmenter import FEATURES
 from adloom.audience.user_table import UserTable, pair_rows, stack_features, take_rows
-from adloom.storage.table_scan import hold_rows
 
-ROWS = events([(name, "2025-12-31", value) for name, value in zip("dbace", (4.0, 2.0, 1.0, 3.0, 5.0), strict=True)])
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> UserTable:
-    """Return five users, who spent 1 to 5."""
-    return UserTable.write(select_features(hold_rows(ROWS), CUT, "purchase"), tmp_path / "users")
+USERS = pd.DataFrame({name: np.arange(5.0) for name in FEATURES}).assign(user_id=list("abcde"))
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 9])
-def test_users_are_ascending_in_batches_of_any_size(
-    table: UserTable, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(user_table, "BATCH", size)
-    batches = list(table)
-    assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
-    assert np.concatenate(batches)[:, 2].tolist() == [1, 2, 3, 4, 5]
-    assert [user for rows in table.scan("user_id") for user in rows["user_id"]] == list("abcde")
-    taken = table.take(np.array([1, 4]), "user_id", "monetary")
-    assert taken.to_numpy().tolist() == [["b", 2.0], ["e", 5.0]]
-    assert np.isnan(stack_features(table.take(np.array([0]), *FEATURES))[0, 4])  # one purchase only
+def test_users_are_taken_from_batches_of_any_size(size: int) -> None:
+    def read(columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+        return (USERS.loc[start : start + size - 1, list(columns)] for start in range(0, len(USERS), size))
+
+    table = UserTable(5, read)
+    assert np.concatenate(list(table))[:, 2].tolist() == [0, 1, 2, 3, 4]
+    assert table.take(np.array([1, 4]), "user_id", "monetary").to_numpy().tolist() == [["b", 1.0], ["e", 4.0]]
 
 
-def test_no_users_are_an_empty_table(tmp_path: Path) -> None:
-    table = UserTable.write(select_features(hold_rows(ROWS), CUT, "order"), tmp_path / "users")
-    assert (len(table), list(table)) == (0, [])
-    assert table.take(np.array([], int), "user_id").empty
+def test_no_users_are_no_features() -> None:
+    nobody = UserTable(0, lambda _: iter([]))
+    assert stack_features(nobody.take(np.array([], int), *FEATURES)).shape == (0, 5)
 
 
 def test_batches_meet_their_part_of_an_array() -> None:

@@ -161,12 +161,17 @@ def _to_naive(time: Any) -> Any:
 
 
 def _read_users(events: Any, end: Any, audience: Path | None) -> "Users":
-    from adloom.audience.features import read_features
-    from adloom.audience.segmenter import Segmenter
+    from adloom.audience.features import select_features
+    from adloom.audience.segmenter import FEATURES, Segmenter
+    from adloom.audience.user_table import stack_features
     from adloom.drift.models import Users
+    from adloom.stages.user_files import write_below
 
     purchase = read_card(audience)["params"]["purchase"] if audience else "purchase"
-    ids, features = read_features(events, end, purchase, lambda users: _choose(users, MAX_USERS))
+    with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
+        table = write_below(Path(scratch))(select_features(events, end, purchase), "users")
+        rows = table.take(_choose(len(table), MAX_USERS), "user_id", *FEATURES)
+    ids, features = rows["user_id"], stack_features(rows)
     segment = Segmenter.load(audience / "segmenter.npz").assign(features) if audience and len(ids) else None
     return Users(ids, features, segment)
 

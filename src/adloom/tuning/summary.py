@@ -24,7 +24,7 @@ def format_summary(task: TuneTask, summary: dict[str, Any]) -> list[str]:
     """Return the importance, the front and the best params as lines."""
     objective, front = summary["objective"], summary["front"]
     if not front:
-        return [f"{task.stage}: no trial was completed; give more --minutes"]
+        return [f"{task.stage}: no trial was completed; allow more time or fewer epochs"]
     best = join_values(front[-1]["params"], ": ")
     return [
         f"\nImportance for {objective}",

@@ -43,7 +43,7 @@ def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
         segment_identity.fetch_champion(context.registry)
         workspace.initialise_dvc(Path())
         start = time.time()
-        if workspace.run_dvc("repro") != 0:
+        if not workspace.run_stages():
             raise AdloomError("dvc repro stopped; the lines above say why, and `adloom run` goes on from there")
         tables = dataset.table_folders(dataset.FOLDER)
         warn_of_unchanged_tables(tables, start)

@@ -64,7 +64,7 @@ def reproduce(run_id: str, record: RunRecord, settings: Settings, into: Path | N
         _write_inputs(run_id, record, checkout)
         _pull_dataset(record, checkout, settings)
         _fetch_champion(record, checkout, settings)
-        if workspace.run_dvc("repro", "--no-run-cache", folder=checkout.project, **_environment(checkout)) != 0:
+        if not workspace.run_stages("--no-run-cache", folder=checkout.project, **_environment(checkout)):
             raise AdloomError(f"run {run_id}: dvc repro failed in {checkout.project}; the same command continues there")
         comparisons = list(compare(record, checkout.project))
     if into is None and all(comparison.equal for comparison in comparisons):

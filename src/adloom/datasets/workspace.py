@@ -14,9 +14,12 @@ from adloom.errors import AdloomError, ConfigError
 from adloom.storage.locks import exclusive_lock
 
 FIRST = "prepare"  # the stage before both groups
-GROUPS = (  # stages that need no model of the other group; both groups take about as long
-    ("evaluate@cnn", "evaluate@music", "evaluate@audience", "evaluate@recommender"),
-    ("train_gan", "evaluate@lstm", "evaluate@style"),
+GROUPS = (  # in order, none with an input from the other group; both take about as long
+    (
+        *("train_cnn", "evaluate@cnn", "train_music", "evaluate@music"),
+        *("segment", "evaluate@audience", "recommend", "evaluate@recommender"),
+    ),
+    ("train_gan", "train_lstm", "evaluate@lstm", "train_style", "evaluate@style"),
 )
 
 
@@ -66,13 +69,10 @@ def _run_groups(
     groups: Sequence[Sequence[str]], options: Sequence[str], folder: Path, environment: dict[str, str]
 ) -> bool:
     """Run groups of stages side by side, each with its progress bar on its own line."""
+    command = ["--wait-for-lock", "repro", *options, "--single-item"]  # otherwise both would lock the stages before
     with ExitStack() as stack:
         processes = [
-            stack.enter_context(
-                _start_dvc(
-                    ["--wait-for-lock", "repro", *options, *group], folder, environment | {"TQDM_POSITION": str(i)}
-                )
-            )
+            stack.enter_context(_start_dvc([*command, *group], folder, environment | {"TQDM_POSITION": str(i)}))
             for i, group in enumerate(groups)
         ]
         return sum(process.wait() for process in processes) == 0

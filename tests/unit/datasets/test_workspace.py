@@ -1,8 +1,10 @@
 """The workspace: one run at a time, and a pipeline is required."""
 
+import os
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from tests.unit.datasets.conftest import Make
 
@@ -37,3 +39,42 @@ def test_the_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
     for _ in range(2):
         with workspace.lock_workspace(tmp_path / "home", tmp_path), pytest.raises(LockedError, match=str(tmp_path)):
             workspace.lock_workspace(tmp_path / "home", tmp_path).__enter__()
+
+
+def write_pipeline(folder: Path, cnn: str, gan: str) -> None:
+    """Write a pipeline of two trainings in different groups."""
+    stages = {"prepare": "touch prepared", "train_cnn": f"{cnn} && touch cnn", "train_gan": f"{gan} && touch gan"}
+    outputs = {"prepare": "prepared", "train_cnn": "cnn", "train_gan": "gan"}
+    pipeline = {
+        name: {"cmd": command, "outs": [outputs[name]], "deps": [] if name == "prepare" else ["prepared"]}
+        for name, command in stages.items()
+    }
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": pipeline}))
+    workspace.initialise_dvc(folder)
+
+
+@pytest.mark.slow
+def test_two_groups_of_stages_run_side_by_side(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "meeting")  # a writer waits for a reader
+    write_pipeline(tmp_path, "echo here | timeout 60 tee meeting", "timeout 60 cat meeting")
+    assert workspace.run_stages(folder=tmp_path)
+    assert (tmp_path / "cnn").is_file()
+    assert (tmp_path / "gan").is_file()
+
+
+@pytest.mark.slow
+def test_a_failed_stage_does_not_stop_the_other_group(tmp_path: Path) -> None:
+    write_pipeline(tmp_path, "false", "true")
+    assert not workspace.run_stages(folder=tmp_path)
+    assert (tmp_path / "gan").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pipeline", ["stages: [", "[1]"])
+def test_a_broken_pipeline_is_explained_by_dvc(
+    tmp_path: Path, pipeline: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    workspace.initialise_dvc(tmp_path)
+    (tmp_path / "dvc.yaml").write_text(pipeline)
+    assert not workspace.run_stages(folder=tmp_path)
+    assert "dvc.yaml" in capfd.readouterr().err

@@ -16,4 +16,6 @@ def test_the_best_params_are_a_line_for_params_yaml() -> None:
     lines = format_summary(TASK, result)
     assert lines[-1] == "train_cnn: {learning_rate: 0.002, width: 48}"
     assert any("width" in line and "80%" in line for line in lines)
-    assert format_summary(TASK, result | {"front": []}) == ["train_cnn: no trial was completed; allow more time or fewer epochs"]
+    assert format_summary(TASK, result | {"front": []}) == [
+        "train_cnn: no trial was completed; allow more time or fewer epochs"
+    ]

@@ -7,6 +7,7 @@ from adloom.drift.detection import Finding
 from adloom.evaluation import figures
 
 MOST = 20  # features in a picture
+LEAST = 0.001  # effect at which the axis begins
 ALARM = figures.COLOURS[3]
 
 
@@ -16,9 +17,11 @@ def draw_effects(findings: Sequence[Finding], min_psi: float) -> bytes:
     figure, ax = figures.create_axes(6.4, 1.0 + 0.28 * len(shown))
     names = [f"{finding.table}: {finding.feature}" for finding in shown]
     colours = [ALARM if finding.is_alarm else figures.COLOURS[0] for finding in shown]
-    ax.barh(names, [finding.effect for finding in shown], color=colours, height=0.62)
-    ax.axvline(min_psi, color=figures.MUTED, linestyle="--", linewidth=1.2)
-    ax.set_xlim(0, 1.08 * max(2 * min_psi, *(finding.effect for finding in shown)))
+    bars = ax.barh(names, [max(finding.effect, LEAST) for finding in shown], color=colours, height=0.62)
+    ax.bar_label(bars, [f"{finding.effect:.2g}" for finding in shown], padding=3, fontsize=7, color=figures.MUTED)
+    ax.axvline(max(min_psi, LEAST), color=figures.MUTED, linestyle="--", linewidth=1.2)
+    ax.set_xscale("log")
+    ax.set_xlim(LEAST, 3 * max(1.0, *(finding.effect for finding in shown)))
     ax.grid(visible=False, axis="y")
     figures.set_labels(ax, x="population stability index")
     return figures.to_png(figure)

@@ -22,8 +22,8 @@ def build_sections(detection: Detection, min_psi: float) -> list[Section]:
     findings = [finding for finding in detection.findings if finding.feature != CLICK_RATE]
     if findings:
         caption = (
-            "Population stability index of each feature. A bar is red if the change is significant over all features "
-            "together and reaches the dashed line."
+            "Population stability index of each feature. A bar is orange if the change is significant over all "
+            "features together and reaches the dashed line."
         )
         sections.append(Figure("How far each feature has moved", caption, lambda: draw_effects(findings, min_psi)))
     if rates := detection.click_rates:

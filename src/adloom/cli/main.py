@@ -26,6 +26,7 @@ COMMANDS = {  # name: its module in this package, and one line of help
     "log": ("decision_log", "Verify the decision log, and convert it to impressions."),
     "models": ("models", "List registered versions: aliases, metrics, verdicts, and why aliases moved."),
     "params": ("init", "Check params.yaml and print it with every default filled in."),
+    "policy": ("policy", "Refresh the policy between two trainings."),
     "promote": ("models", "Make a version the champion, regardless of the gate."),
     "reproduce": ("datasets", "Repeat a recorded run and compare the results."),
     "rollback": ("models", "Make the previous champion the champion again."),

@@ -158,3 +158,14 @@ class TrainPolicy(ConfigModel):
         if "uniform" not in self.models:
             raise ValueError("models: uniform is required; it is the fallback when no estimate is reliable")
         return self
+
+
+class RefreshPolicy(ConfigModel):
+    """`adloom policy refresh`: the policy between two trainings."""
+
+    max_divergence: float = Field(
+        0.05, gt=0, strict=False, description="Largest KL divergence from the champion, in nats per decision."
+    )
+    click_hours: int = Field(
+        2, gt=0, description="Hours after an impression in which a refresh counts its click; memory grows with them."
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from adloom.config.audience import GOAL_METRICS, Segment, TrainPolicy
+from adloom.config.audience import GOAL_METRICS, RefreshPolicy, Segment, TrainPolicy
 from adloom.config.base import AnyModel, ConfigModel, Share, describe_errors, load_file, require_match
 from adloom.config.drift import Drift
 from adloom.config.gate import Gate
@@ -260,6 +260,7 @@ class Params(ConfigModel):
     score: Score = Score()
     drift: Drift = Drift()
     tune: Tune = Tune()
+    refresh_policy: RefreshPolicy = RefreshPolicy()
     pipeline: Pipeline = Pipeline()
 
     @property

@@ -170,12 +170,7 @@ def _exact_metric(value: float, rows: int, unit: Any) -> Metric:
 def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Policy, card: Card) -> dict[str, Estimate]:
     """Return the value of each competing model at its best temperature."""
     trained = TrainPolicy.model_validate(card["params"])
-    category_of = {
-        c: policy.categories[i]
-        for c, i in zip(policy.creatives, policy.category, strict=True)
-        if i < len(policy.categories)
-    }
-    categories = Categories(policy.categories, category_of)
+    categories = Categories.from_policy(policy)
     log = model_selection.to_log(holdout)
     predicted = cross_fit(log.rates, seed=trained.seed, clusters=log.clusters)
     estimates = {}

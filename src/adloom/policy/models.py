@@ -6,6 +6,7 @@ A score is the log of a creative's performance relative to its placement's avera
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
@@ -26,6 +27,12 @@ class Categories:
 
     names: tuple[str, ...] = ()
     of: Mapping[str, str] = field(default_factory=dict)  # creative: its category
+
+    @classmethod
+    def from_policy(cls, policy: Policy) -> Self:
+        """Return the categories that a policy knows."""
+        pairs = zip(policy.creatives, policy.category.tolist(), strict=True)
+        return cls(policy.categories, {c: policy.categories[i] for c, i in pairs if i < len(policy.categories)})
 
     def indices(self, creatives: tuple[str, ...]) -> Int64Array:
         """Return creatives' indices into names, len(names) if unknown."""

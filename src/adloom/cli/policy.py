@@ -1,0 +1,80 @@
+"""`adloom policy`: refresh the champion from the decision log between two trainings."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from adloom.cli.options import AS_JSON, PARAMS, load_context, print_values
+from adloom.config.settings import Settings
+
+if TYPE_CHECKING:
+    from adloom.stages.refresh_policy import RefreshState, StateStore
+
+SEGMENTS_PER_COMMIT = 16
+
+
+@click.group("policy")
+def policy() -> None:
+    """
+    Refresh the policy between two trainings.
+
+    Example: adloom policy refresh
+    """
+
+
+@policy.command("refresh", short_help="Update the champion from new segments of the decision log.")
+@PARAMS
+@AS_JSON
+def refresh_policy(params_path: Path, as_json: bool) -> None:
+    """
+    Update the champion policy from the finished segments of ADLOOM_LOG_URI that were not read before.
+
+    The new policy moves by at most refresh_policy.max_divergence, and is published unless it is certainly worse on
+    held-out users. A run that was interrupted is resumed by the next one.
+
+    Example: adloom policy refresh --json
+    """
+    from adloom.decision_log.log import FOLDER
+    from adloom.stages import refresh_policy as stage
+    from adloom.storage.locks import exclusive_lock
+    from adloom.storage.router import open_object_store
+
+    params, context = load_context(params_path)
+    settings = Settings()
+    log = settings.log_uri or str(settings.home / FOLDER)
+    store = stage.StateStore(open_object_store(log, settings.s3_endpoint), params.project)
+    with (
+        exclusive_lock(settings.home / "refresh.lock", "another `adloom policy refresh` is running; wait for its end"),
+        stage.open_champion(context) as (champion, folder),
+    ):
+        before = store.load()
+        for state in read_log(store, before, params.refresh_policy.click_hours, datetime.now(UTC)):
+            before = state
+        refreshed, outcome = stage.refresh(champion, folder, before.statistics, params, context)
+    values = {"impressions": before.statistics.impressions, "clicks": before.statistics.clicks}
+    result = {"step": refreshed.step, "divergence": refreshed.divergence, "lift": refreshed.lift}
+    reasons = {f"reason.{i}": reason for i, reason in enumerate(outcome.reasons, 1)}
+    print_values({**values, **result, "verdict": outcome.verdict, "champion": outcome.champion, **reasons}, as_json)
+
+
+def read_log(store: "StateStore", state: "RefreshState", click_hours: int, now: datetime) -> "Iterator[RefreshState]":
+    """Read the new segments of the log, and yield the state after each commit."""
+    from adloom.decision_log import increments
+    from adloom.policy.statistics import HELD_OUT
+
+    new = increments.find_new_segments(store.objects, store.project, now, state.segments)
+    for first in range(0, len(new), SEGMENTS_PER_COMMIT):
+        names = new[first : first + SEGMENTS_PER_COMMIT]
+        statistics = state.statistics
+        for name in names:
+            with tempfile.TemporaryDirectory(prefix="adloom-refresh-") as scratch:
+                path = store.objects.get(name, Path(scratch) / Path(name).name)
+                statistics = statistics.add(*increments.read_segment(path, HELD_OUT), click_hours)
+        known = increments.keep_listed([*state.segments, *names], now)
+        state = store.commit(replace(state, statistics=statistics, segments=tuple(known)))
+        yield state

@@ -1,0 +1,166 @@
+"""Refresh a policy from the statistics of a log: refit it, limit its move, and evaluate it on held-out users."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from adloom.arrays import Float32Array
+from adloom.config.audience import Exploration
+from adloom.config.gate import Verdict
+from adloom.policy import model_selection
+from adloom.policy.batch import ContextIndex, score_batches
+from adloom.policy.impressions import Impressions, read_impressions
+from adloom.policy.models import Categories
+from adloom.policy.ope.estimate import MAX_UNSUPPORTED
+from adloom.policy.ope.intervals import cumulants, interval
+from adloom.policy.ope.reward_model import cross_fit
+from adloom.policy.scorer import Policy
+from adloom.policy.statistics import LogStatistics
+from adloom.policy.thompson import Variances
+
+HALVINGS = 12  # of the interval of steps
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """A refreshed policy with the verdict of the gate's fast lane."""
+
+    policy: Policy
+    step: float  # share of the way from the champion to the new fit
+    divergence: float  # KL divergence from the champion, in nats per decision
+    lift: float  # in clicks per impression of held-out users
+    verdict: Verdict
+    reasons: list[str]
+
+
+def refresh_policy(champion: Policy, statistics: LogStatistics, penalty: float, max_divergence: float) -> Refresh:
+    """
+    Return the champion, refitted and moved as far as `max_divergence` allows, with a verdict.
+
+    Held-out users judge and never train, so that a champion has no advantage on them. Raises DataError without clicks.
+    """
+    recent, tested = (read_weighted(statistics.to_evaluation(held_out)) for held_out in (False, True))
+    training = read_weighted(statistics.to_impressions(held_out=False))
+    policy, step, divergence = _move(champion, training, recent, penalty, max_divergence)
+    arrived = statistics.find_arrival(tested.timestamp.astype("datetime64[h]").astype(np.int64))
+    tested = replace(tested, reward=tested.reward / arrived)  # for the clicks still to come
+    lift, low, high, unsupported = _estimate_lift(policy, champion, tested)
+    supported, worse = unsupported <= MAX_UNSUPPORTED, high < 0
+    moved = f"moves {step:.0%} of the way to the new fit, {divergence:.4f} nats from the champion"
+    reasons = [
+        f"{moved}, at most {max_divergence:g}",
+        f"{unsupported:.1%} of the probability is on creatives without impressions, at most {MAX_UNSUPPORTED:.0%}",
+        f"lift over the champion {lift:+.5f} clicks per impression of held-out users (95 % {low:+.5f} to {high:+.5f})"
+        + (": certainly worse" if worse else ""),
+    ]
+    return Refresh(policy, step, divergence, lift, "reject" if worse else "promote" if supported else "hold", reasons)
+
+
+def blend(champion: Policy, fitted: Policy, step: float) -> Policy:
+    """Return the champion with its scores moved a step (0 to 1) towards the fitted ones."""
+    features = tuple(dict.fromkeys([*champion.features, *fitted.features]))
+    known = [dict(zip(policy.features, policy.values, strict=True)) for policy in (champion, fitted)]
+    values = tuple(tuple(sorted({value for of in known for value in of.get(name, ())})) for name in features)
+    category_of = {
+        c: k for policy in (fitted, champion) for c, k in zip(policy.creatives, policy.category, strict=True)
+    }
+    frame = replace(
+        champion,
+        creatives=tuple(sorted(category_of)),
+        category=np.array([category_of[creative] for creative in sorted(category_of)], np.int64),
+        features=features,
+        values=values,
+        bias=np.zeros(len(category_of), np.float32),
+        weights=tuple(np.zeros((len(names) + 1, len(category_of)), np.float32) for names in values),
+        variances=None,
+    )
+    old = _align(champion, champion, frame)
+    new = _align(fitted, fitted, frame, fallback=old)
+    moved = _mix(old, new, step)
+    variances = None
+    if champion.variances and fitted.variances:
+        before = _align(champion, champion.variances, frame)
+        variances = _mix(before, _align(fitted, fitted.variances, frame, fallback=before), step)
+    return replace(frame, bias=moved.bias, weights=moved.weights, prior=moved.prior, variances=variances)
+
+
+def _align(policy: Policy, terms: Policy | Variances, frame: Policy, fallback: Variances | None = None) -> Variances:
+    """Return a policy's terms for the creatives, features and values of a frame."""
+    number = {creative: i for i, creative in enumerate(policy.creatives)}
+    column = np.array([number.get(creative, -1) for creative in frame.creatives], np.int64)
+    unknown = column < 0
+    bias = np.where(unknown, terms.prior[frame.category], terms.bias[column])
+    weights = []
+    for feature, names in zip(frame.features, frame.values, strict=True):
+        weights.append(_align_feature(policy, terms, feature, names)[:, column] * ~unknown)
+    if fallback:
+        bias = np.where(unknown, fallback.bias, bias)
+        weights = [np.where(unknown, other, own) for own, other in zip(weights, fallback.weights, strict=True)]
+    return Variances(bias, tuple(weights), terms.prior)
+
+
+def _align_feature(
+    policy: Policy, terms: Policy | Variances, feature: tuple[str, ...], names: tuple[str, ...]
+) -> Float32Array:
+    """Return the weights of a feature's values (names + 1, creatives), those of unknown values where they are new."""
+    if feature not in policy.features:
+        return np.zeros((len(names) + 1, len(policy.creatives)), np.float32)
+    place = policy.features.index(feature)
+    row = {value: i for i, value in enumerate(policy.values[place], 1)}
+    return terms.weights[place][[0, *(row.get(name, 0) for name in names)]]
+
+
+def _mix(old: Variances, new: Variances, step: float) -> Variances:
+    pairs = ((old.bias, new.bias), (old.prior, new.prior), *zip(old.weights, new.weights, strict=True))
+    bias, prior, *weights = (((1 - step) * a + step * b).astype(np.float32) for a, b in pairs)
+    return Variances(bias, tuple(weights), prior)
+
+
+def measure_divergence(policy: Policy, champion: Policy, data: Impressions) -> float:
+    """Return the mean KL divergence of a policy from the champion; both have the same features and values."""
+    cell = np.zeros(len(data), np.int64)
+    index = ContextIndex.build(policy, data, cell)
+    pairs = zip(*(score_batches(one, data, cell, index) for one in (policy, champion)), strict=True)
+    total = 0.0
+    for ours, theirs in pairs:
+        terms = ours.probability * np.log(ours.probability / theirs.probability)
+        by_context = np.add.reduceat(terms, ours.starts[:-1])
+        total += float((by_context * np.bincount(ours.context, data.weight[ours.rows])).sum())
+    return total / float(data.weight.sum())
+
+
+def _move(
+    champion: Policy, training: Impressions, recent: Impressions, penalty: float, limit: float
+) -> tuple[Policy, float, float]:
+    """Return the champion, moved as far towards a new fit as the limit allows, the step and the divergence."""
+    exploration: Exploration = "thompson" if champion.variances else "softmax"
+    fitted = model_selection.fit_model(training, "linear", Categories.from_policy(champion), penalty, exploration)
+    still = blend(champion, fitted, 0.0)
+
+    def divergence(step: float) -> float:
+        return measure_divergence(blend(champion, fitted, step), still, recent)
+
+    step, beyond = (1.0, 1.0) if divergence(1.0) <= limit else (0.0, 1.0)
+    for _ in range(HALVINGS if step < beyond else 0):
+        middle = (step + beyond) / 2
+        step, beyond = (middle, beyond) if divergence(middle) <= limit else (step, middle)
+    return blend(champion, fitted, step), step, divergence(step)
+
+
+def _estimate_lift(policy: Policy, champion: Policy, data: Impressions) -> tuple[float, float, float, float]:
+    """Return the doubly robust lift over the champion, its 95 % interval, and the policy's unsupported probability."""
+    log = model_selection.to_log(data)
+    predicted = cross_fit(log.rates, clusters=log.clusters)
+    ours, theirs = (model_selection.collect_terms(one, data, log, predicted) for one in (policy, champion))
+    residual = (log.reward - predicted.predict(log.action)) / log.propensity
+    lift = ours.expected - theirs.expected + (ours.target - theirs.target) * residual
+    moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
+    return moments.value, *interval(moments, positive=False), ours.support.unsupported
+
+
+def read_weighted(rows: pd.DataFrame) -> Impressions:
+    """Return an impressions table of statistics as arrays."""
+    single = rows.astype({"creative_id": object})  # Arrow reads strings of a joined table in several pieces
+    return read_impressions(lambda _: [single], timedelta(0))[0]

@@ -1,0 +1,192 @@
+"""
+Mergeable statistics of a decision log: distinct impressions with their numbers and clicks.
+
+Sums of integers in any order and grouping are equal, so merged parts equal a count of the whole log. Every model can
+be fitted on them, since a row stands for any number of impressions. An impression counts as not clicked until its
+click arrives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from adloom.arrays import Float64Array, Int64Array
+from adloom.data.context import PREFIX
+
+TYPES = {
+    "hour": "int64",
+    "placement": "str",
+    "position": "int64",
+    "creative_id": "str",
+    "candidates": "str",
+    "propensity": "float64",
+    "held_out": "bool",
+}
+KEYS = tuple(TYPES)
+COUNTS = ["shown", "clicked"]
+EPOCH = pd.Timestamp(0, tz="UTC")
+SEPARATOR = "\x1f"  # joins candidates
+HELD_OUT = 5  # one of so many users is held out of training, for the evaluation
+MIN_SHARE = 0.002  # of impressions; rarer values of closed cells are forgotten
+OPEN = ["key", "cell", "hour"]  # of an impression that may still be clicked
+CLICK = ["key", "hour", "counted"]
+
+
+@dataclass(frozen=True)
+class LogStatistics:
+    """The statistics, and what later segments of the log may still change."""
+
+    cells: pd.DataFrame  # KEYS, context columns and COUNTS; one row per distinct impression
+    pending: pd.DataFrame  # OPEN: impressions that may still be clicked
+    arrived: pd.DataFrame  # CLICK: clicks with or without a known impression
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return the statistics of no log."""
+        return cls(
+            pd.DataFrame({name: [] for name in [*KEYS, *COUNTS]}).astype(TYPES | dict.fromkeys(COUNTS, "int64")),
+            pd.DataFrame({name: np.zeros(0, np.int64) for name in OPEN}),
+            pd.DataFrame({name: np.zeros(0, np.int64) for name in CLICK}).astype({"counted": bool}),
+        )
+
+    FILES: ClassVar = ("cells.parquet", "pending.parquet", "clicks.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the statistics of `save`."""
+        return cls(*(pd.read_parquet(folder / name) for name in cls.FILES))
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write Parquet files, and return their paths."""
+        paths = [folder / name for name in self.FILES]
+        for path, table in zip(paths, (self.cells, self.pending, self.arrived), strict=True):
+            table.to_parquet(path, compression="zstd", index=False)
+        return paths
+
+    @property
+    def clicks(self) -> int:
+        """The number of clicks."""
+        return int(self.cells["clicked"].sum())
+
+    @property
+    def impressions(self) -> int:
+        """The number of impressions."""
+        return int(self.cells["shown"].sum())
+
+    def add(self, shown: pd.DataFrame, clicked: pd.DataFrame, hours: int) -> Self:
+        """
+        Return the statistics with new impressions and clicks (key, hour), whichever came first.
+
+        Impressions and clicks of a known key count once. What is older than `hours` is closed: clicks come too late.
+        """
+        shown = shown[~shown["key"].isin(self.pending["key"])].drop_duplicates("key")
+        new = clicked[~clicked["key"].isin(self.arrived["key"])].drop_duplicates("key")
+        shown = shown.assign(cell=_number_cells(shown))
+        pending = pd.concat([self.pending, shown[OPEN]], ignore_index=True)
+        clicks = pd.concat([self.arrived, new.assign(counted=False)[CLICK]], ignore_index=True)
+        matched = clicks.loc[~clicks["counted"], ["key"]].merge(pending, on="key")
+        counts = shown.assign(shown=1, clicked=0).drop(columns=["key", "cell"])
+        cells = _count_clicks(merge_cells([self.cells, counts]), matched["cell"])
+        clicks["counted"] |= clicks["key"].isin(matched["key"])
+        oldest = int(pending["hour"].max() if len(pending) else 0) - hours
+        closed = (table[table["hour"] >= oldest].reset_index(drop=True) for table in (pending, clicks))
+        return replace(self, cells=_close(cells, oldest), **dict(zip(("pending", "arrived"), closed, strict=True)))
+
+    def to_impressions(self, held_out: bool | None = None) -> pd.DataFrame:
+        """
+        Return an impressions table with weights, for training: without propensities.
+
+        An impression that can still be clicked counts as much as the share of its clicks that have arrived.
+        """
+        cells = self.cells if held_out is None else self.cells[self.cells["held_out"] == held_out]
+        cells = cells.assign(shown=cells["shown"] * self.find_arrival(cells["hour"]))
+        columns = ["placement", "position", "creative_id", *_list_context(cells), *COUNTS]
+        rows = _expand(cells[columns].groupby(columns[:-2], dropna=False, as_index=False).sum())
+        return rows.assign(timestamp=EPOCH, propensity=1.0)
+
+    def to_evaluation(self, held_out: bool) -> pd.DataFrame:
+        """Return the open impressions of the held-out users, or of the others, with candidates and propensities."""
+        cells = self.cells[self.cells["propensity"].notna() & (self.cells["held_out"] == held_out)]
+        rows = _expand(cells.drop(columns="held_out"))
+        times = EPOCH + pd.to_timedelta(rows.pop("hour"), unit="h")
+        return rows.assign(timestamp=times, candidates=rows["candidates"].str.split(SEPARATOR))
+
+    def find_arrival(self, hour: pd.Series | Int64Array) -> Float64Array:
+        """Return the share of the clicks of impressions that have arrived, by the hour of the impression (rows,)."""
+        share = self.estimate_arrival()
+        age = self._latest - np.asarray(hour, np.int64)
+        return np.asarray(share[age.clip(0, len(share) - 1)])
+
+    def estimate_arrival(self) -> Float64Array:
+        """
+        Return the share of clicks that arrive up to each hour after the impression's (hours,).
+
+        Chain ladder: each factor compares the impressions that are old enough for both hours (Mack 1993).
+        """
+        clicks = self.arrived[self.arrived["counted"]].merge(self.pending, on="key", suffixes=("", "_shown"))
+        age = (self._latest - clicks["hour_shown"]).to_numpy()
+        lag = (clicks["hour"] - clicks["hour_shown"]).clip(0).to_numpy()
+        ages = range(1, int(self._latest - self.pending["hour"].min()) + 1 if len(self.pending) else 1)
+        factors = [
+            max(((age >= hours) & (lag <= hours)).sum(), 1) / max(((age >= hours) & (lag < hours)).sum(), 1)
+            for hours in ages
+        ]
+        return np.asarray(1 / np.cumprod([1.0, *reversed(factors)])[::-1])
+
+    @property
+    def _latest(self) -> int:
+        return int(self.pending["hour"].max()) if len(self.pending) else 0
+
+
+def merge_cells(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the sum of statistics: one row per distinct impression, in the order of their values."""
+    cells = pd.concat(parts, ignore_index=True)
+    keys = [*KEYS, *_list_context(cells)]
+    cells = cells.astype(TYPES | dict.fromkeys(_list_context(cells), "str"))
+    return cells.groupby(keys, dropna=False, as_index=False, sort=True)[COUNTS].sum()
+
+
+def _list_context(rows: pd.DataFrame) -> list[str]:
+    return sorted(name for name in map(str, rows) if name.startswith(PREFIX))
+
+
+def _number_cells(rows: pd.DataFrame) -> pd.Series:
+    """Return a 64-bit number of each row's cell: two cells of a log almost never share one."""
+    rows = rows.astype(TYPES)
+    number = np.zeros(len(rows), np.uint64)
+    for name in [*KEYS, *_list_context(rows)]:
+        values = rows[name].where(rows[name].notna(), "").astype(str)
+        codes, known = pd.factorize(values)
+        hashes = pd.util.hash_array((name + SEPARATOR + known.astype(str)).to_numpy(object))
+        number += np.where(rows[name].notna(), hashes[codes], 0).astype(np.uint64)
+    return pd.Series(pd.util.hash_array(number).view(np.int64), rows.index)
+
+
+def _count_clicks(cells: pd.DataFrame, matched: pd.Series) -> pd.DataFrame:
+    if matched.empty:
+        return cells
+    counts = matched.value_counts()
+    return cells.assign(clicked=cells["clicked"] + _number_cells(cells).map(counts).fillna(0).astype(np.int64))
+
+
+def _close(cells: pd.DataFrame, oldest: int) -> pd.DataFrame:
+    """Forget the hour, candidates, propensity and rare context of cells from before an hour."""
+    closed = (cells["hour"] < oldest) & cells["propensity"].notna()
+    if not closed.any():
+        return cells
+    before = cells[closed].assign(hour=-1, candidates=None, propensity=np.nan)
+    for name in _list_context(before):
+        shares = before.groupby(name)["shown"].sum() / before["shown"].sum()
+        before[name] = before[name].where(before[name].isin(shares.index[shares >= MIN_SHARE]))
+    return merge_cells([cells[~closed], before])
+
+
+def _expand(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return a row with its weight per cell and outcome."""
+    missed = cells.assign(clicked=False, weight=(cells["shown"] - cells["clicked"]).clip(lower=0))
+    rows = pd.concat([missed, cells.assign(clicked=True, weight=cells["clicked"])], ignore_index=True)
+    return rows[rows["weight"] > 0].drop(columns="shown").reset_index(drop=True)

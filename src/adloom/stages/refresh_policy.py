@@ -1,0 +1,139 @@
+"""Keep the statistics of a decision log, and publish a refreshed policy as the next champion."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adloom.config.audience import TrainPolicy
+from adloom.config.params import Params
+from adloom.context import StageContext
+from adloom.errors import DataError
+from adloom.policy.scorer import Policy
+from adloom.registry import pairing
+from adloom.registry.base import ModelVersion, fetch_champion
+from adloom.registry.verdict import Outcome, apply_verdict
+from adloom.stages.measure import read_card
+from adloom.storage import manifest
+from adloom.storage.base import ObjectStore, read_object, write_object
+
+if TYPE_CHECKING:
+    from adloom.policy.refresh import Refresh
+    from adloom.policy.statistics import LogStatistics
+
+STATE = "state.json"
+DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
+
+
+@dataclass(frozen=True)
+class RefreshState:
+    """The statistics of the segments that were read."""
+
+    statistics: "LogStatistics"
+    segments: tuple[str, ...] = ()  # names, of the days that are still listed
+    number: int = 0  # of the last commit
+
+
+@dataclass(frozen=True)
+class StateStore:
+    """
+    The state below `refresh/<project>` of a decision log.
+
+    A commit is one write of state.json, which names the folder of the statistics: a killed run leaves the old state, so
+    that no segment counts twice.
+    """
+
+    objects: ObjectStore
+    project: str
+
+    @property
+    def _root(self) -> str:
+        return f"refresh/{self.project}"
+
+    def load(self) -> RefreshState:
+        """Return the last committed state."""
+        from adloom.policy.statistics import LogStatistics
+
+        try:
+            state = json.loads(read_object(self.objects, f"{self._root}/{STATE}"))
+        except FileNotFoundError:
+            return RefreshState(LogStatistics.empty())
+        with tempfile.TemporaryDirectory(prefix="adloom-refresh-") as scratch:
+            for name in LogStatistics.FILES:
+                self.objects.get(f"{self._root}/{state['number']}/{name}", Path(scratch) / name)
+            statistics = LogStatistics.load(Path(scratch))
+        return RefreshState(statistics, tuple(state["segments"]), state["number"])
+
+    def commit(self, state: RefreshState) -> RefreshState:
+        """Replace the state, and return it with its number."""
+        number = state.number + 1
+        with tempfile.TemporaryDirectory(prefix="adloom-refresh-") as scratch:
+            for path in state.statistics.save(Path(scratch)):
+                self.objects.put(path, f"{self._root}/{number}/{path.name}")
+        content = {"number": number, "segments": state.segments}
+        write_object(self.objects, f"{self._root}/{STATE}", json.dumps(content).encode())
+        for name in self.objects.list(f"{self._root}/{state.number}"):
+            self.objects.remove(name)
+        return replace(state, number=number)
+
+
+@contextmanager
+def open_champion(context: StageContext) -> Iterator[tuple[ModelVersion, Path]]:
+    """Provide the champion policy. Raises UserError without one."""
+    with tempfile.TemporaryDirectory(prefix="adloom-refresh-") as scratch:
+        yield fetch_champion(context.registry, pairing.POLICY, Path(scratch) / "champion")
+
+
+def refresh(
+    champion: ModelVersion, folder: Path, statistics: "LogStatistics", params: Params, context: StageContext
+) -> tuple["Refresh", Outcome]:
+    """Refresh the champion in a folder from statistics, and publish it if the fast lane of the gate promotes it."""
+    from adloom.policy.refresh import refresh_policy
+
+    card = read_card(folder)
+    penalty = max((c["penalty"] for c in card["candidates"] if c["penalty"]), default=DEFAULT_PENALTY)
+    if not 0 < statistics.clicks < statistics.impressions:
+        raise DataError(
+            f"policy refresh: {statistics.clicks} of {statistics.impressions} impressions clicked, expected some but "
+            "not all; run it again when the log has more"
+        )
+    refreshed = refresh_policy(
+        Policy.load(folder / "policy.npz"), statistics, penalty, params.refresh_policy.max_divergence
+    )
+    return refreshed, _publish(refreshed, champion, folder, card, params, context)
+
+
+def _publish(
+    refreshed: "Refresh",
+    champion: ModelVersion,
+    folder: Path,
+    card: dict[str, object],
+    params: Params,
+    context: StageContext,
+) -> Outcome:
+    """Register the policy and move the aliases as the verdict says; one that is not promoted is not registered."""
+    if refreshed.verdict != "promote" or not refreshed.step:
+        return Outcome(pairing.POLICY, None, refreshed.verdict, refreshed.reasons, champion.version)
+    target = folder.with_name("policy")
+    trained = TrainPolicy.model_validate(card["params"])
+    with manifest.draft(target, "train_policy", trained, {"champion": folder}) as draft:
+        refreshed.policy.save(draft.path / "policy.npz")
+        facts = {"champion": champion.version, "step": refreshed.step, "divergence": refreshed.divergence}
+        draft.facts.update(manifest.read(folder).facts)
+        draft.write_json("history.json", {"lift": [[0, refreshed.lift]]})
+        draft.describe({**card, "features": refreshed.policy.features, "refresh": facts}, trained)
+    tags = {
+        **{name: champion.tags[name] for name in (pairing.AUDIENCE_TAG, "dataset_digest") if name in champion.tags},
+        "params_digest": manifest.read(target).params,
+        "numbers": json.dumps({"lift": refreshed.lift, "divergence": refreshed.divergence}),
+        "verdict": refreshed.verdict,
+        "reasons": json.dumps(refreshed.reasons, ensure_ascii=False),
+        "refreshed_from": str(champion.version),
+    }
+    version = context.registry.register(pairing.POLICY, target, tags)
+    return apply_verdict(
+        context.registry, version, refreshed.verdict, refreshed.reasons, champion, approve=params.gate.approve
+    )

@@ -1,0 +1,106 @@
+"""The state of a refresh survives kills, and only a refresh that the fast lane promotes becomes champion."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.conftest import MakeTable
+from tests.support import copywriters
+from tests.support.log_statistics import CANDIDATES, click_rows, shown_rows, simulate_tastes
+from tests.support.policies import simulate_impressions, write_policy
+
+from adloom.context import StageContext
+from adloom.errors import DataError, UserError
+from adloom.policy.scorer import Policy
+from adloom.policy.statistics import LogStatistics
+from adloom.registry.base import CHAMPION, find_alias
+from adloom.registry.verdict import Outcome
+from adloom.stages.measure import read_card
+from adloom.stages.refresh_policy import RefreshState, StateStore, open_champion, refresh
+from adloom.storage.local import FolderObjectStore
+
+RATES = {"hat": 0.1, "bag": 0.3, "shoe": 0.05}
+
+
+class DyingStore(FolderObjectStore):
+    """A store of a process that is killed after some puts."""
+
+    puts = 0
+
+    def put(self, path: Path, name: str) -> None:
+        self.puts -= 1
+        if self.puts < 0:
+            raise KeyboardInterrupt
+        super().put(path, name)
+
+
+@pytest.mark.parametrize("puts", range(4))
+def test_a_killed_commit_leaves_the_old_state(puts: int, tmp_path: Path) -> None:
+    store = StateStore(FolderObjectStore(str(tmp_path)), "shop")
+    old = store.commit(RefreshState(LogStatistics.empty().add(shown_rows([1]), click_rows([]), 2), ("one",)))
+    new = replace(old, statistics=old.statistics.add(shown_rows([2]), click_rows([1]), 2), segments=("one", "two"))
+    dying = DyingStore(str(tmp_path))
+    dying.puts = puts
+    with pytest.raises(KeyboardInterrupt):
+        StateStore(dying, "shop").commit(new)
+    assert (store.load().segments, store.load().statistics.impressions) == (("one",), 1)
+    store.commit(new)
+    state = store.load()
+    assert (state.segments, state.statistics.impressions, state.statistics.clicks, state.number) == (
+        new.segments,
+        2,
+        1,
+        2,
+    )
+    assert {name.split("/")[2] for name in store.objects.list("refresh")} == {"2", "state.json"}
+
+
+@pytest.fixture
+def registered(context: StageContext, make_table: MakeTable, tmp_path: Path) -> StageContext:
+    """Return a context with a uniform champion."""
+    folder = write_policy(tmp_path / "policy", make_table("impressions", simulate_impressions(200)), 0.0)
+    context.registry.register("policy", folder, {"verdict": "promote", "dataset_digest": "d"})
+    context.registry.set_alias("policy", CHAMPION, 1, "first")
+    return context
+
+
+def publish(context: StageContext, statistics: LogStatistics, *, approve: bool = False) -> Outcome:
+    params = copywriters.params()
+    params = params.model_copy(update={"gate": params.gate.model_copy(update={"approve": approve})})
+    with open_champion(context) as (champion, folder):
+        return refresh(champion, folder, statistics, params, context)[1]
+
+
+def test_a_better_refresh_becomes_the_champion(registered: StageContext, tmp_path: Path) -> None:
+    assert publish(registered, simulate_tastes(RATES)).champion == 2
+    champion = find_alias(registered.registry.versions("policy"), CHAMPION)
+    assert champion
+    folder = registered.registry.fetch(champion, tmp_path / "second")
+    shares = Policy.load(folder / "policy.npz").probabilities({"placement": "home"}, CANDIDATES)
+    assert shares[1] > max(shares[0], shares[2])
+    assert read_card(folder)["refresh"]["champion"] == 1
+    assert champion.tags["refreshed_from"] == "1"
+    assert champion.tags["dataset_digest"] == "d"
+
+
+def test_a_worse_refresh_is_not_published(registered: StageContext) -> None:
+    misled = simulate_tastes({"hat": 0.02, "bag": 0.02, "shoe": 0.9}, held_out_rate=RATES)
+    outcome = publish(registered, misled)
+    assert (outcome.verdict, outcome.champion) == ("reject", 1)
+    assert len(registered.registry.versions("policy")) == 1
+
+
+def test_with_approval_a_person_promotes(registered: StageContext) -> None:
+    outcome = publish(registered, simulate_tastes(RATES), approve=True)
+    assert (outcome.version, outcome.champion) == (2, 1)
+    assert "adloom promote policy 2" in outcome.reasons[-1]
+
+
+def test_a_log_without_clicks_is_named(registered: StageContext) -> None:
+    with pytest.raises(DataError, match="0 of 2 impressions clicked"):
+        publish(registered, LogStatistics.empty().add(shown_rows([1, 2]), click_rows([]), 2))
+
+
+def test_without_a_champion_the_next_step_is_named(context: StageContext) -> None:
+    with pytest.raises(UserError, match="policy: no champion; `adloom run` makes one"), open_champion(context):
+        pass

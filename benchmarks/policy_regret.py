@@ -3,7 +3,7 @@
     python benchmarks/policy_regret.py                     # about ten minutes; prints a table
     python benchmarks/policy_regret.py --plot regret.png   # also draws the mean cumulative regret
 
-Each world has a day of uniform decisions, from which the first policy is trained; then every strategy serves the same
+Each world has eight hours of uniform decisions, from which the first policy is trained; then every strategy serves the same
 24 hours. Half of the creatives start with them, so that the first policy does not know them. Clicks arrive two hours
 late on average. Regret is the clicks lost to an oracle that knows every click rate.
 """
@@ -29,9 +29,8 @@ from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.policy.statistics import HELD_OUT, SEPARATOR, LogStatistics
 from adloom.world.simulator import Config, Contexts, Log, World, creative_id
 
-HOURS, WARM_UP = 24, 24
-CLICK_HOURS = 8
-WARM_UP_ROWS = 1000  # an hour
+HOURS, WARM_UP = 24, 8
+CLICK_HOURS = 6
 PENALTY, TEMPERATURE, FLOOR, MAX_DIVERGENCE = 0.3, 0.25, 0.002, 0.05
 STRATEGIES: dict[str, Exploration] = {
     "uniform": "softmax",
@@ -39,9 +38,7 @@ STRATEGIES: dict[str, Exploration] = {
     "refresh hourly": "softmax",
     "refresh hourly, Thompson": "thompson",
 }  # and their exploration
-CONFIG = Config(
-    rate=0.03, creatives=16, segments=4, placements=2, users=20_000, spread=0.6, wear_out=0.0, per_hour=3000
-)
+CONFIG = Config(rate=0.03, creatives=10, segments=3, users=20_000, spread=0.6, wear_out=0.0, per_hour=3000)
 OLD = CONFIG.creatives // 2  # creatives that run from the start
 NAMES = [creative_id(i) for i in range(CONFIG.creatives)]
 
@@ -101,10 +98,8 @@ def train(statistics: LogStatistics, exploration: Exploration) -> Policy:
 def warm_up(seed: int) -> tuple[World, Reader]:
     """Return a world after a day of uniform decisions among the old creatives, and what was read of it."""
     world, reader = World(CONFIG, seed), Reader(LogStatistics.empty())
-    for hour in range(WARM_UP):
-        contexts = world.next_contexts(WARM_UP_ROWS)
-        world._hour = hour + 1.0
-        reader.add(world.serve(contexts, serve(None, contexts, OLD)), OLD, hour + 1.0)
+    contexts = world.next_contexts(WARM_UP * int(CONFIG.per_hour))
+    reader.add(world.serve(contexts, serve(None, contexts, OLD)), OLD, WARM_UP)
     return world, reader
 
 

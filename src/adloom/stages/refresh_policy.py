@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adloom.config.audience import TrainPolicy
+from adloom.config.audience import GOAL_METRICS, TrainPolicy
 from adloom.config.params import Params
 from adloom.context import StageContext
-from adloom.errors import DataError
+from adloom.errors import ConfigError, DataError
 from adloom.policy.scorer import Policy
 from adloom.registry import pairing
 from adloom.registry.base import ModelVersion, fetch_champion
@@ -94,6 +94,11 @@ def refresh(
     from adloom.policy.refresh import refresh_policy
 
     card = read_card(folder)
+    if (reward := TrainPolicy.model_validate(card["params"]).reward) != "click":
+        raise ConfigError(
+            f"policy refresh: the champion, policy {champion.version}, learns from train_policy.reward: {reward}, but a "
+            "refresh counts clicks only; retrain with `adloom run` instead"
+        )
     penalty = max((c["penalty"] for c in card["candidates"] if c["penalty"]), default=DEFAULT_PENALTY)
     if not 0 < statistics.clicks < statistics.impressions:
         raise DataError(
@@ -103,6 +108,10 @@ def refresh(
     refreshed = refresh_policy(
         Policy.load(folder / "policy.npz"), statistics, penalty, params.refresh_policy.max_divergence
     )
+    guardrails = sorted({rule.metric for rule in params.gate.rules(pairing.POLICY)} - {GOAL_METRICS["click"]})
+    if refreshed.verdict == "promote" and guardrails:
+        reason = f"gate.policy has {', '.join(guardrails)}, which a refresh cannot measure; `adloom run` measures them"
+        refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, reason])
     return refreshed, _publish(refreshed, champion, folder, card, params, context)
 
 

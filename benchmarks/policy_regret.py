@@ -3,9 +3,9 @@
     python benchmarks/policy_regret.py                     # about ten minutes; prints a table
     python benchmarks/policy_regret.py --plot regret.png   # also draws the mean cumulative regret
 
-Each world has eight hours of uniform decisions, from which the first policy is trained; then every strategy serves the same
-24 hours. Half of the creatives start with them, so that the first policy does not know them. Clicks arrive two hours
-late on average. Regret is the clicks lost to an oracle that knows every click rate.
+Each world has eight hours of uniform decisions, from which the first policy is trained; then every strategy serves
+the same 24 hours. Half of the creatives start with them, so that the first policy does not know them. Clicks arrive two
+hours late on average. Regret is the clicks lost to an oracle that knows every click rate.
 """
 
 import argparse

@@ -96,8 +96,8 @@ def refresh(
     card = read_card(folder)
     if (reward := TrainPolicy.model_validate(card["params"]).reward) != "click":
         raise ConfigError(
-            f"policy refresh: the champion, policy {champion.version}, learns from train_policy.reward: {reward}, but a "
-            "refresh counts clicks only; retrain with `adloom run` instead"
+            f"policy refresh: the champion, policy {champion.version}, learns from train_policy.reward: {reward}, but "
+            "a refresh counts clicks only; retrain with `adloom run` instead"
         )
     penalty = max((c["penalty"] for c in card["candidates"] if c["penalty"]), default=DEFAULT_PENALTY)
     if not 0 < statistics.clicks < statistics.impressions:

@@ -69,7 +69,7 @@ class Reader:
                 "ctx_interest": np.char.add("s", contexts.segment.astype(str)),
             }
         )
-        clicks = pd.DataFrame({"key": key, "hour": log.outcome_hour})[log.clicked]
+        clicks = pd.DataFrame({"key": key, "kind": "click", "hour": log.outcome_hour})[log.clicked]
         waiting = clicks if self.waiting is None else pd.concat([self.waiting, clicks])
         here = waiting["hour"] <= now
         self.waiting = waiting[~here]

@@ -20,7 +20,7 @@ def shown_rows(key: Sequence[int], **columns: Any) -> pd.DataFrame:
 
 def click_rows(key: Sequence[int], hour: int | Sequence[int] = 100) -> pd.DataFrame:
     """Return clicks."""
-    return pd.DataFrame({"key": np.array(key, np.int64), "hour": hour})
+    return pd.DataFrame({"key": np.array(key, np.int64), "kind": "click", "hour": hour})
 
 
 def simulate_tastes(

@@ -1,4 +1,4 @@
-"""Read the segments of a log that were not read before, as impressions and clicks of statistics."""
+"""Read the segments of a log that were not read before, as impressions and feedback of statistics."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -37,13 +37,13 @@ def _list_days(now: datetime) -> list[str]:
 
 def read_segment(path: Path, held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
-    Return a segment's shown creatives, and its clicks, up to any damage.
+    Return a segment's shown creatives, and its feedback, up to any damage.
 
     One of `held_out` users is held out. Lines that are no records are left out; `adloom log verify` reports them.
     """
     shown: list[tuple[Any, ...]] = []
     contexts: list[dict[str, str]] = []
-    clicks: list[tuple[str, int]] = []
+    feedback: list[tuple[str, str, int]] = []
     try:
         for _, line in segment_file.read_lines(path):
             try:
@@ -57,11 +57,11 @@ def read_segment(path: Path, held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]
                     record.context if record.segment is None else {**record.context, CONTEXT_SEGMENT: record.segment}
                 )
                 contexts += [context] * len(rows)
-            elif isinstance(record, Feedback) and record.kind == "click":
-                clicks.append((record.decision_id + record.creative_id, record.time // HOUR))
+            elif isinstance(record, Feedback):
+                feedback.append((record.decision_id + record.creative_id, record.kind, record.time // HOUR))
     except segment_file.DAMAGE_ERRORS:
         pass
-    return _to_frame(shown, contexts), _number_keys(pd.DataFrame(clicks, columns=["key", "hour"]))
+    return _to_frame(shown, contexts), _number_keys(pd.DataFrame(feedback, columns=["key", "kind", "hour"]))
 
 
 def _list_rows(record: Decision, held_out: int) -> list[tuple[Any, ...]]:

@@ -1,5 +1,6 @@
 """Refresh a policy from the statistics of a log: refit it, limit its move, and evaluate it on held-out users."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -20,7 +21,28 @@ from adloom.policy.scorer import Policy
 from adloom.policy.statistics import LogStatistics
 from adloom.policy.thompson import Variances
 
+NO_GUARDRAILS: Mapping[str, float] = {}
+LESS_IS_BETTER = {"complaint"}  # kinds of feedback
 HALVINGS = 12  # of the interval of steps
+
+
+@dataclass(frozen=True)
+class Lift:
+    """The difference from the champion, in outcomes per impression of held-out users, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    unsupported: float  # probability of the policy on creatives without impressions
+
+    def is_worse(self, kind: str, margin: float) -> bool:
+        """Return whether the policy is certainly worse by more than a margin."""
+        return self.low > margin if kind in LESS_IS_BETTER else self.high < -margin
+
+    def describe(self, kind: str, margin: float) -> str:
+        """Return one line of text."""
+        text = f"{kind}s per impression of held-out users: {self.value:+.5f} (95 % {self.low:+.5f} to {self.high:+.5f})"
+        return f"{text}: certainly worse" if self.is_worse(kind, margin) else text
 
 
 @dataclass(frozen=True)
@@ -35,27 +57,35 @@ class Refresh:
     reasons: list[str]
 
 
-def refresh_policy(champion: Policy, statistics: LogStatistics, penalty: float, max_divergence: float) -> Refresh:
+def refresh_policy(
+    champion: Policy,
+    statistics: LogStatistics,
+    penalty: float,
+    max_divergence: float,
+    guardrails: Mapping[str, float] = NO_GUARDRAILS,
+) -> Refresh:
     """
     Return the champion, refitted and moved as far as `max_divergence` allows, with a verdict.
 
-    Held-out users judge and never train, so that a champion has no advantage on them. Raises DataError without clicks.
+    `guardrails` are margins by kind of feedback, in outcomes per impression. Held-out users judge and never train, so
+    that a champion has no advantage on them. Raises DataError without clicks.
     """
-    recent, tested = (read_weighted(statistics.to_evaluation(held_out)) for held_out in (False, True))
+    recent = read_weighted(statistics.to_evaluation(held_out=False))
     training = read_weighted(statistics.to_impressions(held_out=False))
     policy, step, divergence = _move(champion, training, recent, penalty, max_divergence)
-    arrived = statistics.find_arrival(tested.timestamp.astype("datetime64[h]").astype(np.int64))
-    tested = replace(tested, reward=tested.reward / arrived)  # for the clicks still to come
-    lift, low, high, unsupported = _estimate_lift(policy, champion, tested)
-    supported, worse = unsupported <= MAX_UNSUPPORTED, high < 0
+    lift = _estimate_lift(policy, champion, statistics, "click")
+    others = {kind: _estimate_lift(policy, champion, statistics, kind) for kind in guardrails}
     moved = f"moves {step:.0%} of the way to the new fit, {divergence:.4f} nats from the champion"
+    share = f"{lift.unsupported:.1%} of the probability is on creatives without impressions"
     reasons = [
         f"{moved}, at most {max_divergence:g}",
-        f"{unsupported:.1%} of the probability is on creatives without impressions, at most {MAX_UNSUPPORTED:.0%}",
-        f"lift over the champion {lift:+.5f} clicks per impression of held-out users (95 % {low:+.5f} to {high:+.5f})"
-        + (": certainly worse" if worse else ""),
+        f"{share}, at most {MAX_UNSUPPORTED:.0%}",
+        lift.describe("click", 0.0),
+        *(other.describe(kind, guardrails[kind]) for kind, other in others.items()),
     ]
-    return Refresh(policy, step, divergence, lift, "reject" if worse else "promote" if supported else "hold", reasons)
+    worse = lift.is_worse("click", 0.0) or any(other.is_worse(k, guardrails[k]) for k, other in others.items())
+    verdict: Verdict = "reject" if worse else "promote" if lift.unsupported <= MAX_UNSUPPORTED else "hold"
+    return Refresh(policy, step, divergence, lift.value, verdict, reasons)
 
 
 def blend(champion: Policy, fitted: Policy, step: float) -> Policy:
@@ -149,15 +179,17 @@ def _move(
     return blend(champion, fitted, step), step, divergence(step)
 
 
-def _estimate_lift(policy: Policy, champion: Policy, data: Impressions) -> tuple[float, float, float, float]:
-    """Return the doubly robust lift over the champion, its 95 % interval, and the policy's unsupported probability."""
-    log = model_selection.to_log(data)
+def _estimate_lift(policy: Policy, champion: Policy, statistics: LogStatistics, kind: str) -> Lift:
+    """Return the doubly robust lift of a kind of feedback over the champion."""
+    data = read_weighted(statistics.to_evaluation(held_out=True, kind=kind))
+    arrived = statistics.find_arrival(data.timestamp.astype("datetime64[h]").astype(np.int64), kind)
+    log = model_selection.to_log(replace(data, reward=data.reward / arrived))  # for those still to come
     predicted = cross_fit(log.rates, clusters=log.clusters)
     ours, theirs = (model_selection.collect_terms(one, data, log, predicted) for one in (policy, champion))
     residual = (log.reward - predicted.predict(log.action)) / log.propensity
     lift = ours.expected - theirs.expected + (ours.target - theirs.target) * residual
     moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
-    return moments.value, *interval(moments, positive=False), ours.support.unsupported
+    return Lift(moments.value, *interval(moments, positive=False), ours.support.unsupported)
 
 
 def read_weighted(rows: pd.DataFrame) -> Impressions:

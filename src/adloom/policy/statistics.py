@@ -1,5 +1,5 @@
 """
-Mergeable statistics of a decision log: distinct impressions with their numbers and clicks.
+Mergeable statistics of a decision log: distinct impressions with their numbers, clicks and other outcomes.
 
 Sums of integers in any order and grouping are equal, so merged parts equal a count of the whole log. Every model can
 be fitted on them, since a row stands for any number of impressions. An impression counts as not clicked until its
@@ -27,13 +27,14 @@ TYPES = {
     "held_out": "bool",
 }
 KEYS = tuple(TYPES)
-COUNTS = ["shown", "clicked"]
+OUTCOMES = {"click": "clicked", "conversion": "converted", "complaint": "complained"}  # kind of feedback: count
+COUNTS = ["shown", *OUTCOMES.values()]
 EPOCH = pd.Timestamp(0, tz="UTC")
 SEPARATOR = "\x1f"  # joins candidates
 HELD_OUT = 5  # one of so many users is held out of training, for the evaluation
 MIN_SHARE = 0.002  # of impressions; rarer values of closed cells are forgotten
 OPEN = ["key", "cell", "hour"]  # of an impression that may still be clicked
-CLICK = ["key", "hour", "counted"]
+FEEDBACK = ["key", "kind", "hour", "counted"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LogStatistics:
 
     cells: pd.DataFrame  # KEYS, context columns and COUNTS; one row per distinct impression
     pending: pd.DataFrame  # OPEN: impressions that may still be clicked
-    arrived: pd.DataFrame  # CLICK: clicks with or without a known impression
+    arrived: pd.DataFrame  # FEEDBACK: with or without a known impression
 
     @classmethod
     def empty(cls) -> Self:
@@ -50,10 +51,10 @@ class LogStatistics:
         return cls(
             pd.DataFrame({name: [] for name in [*KEYS, *COUNTS]}).astype(TYPES | dict.fromkeys(COUNTS, "int64")),
             pd.DataFrame({name: np.zeros(0, np.int64) for name in OPEN}),
-            pd.DataFrame({name: np.zeros(0, np.int64) for name in CLICK}).astype({"counted": bool}),
+            pd.DataFrame({name: np.zeros(0, np.int64) for name in FEEDBACK}).astype({"kind": "str", "counted": bool}),
         )
 
-    FILES: ClassVar = ("cells.parquet", "pending.parquet", "clicks.parquet")
+    FILES: ClassVar = ("cells.parquet", "pending.parquet", "feedback.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -77,24 +78,25 @@ class LogStatistics:
         """The number of impressions."""
         return int(self.cells["shown"].sum())
 
-    def add(self, shown: pd.DataFrame, clicked: pd.DataFrame, hours: int) -> Self:
+    def add(self, shown: pd.DataFrame, feedback: pd.DataFrame, hours: int) -> Self:
         """
-        Return the statistics with new impressions and clicks (key, hour), whichever came first.
+        Return the statistics with new impressions and feedback (key, kind, hour), whichever came first.
 
-        Impressions and clicks of a known key count once. What is older than `hours` is closed: clicks come too late.
+        Impressions, and feedback of a kind, count once per key. What is older than `hours` is closed: feedback comes
+        too late.
         """
         shown = shown[~shown["key"].isin(self.pending["key"])].drop_duplicates("key")
-        new = clicked[~clicked["key"].isin(self.arrived["key"])].drop_duplicates("key")
         shown = shown.assign(cell=_number_cells(shown))
         pending = pd.concat([self.pending, shown[OPEN]], ignore_index=True)
-        clicks = pd.concat([self.arrived, new.assign(counted=False)[CLICK]], ignore_index=True)
-        matched = clicks.loc[~clicks["counted"], ["key"]].merge(pending, on="key")
-        counts = shown.assign(shown=1, clicked=0).drop(columns=["key", "cell"])
-        cells = _count_clicks(merge_cells([self.cells, counts]), matched["cell"])
-        clicks["counted"] |= clicks["key"].isin(matched["key"])
+        arrived = pd.concat([self.arrived, feedback.assign(counted=False)[FEEDBACK]], ignore_index=True)
+        arrived = arrived.astype({"kind": "str"}).drop_duplicates(["key", "kind"])
+        matched = arrived.loc[~arrived["counted"], ["key", "kind"]].merge(pending, on="key")
+        counts = shown.assign(shown=1, **dict.fromkeys(OUTCOMES.values(), 0)).drop(columns=["key", "cell"])
+        cells = _count_feedback(merge_cells([self.cells, counts]), matched)
+        arrived["counted"] |= arrived["key"].isin(pending["key"])
         oldest = int(pending["hour"].max() if len(pending) else 0) - hours
-        closed = (table[table["hour"] >= oldest].reset_index(drop=True) for table in (pending, clicks))
-        return replace(self, cells=_close(cells, oldest), **dict(zip(("pending", "arrived"), closed, strict=True)))
+        still = (table[table["hour"] >= oldest].reset_index(drop=True) for table in (pending, arrived))
+        return replace(self, cells=_close(cells, oldest), **dict(zip(("pending", "arrived"), still, strict=True)))
 
     def to_impressions(self, held_out: bool | None = None) -> pd.DataFrame:
         """
@@ -105,29 +107,34 @@ class LogStatistics:
         cells = self.cells if held_out is None else self.cells[self.cells["held_out"] == held_out]
         cells = cells.assign(shown=cells["shown"] * self.find_arrival(cells["hour"]))
         columns = ["placement", "position", "creative_id", *_list_context(cells), *COUNTS]
-        rows = _expand(cells[columns].groupby(columns[:-2], dropna=False, as_index=False).sum())
+        rows = _expand(cells[columns].groupby(columns[: -len(COUNTS)], dropna=False, as_index=False).sum())
         return rows.assign(timestamp=EPOCH, propensity=1.0)
 
-    def to_evaluation(self, held_out: bool) -> pd.DataFrame:
-        """Return the open impressions of the held-out users, or of the others, with candidates and propensities."""
+    def to_evaluation(self, held_out: bool, kind: str = "click") -> pd.DataFrame:
+        """
+        Return the open impressions of the held-out users, or of the others, with candidates and propensities.
+
+        The `kind` of feedback counts as their clicks.
+        """
         cells = self.cells[self.cells["propensity"].notna() & (self.cells["held_out"] == held_out)]
-        rows = _expand(cells.drop(columns="held_out"))
+        rows = _expand(cells.drop(columns="held_out"), OUTCOMES[kind])
         times = EPOCH + pd.to_timedelta(rows.pop("hour"), unit="h")
         return rows.assign(timestamp=times, candidates=rows["candidates"].str.split(SEPARATOR))
 
-    def find_arrival(self, hour: pd.Series | Int64Array) -> Float64Array:
-        """Return the share of the clicks of impressions that have arrived, by the hour of the impression (rows,)."""
-        share = self.estimate_arrival()
+    def find_arrival(self, hour: pd.Series | Int64Array, kind: str = "click") -> Float64Array:
+        """Return the share of the feedback on impressions that has arrived, by the hour of the impression (rows,)."""
+        share = self.estimate_arrival(kind)
         age = self._latest - np.asarray(hour, np.int64)
         return np.asarray(share[age.clip(0, len(share) - 1)])
 
-    def estimate_arrival(self) -> Float64Array:
+    def estimate_arrival(self, kind: str = "click") -> Float64Array:
         """
-        Return the share of clicks that arrive up to each hour after the impression's (hours,).
+        Return the share of feedback that arrives up to each hour after the impression's (hours,).
 
         Chain ladder: each factor compares the impressions that are old enough for both hours (Mack 1993).
         """
-        clicks = self.arrived[self.arrived["counted"]].merge(self.pending, on="key", suffixes=("", "_shown"))
+        counted = self.arrived[self.arrived["counted"] & (self.arrived["kind"] == kind)]
+        clicks = counted.merge(self.pending, on="key", suffixes=("", "_shown"))
         age = (self._latest - clicks["hour_shown"]).to_numpy()
         lag = (clicks["hour"] - clicks["hour_shown"]).clip(0).to_numpy()
         ages = range(1, int(self._latest - self.pending["hour"].min()) + 1 if len(self.pending) else 1)
@@ -166,11 +173,13 @@ def _number_cells(rows: pd.DataFrame) -> pd.Series:
     return pd.Series(pd.util.hash_array(number).view(np.int64), rows.index)
 
 
-def _count_clicks(cells: pd.DataFrame, matched: pd.Series) -> pd.DataFrame:
+def _count_feedback(cells: pd.DataFrame, matched: pd.DataFrame) -> pd.DataFrame:
+    """Add feedback (cell, kind) to the counts of cells."""
     if matched.empty:
         return cells
-    counts = matched.value_counts()
-    return cells.assign(clicked=cells["clicked"] + _number_cells(cells).map(counts).fillna(0).astype(np.int64))
+    number = _number_cells(cells)
+    counts = {kind: number.map(rows["cell"].value_counts()).fillna(0) for kind, rows in matched.groupby("kind")}
+    return cells.assign(**{OUTCOMES[str(k)]: cells[OUTCOMES[str(k)]] + n.astype(np.int64) for k, n in counts.items()})
 
 
 def _close(cells: pd.DataFrame, oldest: int) -> pd.DataFrame:
@@ -185,8 +194,8 @@ def _close(cells: pd.DataFrame, oldest: int) -> pd.DataFrame:
     return merge_cells([cells[~closed], before])
 
 
-def _expand(cells: pd.DataFrame) -> pd.DataFrame:
+def _expand(cells: pd.DataFrame, outcome: str = "clicked") -> pd.DataFrame:
     """Return a row with its weight per cell and outcome."""
-    missed = cells.assign(clicked=False, weight=(cells["shown"] - cells["clicked"]).clip(lower=0))
-    rows = pd.concat([missed, cells.assign(clicked=True, weight=cells["clicked"])], ignore_index=True)
-    return rows[rows["weight"] > 0].drop(columns="shown").reset_index(drop=True)
+    missed = cells.assign(clicked=False, weight=(cells["shown"] - cells[outcome]).clip(lower=0))
+    rows = pd.concat([missed, cells.assign(clicked=True, weight=cells[outcome])], ignore_index=True)
+    return rows[rows["weight"] > 0].drop(columns=[name for name in COUNTS if name != "clicked"]).reset_index(drop=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from adloom.policy.statistics import LogStatistics
 
 STATE = "state.json"
+GUARDRAILS = {"conversion_rate": "conversion", "complaint_rate": "complaint"}  # metric of the gate: feedback
 DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
 
 
@@ -105,12 +106,14 @@ def refresh(
             f"policy refresh: {statistics.clicks} of {statistics.impressions} impressions clicked, expected some but "
             "not all; run it again when the log has more"
         )
+    rules = {rule.metric: rule for rule in params.gate.rules(pairing.POLICY) if rule.metric != GOAL_METRICS["click"]}
+    unmeasured = sorted(rules.keys() - GUARDRAILS.keys())
+    guardrails = {GUARDRAILS[name]: rule.margin or 0.0 for name, rule in rules.items() if name in GUARDRAILS}
     refreshed = refresh_policy(
-        Policy.load(folder / "policy.npz"), statistics, penalty, params.refresh_policy.max_divergence
+        Policy.load(folder / "policy.npz"), statistics, penalty, params.refresh_policy.max_divergence, guardrails
     )
-    guardrails = sorted({rule.metric for rule in params.gate.rules(pairing.POLICY)} - {GOAL_METRICS["click"]})
-    if refreshed.verdict == "promote" and guardrails:
-        reason = f"gate.policy has {', '.join(guardrails)}, which a refresh cannot measure; `adloom run` measures them"
+    if refreshed.verdict == "promote" and unmeasured:
+        reason = f"gate.policy has {', '.join(unmeasured)}, which a refresh cannot measure; `adloom run` measures them"
         refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, reason])
     return refreshed, _publish(refreshed, champion, folder, card, params, context)
 

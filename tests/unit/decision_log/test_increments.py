@@ -34,11 +34,11 @@ def test_all_impressions_of_a_user_are_held_out_or_none(tmp_path: Path) -> None:
     assert shown["held_out"].tolist() == [True, True, False, False] * 2
 
 
-def test_other_feedback_and_invalid_lines_are_left_out(tmp_path: Path) -> None:
+def test_feedback_keeps_its_kind_and_invalid_lines_are_left_out(tmp_path: Path) -> None:
     sale = click(0, kind="conversion", value=3.0)
     path = write_segment(tmp_path, [*frame_segment([decision(0), sale]), b"no record\n"])
     shown, clicked = read_segment(path, held_out=5)
-    assert (len(shown), len(clicked)) == (2, 0)
+    assert (len(shown), clicked["kind"].tolist()) == (2, ["conversion"])
 
 
 def test_a_damaged_segment_is_read_up_to_the_damage(tmp_path: Path) -> None:

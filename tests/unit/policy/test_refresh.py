@@ -57,7 +57,20 @@ def test_a_refresh_that_is_worse_for_held_out_users_is_rejected() -> None:
     result = refresh_policy(champion(), misled, 1.0, 0.3)
     assert result.verdict == "reject"
     assert result.lift < 0
-    assert "certainly worse" in result.reasons[-1]
+    assert result.reasons[-1].endswith("certainly worse")
+
+
+@pytest.mark.parametrize(("column", "kind"), [("complained", "complaint"), ("converted", "conversion")])
+def test_a_guardrail_rejects_what_clicks_alone_would_promote(column: str, kind: str) -> None:
+    statistics = simulate_tastes(RATES)
+    liked = statistics.cells["creative_id"] == "bag"
+    share = np.where(liked == (kind == "complaint"), 0.4, 0.02)  # the bag is clicked, but brings complaints or no sale
+    cells = statistics.cells.assign(**{column: (statistics.cells["shown"] * share).astype(np.int64)})
+    guarded = replace(statistics, cells=cells)
+    assert refresh_policy(champion(), guarded, 1.0, 0.3).verdict == "promote"
+    result = refresh_policy(champion(), guarded, 1.0, 0.3, {kind: 0.0})
+    assert (result.verdict, result.reasons[-1].endswith("certainly worse")) == ("reject", True)
+    assert refresh_policy(champion(), guarded, 1.0, 0.3, {kind: 0.5}).verdict == "promote"
 
 
 def test_a_move_to_creatives_that_the_log_never_showed_is_held() -> None:

@@ -103,3 +103,11 @@ def test_saving_is_reversible(tmp_path: Path) -> None:
     final, expected = (one.add(shown_rows([9]), click_rows([1]), 2).cells for one in (loaded, statistics))
     pd.testing.assert_frame_equal(final, expected)
     assert final["clicked"].sum() == 3
+
+
+def test_feedback_counts_once_per_kind() -> None:
+    sales = click_rows([1, 1, 2]).assign(kind="conversion")
+    statistics = LogStatistics.empty().add(shown_rows([1, 2, 3]), pd.concat([click_rows([1]), sales]), 2)
+    assert statistics.cells[["shown", "clicked", "converted", "complained"]].to_numpy().tolist() == [[3, 1, 2, 0]]
+    rows = statistics.to_evaluation(held_out=False, kind="conversion")
+    assert rows.set_index("clicked")["weight"].to_dict() == {True: 2, False: 1}

@@ -10,12 +10,14 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support.toy_shops import features, shop
 
+from adloom.audience import fit
 from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import Segmenter
 from adloom.config.audience import Segment
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError, DataError
+from adloom.stages import user_files
 from adloom.stages.segment import Inputs, Outputs, run
 from adloom.storage import manifest
 from adloom.tracking.memory import MemoryTracker
@@ -75,12 +77,14 @@ def test_the_card_has_every_candidate_and_the_rule(make_table: MakeTable, out: P
 
 
 @pytest.mark.slow
-def test_two_runs_and_shuffled_rows_give_the_same_digest(
-    make_table: MakeTable, out: Path, context: StageContext
+def test_shuffled_rows_and_other_batches_of_sampled_users_give_the_same_bytes(
+    make_table: MakeTable, out: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fit, "MAX_USERS", 100)
     rows = shop(120)
     events = make_table("events", rows)
     segment(events, out, context)
+    monkeypatch.setattr(user_files, "BATCH", 7)
     other = out.with_name("other")
     segment(events, other, context)
     assert manifest.digest(out) == manifest.digest(other)

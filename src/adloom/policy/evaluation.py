@@ -47,7 +47,7 @@ def evaluate(
     ]
     pairs = list(zip([holdout, *guarded], values, strict=True))
     samples, log = (
-        {OUTCOMES[data.kind].metric: _to_sample(data, found, of_log, data is not holdout) for data, found in pairs}
+        {OUTCOMES[data.kind].metric: _sample_value(data, found, of_log, data is not holdout) for data, found in pairs}
         for of_log in (False, True)
     )
     counted = {**_count(value, holdout, excluded), "spend_share": _exact_metric(spend[1], holdout.count, "share")}
@@ -62,14 +62,22 @@ def estimate_value(policy: Policy, data: Impressions) -> LogEvaluation:
     return value.scale(data.unit)
 
 
-def _to_sample(data: Impressions, value: LogEvaluation, of_log: bool, guardrail: bool) -> Sample:
+def _sample_value(data: Impressions, value: LogEvaluation, of_log: bool, guardrail: bool) -> Sample:
     """Return the rows behind the value of a policy, or of the log; with known propensities, no model corrects it."""
-    estimated = bool(data.propensity_estimated.any())
-    predicted, expected = (
-        (data.unit if estimated else 0.0) * terms for terms in (value.predicted, value.terms.expected)
-    )
+    if not data.propensity_estimated.any():
+        nothing = np.zeros(len(data))
+        return to_sample(data, nothing, data.propensity if of_log else value.terms.target, nothing, guardrail)
+    predicted, expected = data.unit * value.predicted, data.unit * value.terms.expected
     of_policy = (data.propensity, predicted) if of_log else (value.terms.target, expected)
-    columns = (data.reward * data.unit, data.propensity, data.weight, data.user, predicted, *of_policy)
+    return to_sample(data, predicted, *of_policy, guardrail)
+
+
+def to_sample(
+    data: Impressions, predicted: Float64Array, chances: Float64Array, expected: Float64Array, guardrail: bool
+) -> Sample:
+    """Return the rows behind the value of a policy with `chances` of what was shown; predictions may correct it."""
+    estimated = bool(data.propensity_estimated.any())
+    columns = (data.reward * data.unit, data.propensity, data.weight, data.user, predicted, chances, expected)
     compare = partial(_compare, kind=data.kind, unit=data.unit, guardrail=guardrail, estimated=estimated)
     return Sample(columns, _weigh_rewards, _find_unit(data), compare)
 

@@ -28,6 +28,11 @@ def test_shipped_params_load() -> None:
         ({"train_gan": {"seed": 2**32}}, "train_gan.seed: Input should be less than 4294967296"),
         ({"train_gan": {"learning_rate": float("inf")}}, "train_gan.learning_rate: Input should be a finite number"),
         ({"segment": {"enabled": "on"}}, "segment.enabled: expected true or false, got 'on'"),
+        (
+            {"train_policy": {"reward": "value"}},
+            "no rule compares value_per_impression, which train_policy.reward: value optimises; add {metric: value_per",
+        ),
+        ({"train_policy": {"attribution_hours": 2}}, "attribution_hours: 2 is above maturity_hours: 1"),
         ({"segment": {"min_segment_size": 10}}, "smallest_segment must not be above segment.min_segment_size"),
     ],
 )

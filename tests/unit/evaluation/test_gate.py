@@ -116,6 +116,35 @@ def test_a_comparison_of_a_samples_own_is_the_verdict(enough: bool, verdict: str
     assert str(result.reasons[0]) == "click_rate against the log: as it was seen"
 
 
+def judge_three(*p_values: float) -> list[str]:
+    names = ["click_rate", "conversion_rate", "complaint_rate"]
+    rules = [MetricRule(metric=name, margin=0.0) for name in names]
+    compared = {name: Comparison(p <= 0.05, 0.0, "as seen", p) for name, p in zip(names, p_values, strict=True)}
+    return [reason.verdict for reason in decide({}, compared, rules).reasons]
+
+
+@pytest.mark.parametrize(
+    ("p_values", "verdicts"),
+    [
+        ((0.01, 0.02, 0.05), ["promote", "promote", "promote"]),  # 0.05 / 3, 0.05 / 2, 0.05
+        ((0.02, 0.02, 0.02), ["hold", "hold", "hold"]),  # each alone would pass
+        ((0.05, 0.001, 0.03), ["hold", "promote", "hold"]),  # after the first miss none passes
+        ((0.9, 0.001, 0.002), ["hold", "promote", "promote"]),
+    ],
+)
+def test_several_comparisons_are_corrected_by_holm(p_values: tuple[float, ...], verdicts: list[str]) -> None:
+    assert judge_three(*p_values) == verdicts
+
+
+def test_a_corrected_comparison_says_what_is_needed() -> None:
+    rules = [MetricRule(metric=name, margin=0.0) for name in ("click_rate", "complaint_rate")]
+    compared = {"click_rate": Comparison(True, 0.0, "as seen", 0.04), "complaint_rate": Comparison(False, 0.0, "", 0.9)}
+    assert str(decide({}, compared, rules).reasons[0]) == (
+        "click_rate as seen; p = 0.04, with 2 comparisons 0.025 is needed: add impressions"
+    )
+    assert decide({}, compared, rules[:1]).verdict == "promote"  # only what a rule names is a comparison
+
+
 def test_no_rules_ask_nothing() -> None:
     assert decide({}, {}, []).verdict == "promote"
 

@@ -11,6 +11,7 @@ from adloom.arrays import AnyArray
 from adloom.errors import DataError
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.promotion_test import (
+    ALPHA,
     STAKES,
     count_lifts,
     decide_lift,
@@ -239,3 +240,39 @@ def test_predicted_numbers_of_impressions_are_about_right() -> None:
             next((n for n in range(2000, 40_001, 1000) if lower_bound(count_lifts(terms[:n]), 1.0) > 0), np.inf)
         )
     assert 0.5 < np.median(foretold) / np.median(came) < 2
+
+
+def test_a_guardrail_passes_without_a_single_event() -> None:
+    propensity, target = np.full(4000, 0.5), np.resize([0.9, 0.1], 4000)
+    none = np.zeros(4000)
+    held, passed = (decide_lift(none, propensity, target, propensity, 0.01, guardrail=g) for g in (False, True))
+    assert (held.verdict, passed.verdict) == ("hold", "promote")
+    few = decide_lift(none[:200], propensity[:200], target[:200], propensity[:200], 0.01, guardrail=True)
+    assert few.verdict == "hold"
+    assert few.needed is not None
+    assert 0 < few.needed < 4000
+
+
+def test_fewer_complaints_are_a_lift() -> None:
+    reward, propensity, target, champion = rows(0)
+    more = decide_lift(reward, propensity, target, champion, 0.01)
+    fewer = decide_lift(reward, propensity, target, champion, 0.01, less_is_better=True)
+    assert fewer.value == -more.value < 0
+    assert fewer.verdict == "hold"
+    assert decide_lift(reward, propensity, champion, target, 0.01, less_is_better=True).value == more.value
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.003, 0.05])
+def test_the_p_value_and_the_bound_agree(margin: float) -> None:
+    reward, propensity, target, champion = rows(1)
+    lift = decide_lift(reward, propensity, target, champion, margin)
+    assert (lift.p_value <= ALPHA) == (lift.low > -margin)
+    assert 0 <= lift.p_value <= 1
+
+
+def test_values_in_another_currency_change_the_units_alone() -> None:
+    reward, propensity, target, champion = rows(2)
+    one = decide_lift(reward, propensity, target, champion, 0.002)
+    cents = decide_lift(100 * reward, propensity, target, champion, 0.2, largest_reward=100.0)
+    assert cents.low == pytest.approx(100 * one.low)
+    assert cents.p_value == pytest.approx(one.p_value)

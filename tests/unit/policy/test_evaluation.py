@@ -102,9 +102,8 @@ def test_a_policy_that_shows_only_the_creative_without_complaints(metric: str, l
     data = shown_at_a_cost().cap_values(50.0)
     kind = "value" if metric == "value_per_impression" else "complaint"
     chosen = data if kind == "value" else data.with_reward(kind)
-    ours, log = (
-        evaluation.to_sample(chosen, p, kind != "value") for p in ((1 - data.shown).astype(float), data.propensity)
-    )
+    chances, nothing = ((1 - data.shown).astype(float), data.propensity), np.zeros(len(data))
+    ours, log = (evaluation.to_sample(chosen, nothing, p, nothing, kind != "value") for p in chances)
     assert ours.compare
     result = ours.compare(ours, log, 0.0)
     assert result.enough

@@ -97,7 +97,8 @@ def run(inputs: Inputs, outputs: Outputs, params: Drift, context: StageContext) 
 def find_tables(folder: Path) -> dict[str, Path]:
     """Return the folder of each table: below a folder, or the folder itself."""
     if (folder / manifest.MANIFEST).is_file():
-        columns = parquet.list_columns(folder, "*")
+        name = _name_shards(folder)
+        columns = parquet.list_columns(folder, name) if parquet.list_shards(folder, name) else []
         return {table: folder for table, column in COLUMNS.items() if column in columns}
     present = {table: folder / table for table in COLUMNS if (folder / table / manifest.MANIFEST).is_file()}
     return {table: path for table, path in present.items() if not manifest.skip_reason(path)}
@@ -133,8 +134,13 @@ def _read_impressions(folder: Path) -> "Period":
     from adloom.drift.impressions import read_period
 
     manifest.verify(folder)
-    total = sum(manifest.read(folder).rows.values())
-    return read_period(parquet.read_chunks(folder, "*"), total)
+    name = _name_shards(folder)
+    return read_period(parquet.read_chunks(folder, name), parquet.count_rows(folder, name))
+
+
+def _name_shards(folder: Path) -> str:
+    """Return the name of a table's shards: those of a converted log are named by their days."""
+    return "rows" if parquet.list_shards(folder) else "*"
 
 
 def _compare_events(reference: Path, current: Path, comparison: Comparison) -> None:

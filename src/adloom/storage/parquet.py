@@ -77,9 +77,9 @@ def list_columns(folder: Path, name: str = "rows") -> list[str]:
     return pq.read_schema(shard).names  # type: ignore[no-any-return] # pyarrow has no types
 
 
-def count_rows(folder: Path) -> int:
+def count_rows(folder: Path, name: str = "rows") -> int:
     """Return the number of rows, from the files' footers."""
-    return sum(pq.read_metadata(path).num_rows for path in list_shards(folder))
+    return sum(pq.read_metadata(path).num_rows for path in list_shards(folder, name))
 
 
 def read_chunks(

@@ -103,6 +103,16 @@ def test_a_folder_is_a_table_or_has_tables(tmp_path: Path) -> None:
     assert find_tables(tmp_path / "nothing") == {}
 
 
+def test_quarantined_rows_are_not_compared(tmp_path: Path, context: StageContext) -> None:
+    for period in ("old", "new"):
+        with manifest.draft(tmp_path / period, "prepare", ConfigModel(), {}) as draft:
+            parquet.write(make_impressions(60, 1), draft.path)
+            parquet.write(make_impressions(40, 2).assign(reason="broken"), draft.path, "quarantine")
+    assert compare(tmp_path, context)["rows"] == {"impressions": [60, 60]}
+    manifest.skip(tmp_path / "none", "prepare", ConfigModel(), "no source")
+    assert find_tables(tmp_path / "none") == {}
+
+
 def test_few_rows_and_unread_pictures_are_skipped_with_a_reason(tmp_path: Path, context: StageContext) -> None:
     for period in ("old", "new"):
         write_creatives(tmp_path / period / "creatives", range(2))

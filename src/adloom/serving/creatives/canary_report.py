@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
 
-PREFIX, LABELS = "adloom_canary_", ("model", "role", "outcome")
+LABELS = ("model", "role", "outcome")
 
 Key = tuple[str, ...]
 
@@ -29,9 +29,9 @@ def parse_canary(text: str) -> list[RoleSummary]:
     counts: defaultdict[Key, float] = defaultdict(float)
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     for sample in samples:
-        if sample.name.startswith(PREFIX) and "le" not in sample.labels:
-            labels = (sample.labels[name] for name in LABELS if name in sample.labels)
-            counts[sample.name.removeprefix(PREFIX), *labels] += sample.value
+        _, is_canary, metric = sample.name.partition("_canary_")
+        if is_canary and "le" not in sample.labels:
+            counts[metric, *(sample.labels[name] for name in LABELS if name in sample.labels)] += sample.value
     requests = {key[1:] for key in counts if key[0] == "requests_total"}
     return [_summarize(counts, *role) for role in sorted({(model, role) for model, role, _ in requests})]
 

@@ -35,7 +35,7 @@ DOMAINS = {
     "policy": "arrays audience config data errors evaluation storage",
     "drift": "arrays audience config data evaluation policy",
     "world": "arrays evaluation policy",
-    "experiments": "arrays errors policy",
+    "experiments": "arrays errors evaluation policy",
 }
 INFRASTRUCTURE = {
     "storage": "arrays config connection_errors errors retry",

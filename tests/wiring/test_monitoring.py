@@ -8,17 +8,21 @@ from typing import get_args
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
+from tests.support.experiments import count, experiment
 from tests.support.tiny_models import write_models
 from tests.support.tokens import tokens_file
 
+from adloom.cli.experiment_metrics import ExperimentMetrics
 from adloom.config.models import MODELS
 from adloom.config.settings import Settings
 from adloom.decision_log.log import open_log
 from adloom.decision_log.record import DropReason
 from adloom.errors import ExternalServiceError
+from adloom.experiments.analysis import analyse
 from adloom.kubeflow import trigger_server
 from adloom.kubeflow.submit import TriggerResult
 from adloom.serving import server
@@ -63,6 +67,17 @@ def export_metrics(app: ASGIApp) -> dict[str, list[dict[str, str]]]:
         client.post(trigger_server.TRIGGER, json={})
         client.post(trigger_server.TRIGGER, json={}, headers={"Authorization": f"Bearer {TOKEN}"})
         text = client.get("/metrics").text
+    return parse_samples(text)
+
+
+def export_experiment() -> str:
+    """Return the metrics of an experiment that was analysed."""
+    exported = ExperimentMetrics(registry := CollectorRegistry())
+    exported.result = analyse(experiment(), count([800, 150, 50], click=[40, 10, 2]))
+    return generate_latest(registry).decode()
+
+
+def parse_samples(text: str) -> dict[str, list[dict[str, str]]]:
     samples: dict[str, list[dict[str, str]]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -88,6 +103,8 @@ def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     )
     creatives = server.create_named_app("creatives", models, ServiceDependencies(PseudonymKeys(None)))
     for metric, labels in export_metrics(creatives).items():
+        samples.setdefault(metric, []).extend(labels)
+    for metric, labels in parse_samples(export_experiment()).items():
         samples.setdefault(metric, []).extend(labels)
     for metric, labels in export_metrics(trigger_server.create_app(fail_trigger, Settings(tokens_file=tokens))).items():
         samples.setdefault(metric, []).extend(labels)

@@ -15,6 +15,7 @@ from adloom.config.settings import Settings
 from adloom.errors import AdloomError, UserError
 
 if TYPE_CHECKING:
+    from adloom.cli.experiment_metrics import ExperimentMetrics
     from adloom.decision_log.arm_counts import ArmCounter
     from adloom.experiments.analysis import ArmResult, Difference, ExperimentResult
     from adloom.experiments.definition import Action, Experiment
@@ -187,18 +188,26 @@ def rollback(params_path: Path, name: str, reason: str) -> None:
 @experiment.command("watch", short_help="Follow the log, and end the experiment by its rules.")
 @PARAMS
 @click.option("--once", is_flag=True, help="Look once, then exit.")
-def watch(params_path: Path, once: bool) -> None:
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Port for Prometheus to scrape the analysis.")
+def watch(params_path: Path, once: bool, metrics_port: int | None) -> None:
     """
     Read new segments of the decision log every 15 seconds, and end the running experiment by its rules.
 
     A breached guardrail rolls it back at once. With --until-evidence, a better arm is promoted.
 
-    Example: adloom experiment watch
+    Example: adloom experiment watch --metrics-port 9100
     """
+    from prometheus_client import CollectorRegistry, start_http_server
+
+    from adloom.cli.experiment_metrics import ExperimentMetrics
+
+    metrics = ExperimentMetrics(exported := CollectorRegistry())
+    if metrics_port:
+        start_http_server(metrics_port, registry=exported)
     counter: ArmCounter | None = None
     while True:
         try:
-            counter = _look(params_path, counter)
+            counter = _look(params_path, counter, metrics)
         except AdloomError as error:
             if once:
                 raise
@@ -208,7 +217,7 @@ def watch(params_path: Path, once: bool) -> None:
         time.sleep(WATCH_SECONDS)
 
 
-def _look(params_path: Path, counter: "ArmCounter | None") -> "ArmCounter | None":
+def _look(params_path: Path, counter: "ArmCounter | None", metrics: "ExperimentMetrics") -> "ArmCounter | None":
     """Look at the log once, act by the rules, and return the counter of the running experiment."""
     from adloom.decision_log.record import now
     from adloom.experiments.analysis import analyse
@@ -216,10 +225,12 @@ def _look(params_path: Path, counter: "ArmCounter | None") -> "ArmCounter | None
     registry = load_context(params_path)[1].registry
     running = _find_running(registry)
     if running is None:
+        metrics.result = None
         return None
     if counter is None or counter.experiment != running:
         counter = _open_counter(params_path)[1]
     result = analyse(running, counter.update(now()))
+    metrics.name, metrics.result = running.name, result
     click.echo(json.dumps({"experiment": running.name, "verdict": result.verdict, "reason": result.reason}))
     apply_verdict(registry, running, result)
     return counter

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from adloom.arrays import AnyArray
+from adloom.evaluation.sample_ratio import MISMATCH, sample_ratio_p_value
 from adloom.experiments.counts import FAILURES, GUARDRAILS, OUTCOMES, UserCounts
 from adloom.experiments.definition import Experiment
-from adloom.experiments.sample_ratio import MISMATCH, sample_ratio_p_value
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import MIN_EVENTS, find_user_issue
 from adloom.policy.ope.promotion_test import ALPHA, Lifts, count_lifts, impressions_needed, lower_bound

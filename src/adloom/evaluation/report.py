@@ -139,7 +139,7 @@ def _build_panel(name: str, model: Model, rules: list[MetricRule]) -> Panel:
     gauges = [_build_gauge(rule, findings.metrics.get(rule.metric)) for rule in rules_with_bar]
     numbers = [_to_number(metric, findings.metrics[metric]) for metric in sorted(findings.metrics)]
     exhibits = _group_exhibits(findings.sections)
-    first = next((number for number in numbers for rule in rules if number.metric == rule.metric), None)
+    first = next((number for rule in rules for number in numbers if number.metric == rule.metric), None)
     return Panel(name, spec.title, spec.summary, model.digest, model.skipped, gauges, numbers, exhibits, first)
 
 

@@ -1,6 +1,7 @@
 """The stage: an artifact from impressions, equal bytes every time, with segments and pictures where there are any."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,29 @@ def test_users_decide_by_their_segment(
     others = policy.probabilities({"placement": "top", "segment": "segment-2"}, ["a", "b"])
     assert lately[0] > 0.8
     assert others[0] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("reward", "best", "metric"), [("click", 0, "click_rate"), ("value", 1, "value_per_impression")]
+)
+def test_a_policy_shows_what_earns_the_reward(
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext, reward: str, best: int, metric: str
+) -> None:
+    """Creative a has three times the clicks of b; a click on b is worth ten times as much."""
+    rng = np.random.default_rng(1)
+    shown = rng.choice(["a", "b"], 6000)
+    clicked = rng.random(6000) < np.where(shown == "a", 0.3, 0.1)
+    value = np.where(clicked, np.where(shown == "a", 2.0, 20.0) * rng.lognormal(0, 0.3, 6000), np.nan)
+    bought = {"value": value.round(2), "conversions": clicked.astype(int), "user_id": np.arange(6000)}
+    rows = impressions_frame(creative_id=shown, clicked=clicked, hours=np.arange(6000) / 20, **bought)
+    table = make_table("impressions", rows.assign(split="calibration"))
+    params = PARAMS.model_copy(update={"reward": reward})
+    made = run(replace(inputs, impressions=table), Outputs(tmp_path / "policy"), params, context)
+    policy = Policy.load(tmp_path / "policy" / "policy.npz")
+    assert policy.probabilities({"placement": "top"}, ["a", "b"])[best] > 0.8
+    assert made[metric] == card(tmp_path / "policy")["chosen"]["value"]  # type: ignore[index]
+    told = card(tmp_path / "policy")["reward"]
+    assert told == ({"kind": "click"} if reward == "click" else {"kind": "value", "cap": pytest.approx(38, rel=0.15)})
 
 
 def test_no_policy_is_chosen_for_one_user(

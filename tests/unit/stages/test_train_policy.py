@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,7 @@ def test_a_policy_shows_what_earns_the_reward(
     shown = rng.choice(["a", "b"], 6000)
     clicked = rng.random(6000) < np.where(shown == "a", 0.3, 0.1)
     value = np.where(clicked, np.where(shown == "a", 2.0, 20.0) * rng.lognormal(0, 0.3, 6000), np.nan)
-    bought = {"value": value.round(2), "conversions": clicked.astype(int), "user_id": np.arange(6000)}
+    bought: dict[str, Any] = {"value": value.round(2), "conversions": clicked.astype(int), "user_id": np.arange(6000)}
     rows = impressions_frame(creative_id=shown, clicked=clicked, hours=np.arange(6000) / 20, **bought)
     table = make_table("impressions", rows.assign(split="calibration"))
     params = PARAMS.model_copy(update={"reward": reward})

@@ -135,7 +135,8 @@ def _read_impressions(folder: Path) -> "Period":
 
     manifest.verify(folder)
     name = _name_shards(folder)
-    return read_period(parquet.read_chunks(folder, name), parquet.count_rows(folder, name))
+    columns = [column for column in parquet.list_columns(folder, name) if column != "candidates"]  # the longest
+    return read_period(parquet.read_chunks(folder, name, columns), parquet.count_rows(folder, name))
 
 
 def _name_shards(folder: Path) -> str:

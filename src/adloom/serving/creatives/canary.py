@@ -77,7 +77,7 @@ class Canary:
         challenged = replace(models, loaded={**models.loaded, self.model: challenger})
         rest, canaries = ([r for r, flag in zip(requests, chosen, strict=True) if flag is to] for to in (False, True))
         answers = {
-            False: iter(self._run("champion", answer_with, models, rest)),
+            False: iter(self._run("champion", answer_with, models, rest, is_timed=self.model != READER)),
             True: iter(self._challenge(answer_with, models, challenged, canaries)),
         }
         return [next(answers[flag]) for flag in chosen]
@@ -103,14 +103,17 @@ class Canary:
         rest = iter(answer_with(models, again) if again else [])
         return [next(rest) if bad else answer for answer, bad in zip(answers, failed, strict=True)]
 
-    def _run(self, role: Role, answer_with: AnswerWith, models: Models, requests: Sequence[Any]) -> Answers:
+    def _run(
+        self, role: Role, answer_with: AnswerWith, models: Models, requests: Sequence[Any], *, is_timed: bool = True
+    ) -> Answers:
         """Answer requests, count what came of them, and measure the time per item."""
         if not requests:
             return []
         start = time.perf_counter()
         answers = answer_with(models, requests)
         seconds = time.perf_counter() - start
-        self.metrics.seconds[self.model, role].observe(seconds / sum(map(self.measure, requests)))
+        if is_timed:
+            self.metrics.seconds[self.model, role].observe(seconds / sum(map(self.measure, requests)))
         for answer in answers:
             self.metrics.requests[self.model, role, _find_outcome(answer)] += 1
         return answers

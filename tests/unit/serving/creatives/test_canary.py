@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 from tests.support.http_client import DARK, LIGHT, encode
 
@@ -96,6 +97,22 @@ def test_agreement_is_counted_per_picture_that_both_have_read(versions: Models) 
     canary.answer(read, versions, [ReadRequest(pictures=["a", "b", "c"])])
     assert (canary.metrics.compared["cnn"], canary.metrics.agreed["cnn"]) == (2, 1)
     assert canary.metrics.requests["cnn", "champion", "answered"] == 1
+    assert canary.metrics.seconds.keys() == {("cnn", "champion"), ("cnn", "challenger")}
+
+
+def test_readers_are_timed_on_the_same_pictures_alone(versions: Models) -> None:
+    canary = create_canary("cnn", 0.5)
+    requests = [ReadRequest(pictures=["a"], nearest=number) for number in range(20)]
+    for request in requests:
+        canary.answer(lambda models, batch: [b'{"items": []}' for _ in batch], versions, [request])
+    registry = CollectorRegistry()
+    registry.register(canary.metrics)
+    timed = [
+        registry.get_sample_value("adloom_canary_item_seconds_count", {"model": "cnn", "role": role})
+        for role in ("champion", "challenger")
+    ]
+    assert timed[0] == timed[1]
+    assert 0 < (timed[0] or 0) < 20
 
 
 @pytest.mark.slow

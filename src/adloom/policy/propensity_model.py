@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from adloom.arrays import AnyArray, BoolArray, Float64Array, Int32Array, Int64Array
 from adloom.policy.candidate_sets import CandidateSets
 from adloom.policy.impressions import Impressions
+from adloom.policy.ope.terms import Log
 from adloom.policy.row_groups import group_rows
 
 FOLDS = 5
@@ -99,6 +101,28 @@ def estimate_propensities(data: Impressions, seed: int = 0) -> Impressions:
             rows = np.flatnonzero(placement == number)
             propensity[rows] = _estimate_placement(data.select(rows), fold[rows])
     return replace(data, propensity=propensity, propensity_estimated=np.ones(len(data), bool))
+
+
+def estimate_in_log(log: Log, context: pd.DataFrame) -> Log:
+    """Return a log with estimated propensities, from columns of its context; a place offers all that it shows."""
+    rows = len(log.action)
+    shown = [np.unique(log.action[log.place == place]) for place in range(int(log.place.max()) + 1)]
+    starts = np.concatenate([[0], np.cumsum([len(actions) for actions in shown])])
+    columns = context.assign(placement=log.place)
+    data = Impressions(
+        log.actions,
+        {str(name): pd.Categorical(columns[name]) for name in columns},
+        CandidateSets(starts, np.concatenate(shown).astype(np.int32)),
+        offered=log.place.astype(np.int32),
+        shown=log.action.astype(np.int32),
+        reward=log.reward,
+        propensity=log.propensity,
+        propensity_estimated=np.ones(rows, bool),
+        weight=np.asarray(log.clusters.counts, np.float64),
+        user=log.clusters.users.astype(np.int32),
+        timestamp=np.zeros(rows, "datetime64[us]"),
+    )
+    return replace(log, propensity=estimate_propensities(data).propensity, propensity_estimated=True)
 
 
 def _draw_folds(data: Impressions, rng: np.random.Generator) -> Int64Array:

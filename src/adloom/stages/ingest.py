@@ -91,15 +91,18 @@ def _ingest(table: str, source: Source, lock: SourcesLock, target: Path, context
         located = locate_files(source, table, context.store)
         copies = find_copies({f.path: (f.bytes, f.version) for f in lock.tables[table].files}, source)
         reader = _open_reader(located, source, table, Path(scratch), context)
-        shards = parquet.ShardWriter(draft.path, RAW_TABLE)
+        shards, private = parquet.ShardWriter(draft.path, RAW_TABLE), False
         try:
             for rows in reader.read_chunks():
+                if "user_id" in rows and sources_lock.is_private(table, source.uri) and not private:
+                    sources_lock.require_key(table, context)
+                    private = True
                 shards.append(rows)
                 bar.update(len(rows))
         except DataError as error:  # names the file's copy here
             raise DataError(str(error).replace(f"{scratch}/", "")) from None
         draft.rows = {"rows": shards.rows}
-        draft.facts = _source_facts(table, source, [*located.data.warnings(), *copies, *reader.warnings()])
+        draft.facts = _source_facts(source, private, [*located.data.warnings(), *copies, *reader.warnings()])
     return shards.rows
 
 
@@ -112,12 +115,12 @@ def _open_reader(
     return SourceReader(path.parent if path.is_file() else path, located.data.paths, source, table)
 
 
-def _source_facts(table: str, source: Source, warnings: list[str]) -> dict[str, str]:
+def _source_facts(source: Source, private: bool, warnings: list[str]) -> dict[str, str]:
     """Return the facts about a source that prepare needs."""
     return {
         "source": source.uri,
         "licence": source.licence or "not stated",
-        "private": "yes" if sources_lock.is_private(table, source.uri) else "no",
+        "private": "yes" if private else "no",
         "value_format": ValueFormat.model_validate(source.model_dump(include=set(ValueFormat.model_fields))).to_json(),
         "warnings": json.dumps(warnings),
     }

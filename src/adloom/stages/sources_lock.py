@@ -13,6 +13,7 @@ from adloom.config.params import TABLES, Params
 from adloom.config.sources import Ingest, Source
 from adloom.context import StageContext
 from adloom.data import privacy
+from adloom.data.contracts import CONTRACTS
 from adloom.errors import ConfigError, DataError
 from adloom.stages.source_files import locate_files
 from adloom.storage.base import SourceFile
@@ -61,8 +62,11 @@ def scan_table(ingest: Ingest, erasure_list: str | None, context: StageContext) 
     """Scan the sources of some tables; raises as `scan` does."""
     sources = {table: source for table in TABLES if (source := ingest.source(table))}
     private = [table for table, source in sources.items() if is_private(table, source.uri)]
+    named = [table for table in private if names_users(table, sources[table])]
+    if named:
+        require_key(named[0], context)
     return SourcesLock(
-        key=privacy.key_fingerprint(require_key(private[0], context)) if private else None,
+        key=privacy.key_fingerprint(context.pseudonym_key) if private and context.pseudonym_key else None,
         erasure=_scan_erasure_list(erasure_list, context),
         tables={table: scan_source(source, table, context) for table, source in sources.items()},
     )
@@ -95,6 +99,12 @@ def _scan_erasure_list(uri: str | None, context: StageContext) -> SourceFiles | 
 def is_private(table: str, uri: str) -> bool:
     """Return whether a table's source holds user data that is not published."""
     return table in privacy.USER_TABLES and uri not in entries.ENTRIES
+
+
+def names_users(table: str, source: Source) -> bool:
+    """Return whether a source must have users, or names their column; others show at ingestion whether they do."""
+    user_id = CONTRACTS[table].columns["user_id"]
+    return user_id.required or "user_id" in source.columns or "user_id" in source.constants
 
 
 def require_key(table: str, context: StageContext) -> bytes:

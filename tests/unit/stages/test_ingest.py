@@ -123,6 +123,19 @@ def test_one_table_alone_is_enough(
     assert manifest.read(getattr(artifacts, table)).rows == {"rows": 1}
 
 
+def test_only_impressions_with_users_need_a_key(tmp_path: Path, context: StageContext) -> None:
+    world, content = (
+        replace(context, pseudonym_key=None),
+        "timestamp,placement,creative_id,clicked\n2026-01-01,top,a,0\n",
+    )
+    source = {"uri": written(tmp_path, "shown.csv", content), "format": "csv"}
+    assert manifest.verify(run(tmp_path, world, impressions=source).impressions).facts["private"] == "no"
+    written(tmp_path, "shown.csv", content.replace("clicked", "clicked,user_id").replace("a,0", "a,0,ann"))
+    with pytest.raises(ConfigError, match="impressions: private data needs a key for pseudonyms"):
+        run(tmp_path, world, impressions=source)
+    assert manifest.verify(run(tmp_path, context, impressions=source).impressions).facts["private"] == "yes"
+
+
 def test_another_tables_source_does_not_change_an_artifact(tmp_path: Path, context: StageContext) -> None:
     copy = {"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY}
     alone = manifest.digest(run(tmp_path, context, copy=copy).copy)

@@ -70,11 +70,17 @@ def test_pictures_and_copy_need_no_key(tmp_path: Path, lines: Path, context: Sta
     assert sources_lock.scan(load(tmp_path, {"copy": {"uri": str(lines), "format": "csv"}}), world).key is None
 
 
-@pytest.mark.parametrize("table", ["events", "impressions"])
+def test_impressions_without_a_column_of_users_need_no_key(tmp_path: Path, lines: Path, context: StageContext) -> None:
+    loaded = load(tmp_path, {"impressions": {"uri": str(lines), "format": "csv"}})
+    assert sources_lock.scan(loaded, replace(context, pseudonym_key=None)).key is None
+    assert sources_lock.scan(loaded, context).key == privacy.key_fingerprint(b"a key for tests only")
+
+
+@pytest.mark.parametrize(("table", "columns"), [("events", {}), ("impressions", {"user_id": "who"})])
 def test_private_data_without_a_key_says_how_to_make_one(
-    tmp_path: Path, orders: Path, context: StageContext, table: str
+    tmp_path: Path, orders: Path, context: StageContext, table: str, columns: dict[str, str]
 ) -> None:
-    loaded = load(tmp_path, {table: {"uri": str(orders), "format": "csv"}})
+    loaded = load(tmp_path, {table: {"uri": str(orders), "format": "csv", "columns": columns}})
     with pytest.raises(ConfigError, match=rf"{table}: .*`openssl rand -hex 32 > FILE`.*ADLOOM_PSEUDONYM_KEY_FILE=FILE"):
         sources_lock.scan(loaded, replace(context, pseudonym_key=None))
 

@@ -1,7 +1,7 @@
 """The pseudonym key: present if a table is private, long enough, and not world-readable."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from adloom.config.params import TABLES, Params
@@ -31,12 +31,13 @@ def check(context: DoctorContext) -> Iterator[Finding]:
         yield from _check_presence(key, private)
 
 
-def _check_presence(key: bytes | None, private: list[str]) -> Iterator[Finding]:
+def _check_presence(key: bytes | None, private: Mapping[str, bool]) -> Iterator[Finding]:
+    named = [table for table, names_users in private.items() if names_users]
     if key is not None:
         used = f"used for {', '.join(private)}" if private else "no table needs one"
         yield Kind.KEY_OK(f"fingerprint {privacy.key_fingerprint(key)}, {used}")
-    elif private:
-        yield Kind.KEY_MISSING(f"{', '.join(private)}: private data without a pseudonym key", sources_lock.MAKE_KEY)
+    elif named:
+        yield Kind.KEY_MISSING(f"{', '.join(named)}: private data without a pseudonym key", sources_lock.MAKE_KEY)
     else:
         yield Kind.KEY_NOT_ASKED("no table with private data of users in params.yaml")
 
@@ -49,14 +50,15 @@ def _check_mode(path: Path, context: DoctorContext) -> Iterator[Finding]:
         yield Kind.KEY_OPEN(f"{path}: every user of this machine can read it", f"`{advice}`")
 
 
-def _private_tables(params: Params | None) -> list[str]:
-    """Return the tables with private sources, those to score too."""
+def _private_tables(params: Params | None) -> dict[str, bool]:
+    """Return the tables with private sources, those to score too, and whether each names users for certain."""
     if params is None:
-        return []
+        return {}
     sources = {table: params.ingest.source(table) for table in TABLES} | {"score.events": params.score.events}
     sources["drift.impressions"] = params.drift.impressions
-    return [
-        name
+    tables = {name: name.rpartition(".")[2] for name in sources}
+    return {
+        name: sources_lock.names_users(tables[name], source)
         for name, source in sources.items()
-        if source and sources_lock.is_private(name.rpartition(".")[2], source.uri)
-    ]
+        if source and sources_lock.is_private(tables[name], source.uri)
+    }

@@ -15,6 +15,7 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.reward_model import CrossFit
 from adloom.policy.ope.support import Support
 from adloom.policy.ope.terms import Log, PolicyTerms, ProbabilityBatch, collect_terms
+from adloom.policy.propensity_model import estimate_in_log
 
 Policy = Callable[[pd.DataFrame, tuple[str, ...]], AnyArray]  # (some rows, actions) → probabilities (rows, actions)
 CLIP_WEIGHT = 20.0  # weight limit of the clipped estimate
@@ -27,7 +28,7 @@ class LogColumns:
 
     action: str
     reward: str
-    propensity: str
+    propensity: str | None = None  # None estimates propensities from the context columns
     context: tuple[str, ...] = ()  # context columns of the reward model; the policy sees all columns
     support_within: str | None = None  # column within which support is checked, such as the placement
     user: str | None = None  # column of the user; rows of one user are not independent
@@ -66,7 +67,8 @@ def evaluate_log(
     Estimate a policy's value on a log.
 
     `actions` defaults to the log's; the policy is called for some rows at a time. Rows without action, finite reward or
-    valid propensity are excluded and counted. Raises DataError for an unusable log or invalid probabilities.
+    valid propensity are excluded and counted. With estimated propensities, only `doubly_robust` is estimated. Raises
+    DataError for an unusable log or invalid probabilities.
     """
     _require_columns(frame, columns)
     reasons = _exclusion_reasons(frame, columns)
@@ -103,11 +105,12 @@ def estimate_all(
 
 def _to_log(rows: pd.DataFrame, columns: LogColumns, names: tuple[str, ...]) -> Log:
     zeros = np.zeros(len(rows), np.int64)
-    return Log(
+    action = pd.Categorical(rows[columns.action].astype(str), categories=list(names)).codes.astype(np.int64)
+    log = Log(
         names,
-        pd.Categorical(rows[columns.action].astype(str), categories=list(names)).codes.astype(np.int64),
+        action,
         _to_floats(rows[columns.reward]).to_numpy(),
-        _to_floats(rows[columns.propensity]).to_numpy(),
+        np.ones(len(rows)) if columns.propensity is None else _to_floats(rows[columns.propensity]).to_numpy(),
         reward_model.cell_indices(rows[list(columns.context)]),
         zeros if columns.support_within is None else reward_model.cell_indices(rows[[columns.support_within]]),
         Clusters(
@@ -115,6 +118,7 @@ def _to_log(rows: pd.DataFrame, columns: LogColumns, names: tuple[str, ...]) -> 
             zeros - 1 if columns.user is None else pd.factorize(rows[columns.user])[0],
         ),
     )
+    return log if columns.propensity else estimate_in_log(log, rows[list(columns.context)])
 
 
 def _evaluate_policy(log: Log, rows: pd.DataFrame, policy: Policy) -> tuple[Log, PolicyTerms, CrossFit]:
@@ -137,7 +141,8 @@ def _batch_probabilities(
 
 
 def _require_columns(frame: pd.DataFrame, columns: LogColumns) -> None:
-    required = {"action": columns.action, "reward": columns.reward, "propensity": columns.propensity}
+    required = {"action": columns.action, "reward": columns.reward}
+    required |= {} if columns.propensity is None else {"propensity": columns.propensity}
     required |= {f"context {name}": name for name in columns.context}
     required |= {"support_within": columns.support_within} if columns.support_within is not None else {}
     required |= {name: column for name in ("user", "weight") if (column := getattr(columns, name)) is not None}
@@ -148,7 +153,9 @@ def _require_columns(frame: pd.DataFrame, columns: LogColumns) -> None:
 
 def _exclusion_reasons(frame: pd.DataFrame, columns: LogColumns) -> pd.Series:
     """Return per row why it is excluded, or ""."""
-    reward, propensity = (_to_floats(frame[name]) for name in (columns.reward, columns.propensity))
+    reward = _to_floats(frame[columns.reward])
+    known = columns.propensity is not None
+    propensity = _to_floats(frame[columns.propensity]) if known else pd.Series(1.0, frame.index)
     reasons = pd.Series("", frame.index)
     for is_invalid, reason in (
         (frame[columns.action].isna(), f"{columns.action}: missing"),

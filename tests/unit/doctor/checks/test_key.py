@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 def test_private_tables_need_one(make_context: MakeContext) -> None:
     (found,) = key.check(make_context())
     assert found.name == "key-missing"
-    assert found.found == "events, impressions: private data without a pseudonym key"
+    assert found.found == "events: private data without a pseudonym key"  # impressions name no users
     assert found.next_step.startswith("`openssl rand -hex 32 > FILE` makes one")
 
 

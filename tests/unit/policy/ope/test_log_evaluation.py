@@ -1,11 +1,14 @@
 """A user's own log: any column names, bad rows counted, what it cannot say said."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
+from adloom.policy.ope.estimate import WIDENING
 from adloom.policy.ope.estimators import ips, snips
 from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
 
@@ -44,6 +47,22 @@ def test_every_estimator_finds_the_value(log: pd.DataFrame) -> None:
     assert value.logged.value == pytest.approx(log["revenue"].mean())
     assert value.estimates["doubly_robust"].trustworthy
     assert value.excluded == {}
+
+
+def test_a_table_without_propensities_is_evaluated_by_estimated_ones(log: pd.DataFrame) -> None:
+    known = evaluate_log(log, OWN, always_b).estimates["doubly_robust"]
+    value = evaluate_log(log.drop(columns="prob"), replace(OWN, propensity=None), always_b)
+    assert set(value.estimates) == {"doubly_robust"}
+    estimated = value.estimates["doubly_robust"]
+    assert estimated.value == pytest.approx(known.value, rel=0.03)
+    assert estimated.high - estimated.low == pytest.approx(WIDENING * (known.high - known.low), rel=0.1)
+    assert value.logged.value == pytest.approx(log["revenue"].mean())
+
+
+def test_a_table_without_overlap_says_so(log: pd.DataFrame) -> None:
+    rows = log.assign(banner=np.where(log["country"] == "fr", "a", "b"))
+    estimate = evaluate_log(rows, replace(OWN, propensity=None), always_b).estimates["doubly_robust"]
+    assert "overlap is lacking: in some contexts, the log hardly ever shows what" in estimate.reliability_issue
 
 
 def test_estimates_equal_those_of_the_arrays(log: pd.DataFrame) -> None:

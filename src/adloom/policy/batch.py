@@ -56,10 +56,7 @@ def score_batches(
         known = (data.creatives, [row[contexts] for row in index.features], np.diff(starts), action)
         score = _add_terms(policy, policy, *known)
         variances = _add_terms(policy, policy.variances, *known) if policy.variances else None
-        is_new = new[action]
-        chances = distribute(
-            score, variances, np.diff(starts), policy.temperature, policy.floor, is_new if is_new.any() else None
-        )
+        chances = distribute(score, variances, np.diff(starts), policy.temperature, policy.floor, new[action])
         yield ProbabilityBatch(rows, index.context[rows] - start, starts, action, chances)
 
 

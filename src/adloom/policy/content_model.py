@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adloom.arrays import AnyArray, Float64Array, Int64Array
+from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array
 
 TEXT_BUCKETS = 64  # of hashed words
 LONG_TEXT = 50.0  # characters; the length of a text is stated in this unit
@@ -36,6 +36,14 @@ class ContentModel:
     def score(self, category: Int64Array, features: Float64Array) -> Float64Array:
         """Return what contents (creatives, features) add to the scores of their categories (creatives,)."""
         return np.asarray((features - self.means[category]) @ self.weights)
+
+
+def average_weights(weights: Sequence[Float32Array], category: Int64Array, categories: int) -> Float32Array:
+    """Return the mean weights of each category's creatives; 0 without any, and for the last, an unknown one."""
+    result = np.zeros((categories, sum(map(len, weights))), np.float32)
+    for number in np.unique(category[category < categories - 1]).tolist() if weights else []:
+        result[number] = np.concatenate([values[:, category == number].mean(1) for values in weights])
+    return result
 
 
 def join_features(embedding: Float64Array, texts: Sequence[str]) -> Float64Array:

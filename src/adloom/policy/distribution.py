@@ -47,7 +47,7 @@ def softmax(
     sizes = np.array(counts)
     starts = sizes.cumsum() - sizes
     odds = np.exp((scores - np.maximum.reduceat(scores, starts).repeat(sizes)) / temperature)
-    if new is not None:
+    if new is not None and new.any():
         odds = _raise_new(odds, new, sizes, starts)
     least = np.minimum(floor, 1 / sizes)
     scale = (1 - np.minimum(sizes * floor, 1)) / np.add.reduceat(odds, starts)
@@ -60,4 +60,5 @@ def _raise_new(odds: Float64Array, new: BoolArray, sizes: Int64Array, starts: In
     least = NEW_SHARE / sizes.repeat(sizes)
     is_low = new & (share < least)
     taken, rest = (np.add.reduceat(values, starts) for values in (least * is_low, share * ~is_low))
-    return np.where(is_low, least, share * ((1 - taken) / rest).repeat(sizes))
+    raised = np.where(is_low, least, share * ((1 - taken) / rest).repeat(sizes))
+    return np.where(taken.repeat(sizes) > 0, raised, odds)  # the bytes of a request do not depend on others

@@ -11,10 +11,10 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from adloom.arrays import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array, StrArray
+from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
 from adloom.config.models import TableSignature
 from adloom.errors import ArtifactError
-from adloom.policy.content_model import ContentModel, Contents
+from adloom.policy.content_model import ContentModel, Contents, average_weights
 from adloom.policy.distribution import distribute
 from adloom.policy.thompson import Variances
 from adloom.storage import npz
@@ -56,20 +56,11 @@ class Policy:
     def __post_init__(self) -> None:
         self._check()
 
-    @property
-    def is_new(self) -> BoolArray:
-        """Which creatives have no history (creatives,)."""
-        return np.arange(len(self.creatives)) >= len(self.creatives) - self.new
-
     @cached_property
     def category_weights(self) -> Float32Array:
         """The mean weights of each category's creatives, for new ones (categories + 1, weights of all features)."""
-        result = np.zeros((len(self.prior), sum(map(len, self.weights))), np.float32)
-        for category in np.unique(self.category[self.category < len(self.categories)]).tolist():
-            members = (self.category == category) & ~self.is_new
-            if members.any():
-                result[category] = np.concatenate([weights[:, members].mean(1) for weights in self.weights] or [[]])
-        return result
+        history = len(self.creatives) - self.new
+        return average_weights([w[:, :history] for w in self.weights], self.category[:history], len(self.prior))
 
     @cached_property
     def scorer(self) -> "Scorer":
@@ -207,7 +198,7 @@ class Scorer:
         self._hashes = np.append(hashes[order], LAST_HASH)  # so that each search ends at a row
         self._rows = _stack_rows(policy, order)
         self._rows[count:, 1:] = policy.category_weights
-        self._is_new = np.append(policy.is_new[order], np.ones(len(policy.prior), bool))
+        self._is_new = np.append(order >= count - policy.new, np.ones(len(policy.prior), bool))
         self._variances = _stack_rows(policy.variances, order) if policy.variances else None
         self._first_prior = count
         self._priors: dict[str | None, int] = {name: count + i for i, name in enumerate(policy.categories)}
@@ -264,9 +255,7 @@ class Scorer:
         cells = self._cell_indices(requests)
         variances = None if self._variances is None else _sum_cells(self._variances, cells)
         new = self._is_new.take(cells[:, 0] // self._rows.shape[1])
-        return distribute(
-            _sum_cells(self._rows, cells), variances, sizes, self._temperature, self._floor, new if new.any() else None
-        )
+        return distribute(_sum_cells(self._rows, cells), variances, sizes, self._temperature, self._floor, new)
 
     def _cell_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
         """Return each candidate's terms as indices into the flat rows (candidates, 1 + features)."""

@@ -1,6 +1,8 @@
 """The commands of experiments: start, look, and end by hand or by rule."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,11 @@ from adloom.decision_log.record import Line, now
 from adloom.decision_log.segment_file import format_day
 from adloom.experiments.definition import decode_event
 from adloom.registry.base import CHALLENGER, CHAMPION, Registry, find_alias
+from adloom.registry.memory import MemoryRegistry
 from adloom.storage import manifest
 
+PAGE = Path(__file__).parents[3] / "docs/how-to/experiments.md"
+COMMANDS = re.findall("^adloom experiment .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 PARAMS = params.load(SHIPPED).model_copy(update={"project": "shop"})
 START = ["experiment", "start", "new-policy", "--arms", "champion=50,challenger=50"]
 
@@ -148,3 +153,14 @@ def test_the_watcher_ends_an_experiment_by_its_rules(
 def test_the_watcher_without_an_experiment_does_nothing(registry: Registry) -> None:
     result = call("experiment", "watch", "--once")
     assert (result.exit_code, result.stdout, actions(registry)) == (0, "", [])
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_the_commands_of_the_page_work(tmp_path: Path, context: StageContext, line: str) -> None:
+    assert isinstance(context.registry, MemoryRegistry)
+    call(*START, "--maturity-minutes", "0")
+    write_log(tmp_path, {"champion": 60, "challenger": 62})
+    if line.startswith("adloom experiment start"):
+        context.registry.experiments.clear()
+    result = call(*shlex.split(line)[1:], *(["--once"] if line.endswith("watch") else []))
+    assert result.exit_code == 0, result.output

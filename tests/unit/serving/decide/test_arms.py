@@ -1,5 +1,6 @@
 """Decisions of an experiment: sticky arms, the probabilities of the mixture, and an arm that fails."""
 
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tests.support.experiments import experiment, in_arm
 from adloom.decision_log.record import Decision
 from adloom.decision_log.verify import check_decision
 from adloom.policy.scorer import Policy, Scorer, draw_slate
+from adloom.serving import app
 from adloom.serving.api.decide_schemas import DecideRequest, ModelOrigin
 from adloom.serving.decide.arms import Mixture
 from adloom.serving.decide.service import Decider, MemoryLog
@@ -152,3 +154,37 @@ def test_the_end_of_an_experiment_leaves_the_champion_alone() -> None:
     assert isinstance(record, Decision)
     assert in_arm(record) == (None, None, None)
     assert record.probabilities == pytest.approx([0.5, 0.3, 0.2])
+
+
+def decide_in_the_shadow(scorer: type[Scorer]) -> tuple[list[float], app.Service]:
+    """Return the probabilities of the decision before the shadow was asked, and the service after that."""
+    loaded = LoadedExperiment(
+        experiment("champion=100", shadow=2), {1: CHAMPION, 2: policy(2, [0.1, 0.1, 0.8], scorer)}
+    )
+    dependencies = app.ServiceDependencies(PseudonymKeys(None), project="shop")
+    service = app.Service(Models({"policy": CHAMPION}, {}, experiment=loaded), dependencies, app.DECIDE_ENDPOINTS)
+    request = DecideRequest(placement="home", candidates=list(CREATIVES), tmax_ms=60_000)
+    [answer] = service.decider.answer([(request, time.perf_counter())])
+    assert not isinstance(answer, Exception)
+    assert not service.decider.statistics.decisions
+    service.decider.finish()
+    [record] = dependencies.log.records  # type: ignore[attr-defined] # of a MemoryLog
+    return record.probabilities, service
+
+
+def test_the_shadow_is_compared_after_the_answer_and_never_shown() -> None:
+    probabilities, service = decide_in_the_shadow(Scorer)
+    assert probabilities == pytest.approx([0.5, 0.3, 0.2])
+    text = service.exporter.export().decode()
+    assert "adloom_shadow_seconds_count 1.0" in text
+    assert "adloom_shadow_errors_total 0.0" in text
+    distance = re.search(r"adloom_shadow_distance_sum (\S+)", text)
+    assert distance is not None
+    assert float(distance[1]) == pytest.approx(0.6)
+    assert 'adloom_experiment_decisions_total{arm="champion"} 1.0' in text
+
+
+def test_a_shadow_that_fails_is_counted_and_affects_no_answer() -> None:
+    probabilities, service = decide_in_the_shadow(FailingScorer)
+    assert probabilities == pytest.approx([0.5, 0.3, 0.2])
+    assert "adloom_shadow_errors_total 1.0" in service.exporter.export().decode()

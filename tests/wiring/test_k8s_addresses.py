@@ -20,16 +20,16 @@ ADDRESS = re.compile(r"(URL|URI|ENDPOINT|HOST|UI|REMOTE)(_S3|_URL)?$")  # suffix
 INTERNET = Peer("internet", address="192.0.2.7")
 OURS = {"app.kubernetes.io/part-of": "adloom"}
 KUBEFLOWS = Peer("ml-pipeline", {"app": "ml-pipeline", "application-crd-id": "kubeflow-pipelines"})
-STORE = ("stage", "training", "trigger", "poll", "refresh", "mlflow", "decide", "creatives")
+STORE = ("stage", "training", "trigger", "poll", "refresh", "watch", "mlflow", "decide", "creatives")
 USERS = {  # {variable: components that connect to its address}
-    "MLFLOW_TRACKING_URI": ("stage", "training", "refresh", "decide", "creatives"),
+    "MLFLOW_TRACKING_URI": ("stage", "training", "refresh", "watch", "decide", "creatives"),
     "AWS_ENDPOINT_URL_S3": STORE,
     "MLFLOW_S3_ENDPOINT_URL": ("mlflow",),
     "ADLOOM_CHECKPOINT_URI": ("stage", "training"),
     "ADLOOM_ARTIFACTS_ENDPOINT": ("stage",),
     "ADLOOM_DVC_REMOTE": ("stage",),
     "ADLOOM_LIBRARY_URL": ("decide", "creatives"),
-    "ADLOOM_LOG_URI": ("decide", "refresh"),
+    "ADLOOM_LOG_URI": ("decide", "refresh", "watch"),
     "ADLOOM_BUNDLE_URI": ("decide", "creatives"),
     "ADLOOM_KFP_ENDPOINT": ("trigger", "poll"),
     "ADLOOM_TRIGGER_URL": ("stage",),

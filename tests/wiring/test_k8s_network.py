@@ -41,6 +41,7 @@ ALWAYS: Table = {
     ("stage", "mlflow"): {5000},
     ("training", "mlflow"): {5000},
     ("refresh", "mlflow"): {5000},
+    ("watch", "mlflow"): {5000},
     ("training", "training"): ANY,
     ("stage", "pipelines"): LAUNCHER,
     ("stage", "pipelines' store"): LAUNCHER,
@@ -61,7 +62,7 @@ WITHIN: dict[str, Table] = {
         **{(client, "postgres"): {5432} for client in ("mlflow", "decide", "creatives", "stage")},
         **{
             (client, "s3"): {8333}
-            for client in ("stage", "training", "trigger", "poll", "refresh", "mlflow", "decide", "creatives")
+            for client in ("stage", "training", "trigger", "poll", "refresh", "watch", "mlflow", "decide", "creatives")
         },
     },
     "prod": {
@@ -73,7 +74,7 @@ WITHIN: dict[str, Table] = {
         **{("stage", server): {443, 5432, 6443} for server in ("internet", "internet, version 6", "cloud's metadata")},
         **{
             (client, server): {443}
-            for client in ("training", "refresh")
+            for client in ("training", "refresh", "watch")
             for server in ("internet", "internet, version 6", "cloud's metadata")
         },
     },

@@ -79,3 +79,11 @@ def test_a_changed_artifact_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_model_has_no_versions(registry: Registry) -> None:
     assert registry.versions("unknown") == []
+
+
+def test_the_starts_and_ends_of_experiments_are_kept_in_order(registry: Registry) -> None:
+    assert registry.experiment_events() == []
+    for event in ('{"action":"start"}', '{"action":"stop","reason":"für alle"}'):
+        registry.add_experiment_event(event)
+    assert registry.experiment_events() == ['{"action":"start"}', '{"action":"stop","reason":"für alle"}']
+    assert registry.versions("policy") == []

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from starlette.testclient import TestClient
 from tests.support.experiments import experiment, in_arm
 
 from adloom.decision_log.record import Decision
 from adloom.decision_log.verify import check_decision
 from adloom.policy.scorer import Policy, Scorer, draw_slate
 from adloom.serving import app
-from adloom.serving.api.decide_schemas import DecideRequest, ModelOrigin
+from adloom.serving.api.decide_schemas import DECIDE, DecideRequest, ModelOrigin
 from adloom.serving.decide.arms import Mixture
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models.card import ModelCard
@@ -188,3 +189,13 @@ def test_a_shadow_that_fails_is_counted_and_affects_no_answer() -> None:
     probabilities, service = decide_in_the_shadow(FailingScorer)
     assert probabilities == pytest.approx([0.5, 0.3, 0.2])
     assert "adloom_shadow_errors_total 1.0" in service.exporter.export().decode()
+
+
+def test_an_answer_over_http_is_logged_with_the_mixture() -> None:
+    loaded, log = LoadedExperiment(experiment(ARMS), {1: CHAMPION, 2: CHALLENGER}), MemoryLog()
+    models = Models({"policy": CHAMPION}, {}, experiment=loaded)
+    client = TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
+    body = {"placement": "home", "candidates": list(CREATIVES), "tmax_ms": 60_000}
+    answers = [client.post(DECIDE, json={**body, "user_id": str(user)}).json() for user in range(20)]
+    assert [answer["decision_id"] for answer in answers] == [record.decision_id for record in log.records]  # type: ignore[union-attr]
+    assert all(record.probabilities == pytest.approx(MIXTURE) for record in log.records)  # type: ignore[union-attr]

@@ -15,6 +15,7 @@ def test_p_values_are_adjusted_over_all_features() -> None:
     assert found.reason == describe(alarm)
 
 
+@pytest.mark.slow
 def test_a_small_change_of_many_rows_is_significant_and_no_alarm() -> None:
     found = detect([shifted(0.1, 20_000)], None, {}, {}, Drift())
     assert found.findings[0].adjusted < 1e-6

@@ -32,6 +32,7 @@ def test_a_sum_of_one_dimension_has_the_p_value_of_a_normal_test() -> None:
     assert find_p_value(np.zeros((5, 2))) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["numbers", "names", "embeddings"])
 def test_p_values_are_uniform_without_drift_though_users_repeat(kind: str) -> None:
     rng = np.random.default_rng(3)

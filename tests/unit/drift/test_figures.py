@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 
+import pytest
 from PIL import Image
 from tests.support.drift_samples import DROP, shifted
 
@@ -15,6 +16,7 @@ def height(png: bytes) -> int:
     return Image.open(io.BytesIO(png)).height
 
 
+@pytest.mark.slow
 def test_a_picture_grows_with_its_features_up_to_a_limit() -> None:
     findings = detect([shifted(1.0), shifted(0.0)], None, {}, {}, Drift()).findings
     few, many = (draw_effects(findings * times, 0.1) for times in (1, MOST))
@@ -23,5 +25,6 @@ def test_a_picture_grows_with_its_features_up_to_a_limit() -> None:
     assert few == draw_effects(findings, 0.1)
 
 
+@pytest.mark.slow
 def test_click_rates_without_clicks_are_drawn() -> None:
     assert draw_click_rates(DROP) != draw_click_rates(replace(DROP, observed=None, expected=None))

@@ -1,5 +1,6 @@
 """The page of a comparison."""
 
+import pytest
 from tests.support.drift_samples import DROP, shifted
 
 from adloom.config.drift import Drift
@@ -7,6 +8,7 @@ from adloom.drift.detection import detect
 from adloom.drift.report_sections import build_page, build_sections
 
 
+@pytest.mark.slow
 def test_the_page_names_the_alarms_and_shows_both_pictures() -> None:
     found = detect([shifted(1.0)], DROP, {"events": (300, 300)}, {"creatives": "no reader"}, Drift())
     page = build_page(found, 0.1)
@@ -19,6 +21,7 @@ def test_the_page_names_the_alarms_and_shows_both_pictures() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_page_without_drift_says_so() -> None:
     page = build_page(detect([shifted(0.0)], None, {"events": (300, 300)}, {}, Drift()), 0.1)
     assert "<h1>No drift</h1>" in page

@@ -103,6 +103,7 @@ def test_a_folder_is_a_table_or_has_tables(tmp_path: Path) -> None:
     assert find_tables(tmp_path / "nothing") == {}
 
 
+@pytest.mark.slow
 def test_quarantined_rows_are_not_compared(tmp_path: Path, context: StageContext) -> None:
     for period in ("old", "new"):
         with manifest.draft(tmp_path / period, "prepare", ConfigModel(), {}) as draft:

@@ -14,7 +14,7 @@ from tests.support import worlds
 from tests.support.all_stages import run_all
 from tests.support.decide_server import run_decide_server
 
-from adloom.cli import world
+from adloom.cli import experiment, world
 from adloom.cli.main import cli
 from adloom.config import params
 from adloom.config.settings import Settings
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(command: str, url: str = "") -> str:
     """Run a command of the page against a service, with fewer impressions."""
-    line = command.replace("http://localhost:3000", url).replace("4000", "1600")
+    line = command.replace("http://localhost:3000", url).replace("4000", "2400")
     result = CliRunner().invoke(cli, shlex.split(line)[1:], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -53,10 +53,12 @@ def select(prefix: str) -> list[str]:
     return [command for command in COMMANDS if command.startswith(prefix)]
 
 
-def test_the_tutorial_ends_with_a_policy_that_earns(folder: Path, context: StageContext) -> None:
-    explore, again, measure = select("adloom world run")
+def test_the_tutorial_ends_with_a_policy_that_earns(
+    folder: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explore, again, measure, _ = select("adloom world run")
     with run_decide_server(folder, [], SERVICE) as server:
-        assert "decided by default 1600" in run(explore, server.url)
+        assert "decided by default 2400" in run(explore, server.url)
         middle = datetime.now(UTC)
         run(again, server.url)
         server.end()
@@ -71,11 +73,19 @@ def test_the_tutorial_ends_with_a_policy_that_earns(folder: Path, context: Stage
     loaded = params.load(path)
     context = replace(context, pseudonym_key=read_pseudonym_key(Settings()))
     run_all(loaded, context)
-    assert register(default_candidate("policy"), loaded.register, context).verdict == "promote"
+    outcome = register(default_candidate("policy"), loaded.register, context)
+    assert outcome.verdict == "promote", outcome.reasons
     with run_decide_server(folder, ["--models", "models"], SERVICE) as server:
         output = run(measure, server.url)
-    assert "decided by model 1600" in output
+    assert "decided by model 2400" in output
     lift = re.search(r"^lift over uniform +([+-]\d+)", output, re.MULTILINE)
     assert lift
     assert int(lift[1]) > 20
     assert (folder / "regret.png").is_file()
+    monkeypatch.setattr(experiment, "load_context", lambda path: (loaded, context))
+    start, status, stop = (run(command) for command in select("adloom experiment"))
+    assert "champion" in start
+    assert "sample ratio: p = 1" in status
+    assert "the champion decides for all users" in stop
+    [drift] = select("adloom drift")
+    assert "0 of" in run(drift) or "no feature" in run(drift)

@@ -102,26 +102,30 @@ def merge_totals(parts: UserTotals) -> UserTotals:
     return UserTotals(merged, items.group_by("user_id", "item_id").aggregate(paid=items.paid.sum()), parts.purchases)
 
 
-def continue_totals(known: UserTotals, new: UserTotals) -> UserTotals:
+def correct_gaps(known: UserTotals, new: UserTotals) -> ibis.Table:
     """
-    Return the totals of new events such that they add up with the known ones.
+    Return rows of `users` that make the totals of new events add up with the known ones.
 
-    The gap between a user's last known and first new purchase joins `gap_squares`. A user with a late event has gaps
-    that it splits: all the user's gaps are measured again, and the difference to the known ones joins.
+    They have nothing but `gap_squares`: the gap between a user's last known and first new purchase. A user with a late
+    event has gaps that it splits: all the user's gaps are measured again, and the difference is the correction.
     """
     seen = known.users.semi_join(new.users, "user_id")
     seen = seen.group_by("user_id").aggregate(known_last=seen["last"].max(), known_squares=seen.gap_squares.sum())
-    users = new.users.left_join(seen, "user_id").drop("user_id_right")
+    users = new.users.inner_join(seen, "user_id")
     late = users.filter(users.known_last > users["first"]).select("user_id")
     purchases = known.purchases.semi_join(late, "user_id").union(new.purchases.semi_join(late, "user_id"))
     gaps = purchases.select("user_id", gap=_measure_gap(purchases.user_id, purchases.second))
     again = gaps.group_by("user_id").aggregate(all_squares=_sum_squares(gaps.gap))
     users = users.left_join(again, "user_id").drop("user_id_right")
     since = (users["first"] - users.known_last).cast(_SHORT)
-    in_order = users.gap_squares + (since * since).cast(_EXACT).fill_null(0)
-    squares = users.all_squares.isnull().ifelse(in_order, users.all_squares - users.known_squares)
-    users = users.mutate(gap_squares=squares.cast(_EXACT)).drop("known_last", "known_squares", "all_squares")
-    return UserTotals(users, new.items, new.purchases)
+    in_order = (since * since).cast(_EXACT).fill_null(0)
+    late_correction = users.all_squares - users.known_squares - users.gap_squares
+    correction = users.all_squares.isnull().ifelse(in_order, late_correction).cast(_EXACT)
+    types = dict(new.users.drop("user_id", "gap_squares").schema().items())
+    nothing = {
+        name: ibis.null(kind) if name in ("first", "last") else ibis.literal(0, kind) for name, kind in types.items()
+    }
+    return users.select("user_id", **(nothing | {"gap_squares": correction})).select(*new.users.columns)
 
 
 def _sum_squares(gap: Column) -> Column:

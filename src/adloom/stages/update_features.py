@@ -6,7 +6,6 @@ up. Many layers are merged into one, which takes the place of those before it.
 """
 
 import shutil
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pandas as pd
 
 from adloom.audience.events import count_events, find_period
 from adloom.audience.features import build_features
-from adloom.audience.user_totals import UserTotals, continue_totals, merge_totals, sum_events
+from adloom.audience.user_totals import UserTotals, correct_gaps, merge_totals, sum_events
 from adloom.config.audience import Segment
 from adloom.data.context import REFUND
 from adloom.errors import ConfigError, DataError
@@ -96,13 +95,7 @@ class State:
     def add(self, events: ibis.Table, as_of: pd.Timestamp, digest: str) -> "State":
         """Count events in a new layer; return the state with it."""
         new = sum_events(events, as_of, self.params.purchase, self.params.exposure)
-        with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-            if self.layers:
-                _write_totals(new, Path(scratch))
-                groups = {"known": [layer.path for layer in self.layers], "new": [Path(scratch)]}
-                known, more = scan_shards(groups, TABLES, self.params.memory_gb)
-                new = continue_totals(UserTotals(*known), UserTotals(*more))
-            return replace(self, layers=(*self.layers, self._write(new, as_of, (digest,), merged=False)))
+        return replace(self, layers=(*self.layers, self._write(new, as_of, (digest,), merged=False)))
 
     def merge(self) -> "State":
         """Merge the layers when they are many; return the state."""
@@ -118,19 +111,23 @@ class State:
         number = int(self.layers[-1].path.name.removeprefix("layer-")) + 1 if self.layers else 0
         path = self.folder / f"layer-{number:05}"
         with manifest.draft(path, STAGE, self.params, {}) as draft:
-            _write_totals(totals, draft.path)
+            for name in TABLES:
+                write_rows(getattr(totals, name), draft.path, name)
+            if self.layers and not merged:
+                self._correct(draft.path)
             draft.facts |= {"kinds": _name_kinds(self.params), "as_of": as_of.isoformat(), "events": " ".join(events)}
             draft.facts["merged"] = str(merged).lower()
         return Layer(path, _name_kinds(self.params), as_of, events, merged)
 
+    def _correct(self, new: Path) -> None:
+        """Add the shard that makes the totals in a folder add up with those of the layers."""
+        groups = {"known": [layer.path for layer in self.layers], "new": [new]}
+        known, more = scan_shards(groups, TABLES, self.params.memory_gb)
+        write_rows(correct_gaps(UserTotals(*known), UserTotals(*more)), new, "users", first=1)
+
 
 def _name_kinds(params: Segment) -> str:
     return ", ".join([params.purchase, REFUND, *([params.exposure] if params.exposure else [])])
-
-
-def _write_totals(totals: UserTotals, folder: Path) -> None:
-    for name in TABLES:
-        write_rows(getattr(totals, name), folder, name)
 
 
 def update_features(

@@ -62,13 +62,13 @@ def scan_shards(groups: Mapping[str, Sequence[Path]], names: Sequence[str], memo
     return tables
 
 
-def write_rows(rows: ibis.Table, folder: Path, name: str = "rows") -> None:
-    """Write the rows of a query, in order, as Parquet shards below a folder; memory does not grow with them."""
+def write_rows(rows: ibis.Table, folder: Path, name: str = "rows", first: int = 0) -> None:
+    """Write the rows of a query, in order, as Parquet shards from number `first`; memory does not grow with them."""
     if rows.get_backend().name != "pyspark":
-        rows.to_parquet(folder / f"{name}-00000.parquet", compression="zstd")
+        rows.to_parquet(folder / f"{name}-{first:05}.parquet", compression="zstd")
         return
     rows.to_parquet(folder / "spark", mode="overwrite")
-    for number, part in enumerate(sorted((folder / "spark").glob("part-*.parquet"))):
+    for number, part in enumerate(sorted((folder / "spark").glob("part-*.parquet")), first):
         part.rename(folder / f"{name}-{number:05}.parquet")
     shutil.rmtree(folder / "spark")
 

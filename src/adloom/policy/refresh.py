@@ -96,14 +96,17 @@ def blend(champion: Policy, fitted: Policy, step: float) -> Policy:
     category_of = {
         c: k for policy in (fitted, champion) for c, k in zip(policy.creatives, policy.category, strict=True)
     }
+    history = {*fitted.creatives, *champion.creatives[: len(champion.creatives) - champion.new]}
+    names = [*sorted(history), *sorted(category_of.keys() - history)]
     frame = replace(
         champion,
-        creatives=tuple(sorted(category_of)),
-        category=np.array([category_of[creative] for creative in sorted(category_of)], np.int64),
+        creatives=tuple(names),
+        category=np.array([category_of[name] for name in names], np.int64),
+        new=len(names) - len(history),
         features=features,
         values=values,
-        bias=np.zeros(len(category_of), np.float32),
-        weights=tuple(np.zeros((len(names) + 1, len(category_of)), np.float32) for names in values),
+        bias=np.zeros(len(names), np.float32),
+        weights=tuple(np.zeros((len(known_values) + 1, len(names)), np.float32) for known_values in values),
         variances=None,
     )
     old = _align(champion, champion, frame)

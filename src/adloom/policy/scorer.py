@@ -155,9 +155,8 @@ class Policy:
         for columns, values, weights in zip(self.features, self.values, self.weights, strict=False):
             shapes[f"weights of {' x '.join(columns)}"] = weights.shape, (len(values) + 1, count)
         if self.variances:
-            arrays = {"variance_bias": self.bias, "variance_prior": self.prior}
-            arrays |= {f"variance_weights_{i}": weights for i, weights in enumerate(self.weights)}
-            shapes |= {k: (v.shape, arrays[k].shape) for k, v in self.variances.to_arrays().items()}
+            terms = Variances(self.bias, self.weights, self.prior).to_arrays()
+            shapes |= {name: (v.shape, terms[name].shape) for name, v in self.variances.to_arrays().items()}
         if self.content:
             shapes["content"] = self.content.means.shape, (known + 1, len(self.content.weights))
         for name, (actual, expected) in shapes.items():
@@ -337,8 +336,5 @@ def describe_columns(folder: Path) -> TableSignature:
         inputs=dict.fromkeys([*columns, "creative_id"], "string"),
         optional=frozenset(columns),
         output=("probability", "double"),
-        example={
-            **dict.fromkeys(columns, ""),
-            "creative_id": policy.creatives[0] if policy.creatives else "a new creative",
-        },
+        example={**dict.fromkeys(columns, ""), "creative_id": (policy.creatives or ("a new creative",))[0]},
     )

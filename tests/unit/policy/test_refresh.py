@@ -95,3 +95,11 @@ def test_a_blend_has_blended_scores(seed: int, step: float) -> None:
         score = (1 - step) * np.array(old) + step * np.array(new)
         expected = np.exp(score) / np.exp(score).sum()
         assert mixed.probabilities({"x": value}, ["a", "b", "c", "d"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_creatives_without_history_stay_new_until_the_fit_knows_them() -> None:
+    before = replace(champion(), creatives=("hat", "bag"), new=1)
+    fitted = Policy(("shoe",), np.zeros(1, np.int64), (), np.ones(1, np.float32), (), (), (), np.zeros(1, np.float32))
+    mixed = blend(before, fitted, 0.5)
+    assert (mixed.creatives, mixed.new) == (("hat", "shoe", "bag"), 1)
+    assert blend(before, replace(fitted, creatives=("bag",)), 0.5).new == 0

@@ -3,7 +3,7 @@
     python benchmarks/policy_memory.py [ROWSxCREATIVES …]    # by default three sizes: more rows, then more creatives
 
 The log is generated: 3 placements, 40,000 users in 6 segments, two weeks, half of them calibration. "shared" rows have
-no candidates of their own, so all creatives of the placement count; "own" rows have a random list of 20 each. Prints
+no candidates of their own, so all creatives of the placement count; "own" rows have a random list of 50 each. Prints
 CPU seconds and the highest resident memory of each stage, in a process of its own.
 """
 
@@ -30,7 +30,7 @@ from adloom.storage import manifest, parquet
 from adloom.tracking.memory import MemoryTracker
 
 SIZES = ("200000x50", "400000x50", "400000x200")
-LIST = 20  # candidates of a row
+LIST = 50  # candidates of a row
 CHUNK = 20_000
 START = pd.Timestamp("2026-01-01", tz="UTC")
 STRINGS = pd.ArrowDtype(pa.list_(pa.string()))

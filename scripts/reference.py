@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from pydantic import AliasChoices
 
 from adloom import errors
+from adloom.cli.experiment_metrics import ExperimentMetrics
 from adloom.cli.main import cli
 from adloom.config.params import Params
 from adloom.config.settings import KERNEL_VARIABLES, Settings
@@ -173,6 +174,7 @@ def metrics() -> str:
             *BatchMetricsCollector({}).collect(),
             *CanaryMetrics().collect(),
             *creatives.collect(),
+            *ExperimentMetrics(CollectorRegistry()).collect(),
         )
     ]
     return _table(("metric", "type", "labels", "meaning"), rows)

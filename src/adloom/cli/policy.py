@@ -15,7 +15,7 @@ from adloom.config.settings import Settings
 if TYPE_CHECKING:
     from adloom.stages.refresh_policy import RefreshState, StateStore
 
-SEGMENTS_PER_COMMIT = 16
+SEGMENTS_PER_COMMIT = 4  # read into memory at once
 
 
 @click.group("policy")
@@ -64,17 +64,21 @@ def refresh_policy(params_path: Path, as_json: bool) -> None:
 
 def read_log(store: "StateStore", state: "RefreshState", click_hours: int, now: datetime) -> "Iterator[RefreshState]":
     """Read the new segments of the log, and yield the state after each commit."""
+    import pandas as pd
+
     from adloom.decision_log import increments
     from adloom.policy.statistics import HELD_OUT
 
     new = increments.find_new_segments(store.objects, store.project, now, state.segments)
     for first in range(0, len(new), SEGMENTS_PER_COMMIT):
         names = new[first : first + SEGMENTS_PER_COMMIT]
-        statistics = state.statistics
+        tables = []
         for name in names:
             with tempfile.TemporaryDirectory(prefix="adloom-refresh-") as scratch:
                 path = store.objects.get(name, Path(scratch) / Path(name).name)
-                statistics = statistics.add(*increments.read_segment(path, HELD_OUT), click_hours)
+                tables.append(increments.read_segment(path, HELD_OUT))
+        shown, feedback = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+        statistics = state.statistics.add(shown, feedback, click_hours)
         known = increments.keep_listed([*state.segments, *names], now)
         state = store.commit(replace(state, statistics=statistics, segments=tuple(known)))
         yield state

@@ -223,7 +223,7 @@ def test_pods_have_requests_and_limits(pods: list[Pods]) -> None:
 def test_servers_have_three_probes(pods: list[Pods]) -> None:
     servers = [(pod, container) for pod in pods for container in pod.containers if container.get("ports")]
     components = {pod.component for pod, _ in servers}
-    assert components == {"decide", "creatives", "trigger", "mlflow", "postgres", "s3"}
+    assert components == {"decide", "creatives", "trigger", "watch", "mlflow", "postgres", "s3"}
     for pod, container in servers:
         ports = {port["name"] for port in container["ports"]}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):

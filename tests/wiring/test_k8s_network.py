@@ -4,6 +4,7 @@ import re
 from itertools import product
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from tests.support import rendered_manifests
@@ -11,6 +12,7 @@ from tests.support.network_policies import HERE, Peer, may, selects
 from tests.support.rendered_manifests import ROOT, Rendered
 from tests.support.studio_page import ADDRESSES, FETCHED, POSTED
 
+from adloom.cli.experiment import experiment
 from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK
 from adloom.serving.api.endpoints import ENDPOINTS
 from adloom.serving.api.schemas import REFRESH
@@ -51,6 +53,7 @@ ALWAYS: Table = {
     ("client", "decide"): {3000},
     ("client", "creatives"): {3000},
     ("client", "trigger"): {3000},
+    ("client", "watch"): {3000},
     **{(client, server): {443} for client in ("trigger", "poll") for server in ("internet", "internet, version 6")},
     **{("stage", server): {443, 6443} for server in ("internet", "internet, version 6")},
     **{(client, "cloud's metadata"): {443} for client in ("trigger", "poll")},
@@ -183,7 +186,19 @@ def test_references_to_pods_and_services_resolve(platform: Rendered) -> None:
             for s in platform.of("Service")
             if selects(monitor["spec"]["selector"], s["metadata"]["labels"])
         }
-        assert services_monitored == {"adloom-decide", "adloom-creatives", "adloom-trigger"}
+        assert services_monitored == {"adloom-decide", "adloom-creatives", "adloom-trigger", "adloom-watch"}
+
+
+def test_the_watcher_runs_all_the_time_and_exports_on_its_port(platform: Rendered) -> None:
+    [pod] = [pod for pod in platform.pods if pod.component == "watch"]
+    [container] = pod.containers
+    _, command, *arguments = container["args"]
+    assert (pod.kind, command) == ("Deployment", "experiment")
+    name, watch, rest = experiment.resolve_command(click.Context(experiment), arguments)
+    assert (name, watch) == ("watch", experiment.commands["watch"])
+    with watch.make_context(name, rest, resilient_parsing=True) as context:
+        assert [context.params["metrics_port"]] == [port["containerPort"] for port in container["ports"]]
+        assert not context.params["once"]
 
 
 def test_the_ingress_routes_the_studio_and_its_requests_to_creatives(platform: Rendered) -> None:

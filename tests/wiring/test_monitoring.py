@@ -31,6 +31,7 @@ from adloom.serving.api.endpoints import ENDPOINTS
 from adloom.serving.api.middleware import MAX_IN_FLIGHT
 from adloom.serving.api.schemas import SEGMENT
 from adloom.serving.app import ServiceDependencies
+from adloom.serving.creatives.canary import CanaryMetrics, Outcome, Role
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -77,6 +78,17 @@ def export_experiment() -> str:
     return generate_latest(registry).decode()
 
 
+def export_canary() -> str:
+    """Return the metrics of a challenger that answered."""
+    exported = CanaryMetrics()
+    for role in get_args(Role):
+        exported.requests["cnn", role, "answered"] += 1
+        exported.seconds["cnn", role].observe(0.1)
+    exported.compared["cnn"] += 1
+    (registry := CollectorRegistry()).register(exported)
+    return generate_latest(registry).decode()
+
+
 def parse_samples(text: str) -> dict[str, list[dict[str, str]]]:
     samples: dict[str, list[dict[str, str]]] = {}
     for family in text_string_to_metric_families(text):
@@ -104,7 +116,7 @@ def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     creatives = server.create_named_app("creatives", models, ServiceDependencies(PseudonymKeys(None)))
     for metric, labels in export_metrics(creatives).items():
         samples.setdefault(metric, []).extend(labels)
-    for metric, labels in parse_samples(export_experiment()).items():
+    for metric, labels in parse_samples(export_experiment() + export_canary()).items():
         samples.setdefault(metric, []).extend(labels)
     for metric, labels in export_metrics(trigger_server.create_app(fail_trigger, Settings(tokens_file=tokens))).items():
         samples.setdefault(metric, []).extend(labels)
@@ -134,6 +146,8 @@ def test_counters_in_alerts_start_at_zero(metrics: dict[str, list[dict[str, str]
         for label, values in expected.items():
             assert {labels[label] for labels in metrics[metric]} == values
     assert metrics["adloom_copies_refused_total"] == [{}]
+    outcomes = {labels["outcome"] for labels in metrics["adloom_canary_requests_total"]}
+    assert outcomes == set(get_args(Outcome))
 
 
 def test_every_alert_has_a_panel_with_its_metrics() -> None:

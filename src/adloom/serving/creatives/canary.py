@@ -11,7 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import orjson
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
@@ -43,8 +43,10 @@ class CanaryMetrics(Collector):
         """Yield the metrics."""
         about = "Requests while a challenger answers a share, by what came of them."
         requests = CounterMetricFamily("adloom_canary_requests", about, labels=("model", "role", "outcome"))
-        for labels, count in self.requests.copy().items():
-            requests.add_metric(labels, count)
+        counts = self.requests.copy()
+        for model, role in dict.fromkeys((model, role) for model, role, _ in counts):
+            for outcome in get_args(Outcome):  # also those that did not occur, so that their first increase is seen
+                requests.add_metric((model, role, outcome), counts[model, role, outcome])
         about = "Time of a model per picture or line, of the same pictures for readers."
         seconds = HistogramMetricFamily("adloom_canary_item_seconds", about, labels=("model", "role"))
         for names, histogram in self.seconds.copy().items():

@@ -53,7 +53,7 @@ STAGES = {
 }
 CALLERS = {
     "tuning": f"{CALLED} stages training",
-    "decision_log": "arrays config data errors experiments storage",
+    "decision_log": "arrays config data errors evaluation experiments storage",
     "serving": f"{CALLED} decision_log",
     "datasets": f"{CALLED} stages training",
     "kubeflow": f"{CALLED} datasets serving stages training tuning",

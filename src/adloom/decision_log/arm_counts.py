@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from adloom.decision_log import reading
-from adloom.decision_log.reading import DamagedError, SegmentRef
-from adloom.decision_log.record import Decision, Feedback, Line, decode
+from adloom.decision_log.reading import SegmentRef
+from adloom.decision_log.record import Decision, Feedback, Line
 from adloom.decision_log.segment_file import format_day
 from adloom.errors import DataError
 from adloom.experiments.counts import FAILURES, GUARDRAILS, OUTCOMES, UserCounts
@@ -50,7 +50,8 @@ class ArmCounter:
             key = segment.sha256 or segment.uri
             if key not in self._read:
                 self._read.add(key)
-                self._read_segment(segment)
+                for record in segment.read_records(self._store, self._mark, b'"type":"feedback"'):
+                    self._add(record)
         self._match_feedback()
         self._count_matured()
         table = np.array(self._table, np.int64).reshape(-1, len(COLUMNS))
@@ -69,21 +70,7 @@ class ArmCounter:
                 continue
         return segments
 
-    def _read_segment(self, segment: SegmentRef) -> None:
-        try:
-            with segment.local_copy(self._store) as path:
-                for _, line in segment.read_lines(path):
-                    self._add(line)
-        except DamagedError:
-            return  # `adloom log verify` reports it
-
-    def _add(self, line: bytes) -> None:
-        if self._mark not in line and b'"type":"feedback"' not in line:
-            return
-        try:
-            record: Line = decode(line)
-        except ValueError:
-            return
+    def _add(self, record: Line) -> None:
         if isinstance(record, Decision) and record.experiment == self.experiment.name:
             self._add_decision(record)
         elif isinstance(record, Feedback) and record.time >= self.experiment.started:

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from adloom.decision_log.record import Decision
-from adloom.decision_log.sample_ratio import MIN_DECISIONS, SampleRatio, bet, compare
+from adloom.decision_log.sample_ratio import MIN_DECISIONS, Mismatch, SampleRatio
 from adloom.decision_log.user_records import UserRecords
+from adloom.evaluation.sample_ratio import sample_ratio_p_value
 
 TOLERANCE = 1e-9
 
 
-class Arm(NamedTuple):
+class LoggedArm(NamedTuple):
     """An arm of an experiment, as a decision logs it."""
 
     experiment: str
@@ -23,18 +24,18 @@ class Arm(NamedTuple):
     probability: float
 
 
-class ArmCounter:
+class ArmUsers:
     """Numbers the arms of decisions from 1, and counts their users; each anonymous decision is a user of its own."""
 
     def __init__(self) -> None:
-        self._number: dict[Arm, int] = {}
-        self._users: Counter[Arm] = Counter()
+        self._number: dict[LoggedArm, int] = {}
+        self._users: Counter[LoggedArm] = Counter()
 
     def get_number(self, decision: Decision) -> int:
         """Return the number of a decision's arm, 0 without an experiment."""
         if decision.experiment is None or decision.arm is None or decision.arm_probability is None:
             return 0
-        arm = Arm(decision.experiment, decision.arm, decision.arm_probability)
+        arm = LoggedArm(decision.experiment, decision.arm, decision.arm_probability)
         if decision.user is None:
             self._users[arm] += 1
         return self._number.setdefault(arm, len(self._number) + 1)
@@ -59,10 +60,12 @@ class ArmCounter:
                 continue
             yield experiment, self._compare(arms)
 
-    def _compare(self, arms: list[Arm]) -> SampleRatio:
+    def _compare(self, arms: list[LoggedArm]) -> SampleRatio:
         rest = 1 - fsum(arm.probability for arm in arms)
-        arms = [*arms, Arm("", "arms without users", rest)] if rest > TOLERANCE else arms
-        users = np.array([self._users[arm] for arm in arms], float)
-        probability = np.array([arm.probability for arm in arms])
-        total = np.full(len(arms), users.sum())
-        return compare([arm.name for arm in arms], users, total * probability, bet(users, total, probability))
+        arms = [*arms, LoggedArm("", "arms without users", rest)] if rest > TOLERANCE else arms
+        users = np.array([self._users[arm] for arm in arms])
+        share = np.array([arm.probability for arm in arms])
+        expected = users.sum() * share
+        order = np.argsort(-abs(users - expected), kind="stable").tolist()
+        mismatches = [Mismatch(arms[i].name, int(users[i]), float(expected[i])) for i in order]
+        return SampleRatio(sample_ratio_p_value(users, share), mismatches)

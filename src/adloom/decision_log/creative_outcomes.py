@@ -6,8 +6,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from adloom.decision_log import reading
-from adloom.decision_log.reading import DamagedError, SegmentRef
-from adloom.decision_log.record import Decision, Feedback, Line, decode
+from adloom.decision_log.record import Decision, Feedback, Line
 from adloom.errors import DataError
 from adloom.storage.base import Store
 
@@ -63,25 +62,12 @@ class OutcomeCounter:
             if key not in self._read:
                 if time.monotonic() > end:
                     return False
-                self._read_segment(segment)
+                for record in segment.read_records(self._store, ID_PREFIX.encode()):
+                    self._add(record)
                 self._read.add(key)
         return True
 
-    def _read_segment(self, segment: SegmentRef) -> None:
-        try:
-            with segment.local_copy(self._store) as path:
-                for _, line in segment.read_lines(path):
-                    self._add(line)
-        except DamagedError:
-            return  # `adloom log verify` reports it
-
-    def _add(self, line: bytes) -> None:
-        if ID_PREFIX.encode() not in line:
-            return
-        try:
-            record: Line = decode(line)
-        except ValueError:
-            return
+    def _add(self, record: Line) -> None:
         if isinstance(record, Decision):
             self._shown.update(creative for creative in record.chosen if creative.startswith(ID_PREFIX))
         elif isinstance(record, Feedback) and record.kind == "click" and record.creative_id.startswith(ID_PREFIX):

@@ -3,11 +3,12 @@
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from adloom.decision_log import segment_file
+from adloom.decision_log.record import Line, decode
 from adloom.errors import DataError
 from adloom.storage.base import Store, is_remote
 
@@ -46,6 +47,17 @@ class SegmentRef:
         except segment_file.DAMAGE_ERRORS as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise DamagedError(f"{self.name}: damaged after line {number}: {reason}") from None
+
+    def read_records(self, store: Store, *marks: bytes) -> Iterator[Line]:
+        """Yield valid records up to any damage, of lines with one of the marks; `adloom log verify` reports others."""
+        try:
+            with self.local_copy(store) as path:
+                for _, line in self.read_lines(path):
+                    if any(mark in line for mark in marks):
+                        with suppress(ValueError):
+                            yield decode(line)
+        except DamagedError:
+            return
 
 
 def find_segments(logs: Sequence[str], store: Store) -> list[SegmentRef]:

@@ -34,21 +34,19 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class SampleRatio:
-    """The result of the test, and the names with evidence of their own, the strongest first."""
+    """The result of a test, and the names that deviate, the strongest first."""
 
     p_value: float
     mismatches: Sequence[Mismatch]
 
 
-def compare(
-    names: Sequence[str], chosen: AnyArray, expected: AnyArray, fortunes: AnyArray, alpha: float = ALPHA
-) -> SampleRatio:
+def compare(names: Sequence[str], chosen: AnyArray, expected: AnyArray, fortunes: AnyArray) -> SampleRatio:
     """Return the test's result from the log fortunes (names, stakes) and the counts (names,)."""
     if not len(names):
         return SampleRatio(1.0, [])
     own = _log_mean(fortunes, axis=1)
     p_value = min(exp(-max(float(_log_mean(own, axis=0)), 0.0)), 1.0)
-    suspects = [i for i in np.argsort(-own, kind="stable").tolist() if own[i] >= -log(alpha)]
+    suspects = [i for i in np.argsort(-own, kind="stable").tolist() if own[i] >= -log(ALPHA)]
     return SampleRatio(p_value, [Mismatch(names[i], int(chosen[i]), float(expected[i])) for i in suspects])
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from adloom.data.context import CLOCK_SKEW
 from adloom.decision_log import reading
-from adloom.decision_log.arms import ArmCounter
+from adloom.decision_log.arms import ArmUsers
 from adloom.decision_log.outcomes import Outcomes
 from adloom.decision_log.reading import DamagedError, SegmentRef
 from adloom.decision_log.record import Decision, End, Feedback, Gap, Header, Recommendation, Record, decode, now
@@ -105,7 +105,7 @@ class VerificationReport:
 def verify(logs: Sequence[str], store: Store, at: int | None = None) -> VerificationReport:
     """Verify some logs at a time in µs (default: now). Raises DataError without segments."""
     segments, report = reading.find_segments(logs, store), VerificationReport()
-    creatives, arms = CreativeCounter(), ArmCounter()
+    creatives, arms = CreativeCounter(), ArmUsers()
     with tempfile.TemporaryDirectory(prefix="adloom-verify-") as scratch, Outcomes(Path(scratch)) as outcomes:
         for segment in segments:
             _SegmentCheck(segment, report, outcomes, creatives, arms, at or now()).check(store)
@@ -129,7 +129,7 @@ def _check_outcomes(outcomes: Outcomes, report: VerificationReport) -> None:
             report.add_issue("early", f"decision {decision_id.hex()}: {-lag / 1e6:.0f} s")
 
 
-def _check_users(outcomes: Outcomes, arms: ArmCounter, report: VerificationReport) -> None:
+def _check_users(outcomes: Outcomes, arms: ArmUsers, report: VerificationReport) -> None:
     """Check what each user does."""
     for users in outcomes.users():
         clicks = users.count_clicks()
@@ -160,7 +160,7 @@ class _SegmentCheck:
         report: VerificationReport,
         outcomes: Outcomes,
         creatives: CreativeCounter,
-        arms: ArmCounter,
+        arms: ArmUsers,
         at: int,
     ) -> None:
         self._segment, self._report, self._outcomes, self._at = segment, report, outcomes, at

@@ -3,11 +3,12 @@ Sample-ratio mismatch: whether users arrive in the arms in the planned shares.
 
 The test is valid at any number of looks (Lindon and Malek 2022): the evidence against the shares is the likelihood of
 the counts under a Dirichlet prior around them, divided by their likelihood. Under the planned shares it ever reaches
-1,000 with a probability of at most 1/1,000.
+1,000 with a probability of at most 1/1,000. It needs no SciPy.
 """
 
+from math import lgamma
+
 import numpy as np
-from scipy.special import gammaln
 
 from adloom.arrays import AnyArray
 
@@ -23,4 +24,4 @@ def sample_ratio_p_value(counts: AnyArray, shares: AnyArray) -> float:
 
 
 def _log_beta(values: AnyArray) -> float:
-    return float(gammaln(values).sum() - gammaln(values.sum()))
+    return sum(map(lgamma, values)) - lgamma(values.sum())

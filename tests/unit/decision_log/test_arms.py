@@ -51,7 +51,7 @@ def test_arms_with_other_shares_of_the_users_are_reported(tmp_path: Path, user: 
     write_experiment(tmp_path / "skewed", draw_arms([0.75, 0.25]), **user)
     report = verify_log(tmp_path / "skewed")
     assert report.counts == {"sample_ratio": 2}
-    assert "autumn: champion: " in report.examples["sample_ratio"][0]
+    assert "autumn: challenger: " in report.examples["sample_ratio"][0]
 
 
 def test_an_arm_without_users_is_reported(tmp_path: Path) -> None:

@@ -99,7 +99,9 @@ class ArmCounter:
             decision = self._pending.get(feedback.decision_id)
             if decision is None:
                 waiting.append(feedback)
-            elif feedback.kind in OUTCOMES and feedback.kind not in decision.outcomes and self._is_in_time(feedback):
+                continue
+            is_in_time = feedback.time <= decision.time + self._maturity
+            if is_in_time and feedback.kind in OUTCOMES and feedback.kind not in decision.outcomes:
                 decision.outcomes.add(feedback.kind)
                 self._count(decision.row, feedback.kind)
         oldest = self._latest - self._maturity
@@ -116,9 +118,6 @@ class ArmCounter:
     @property
     def _maturity(self) -> int:
         return self.experiment.maturity_seconds * 1_000_000
-
-    def _is_in_time(self, feedback: Feedback) -> bool:
-        return feedback.time <= self._pending[feedback.decision_id].time + self._maturity
 
     def _count(self, row: int, column: str) -> None:
         self._table[row + COLUMNS.index(column)] += 1

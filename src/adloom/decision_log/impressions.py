@@ -30,7 +30,6 @@ from adloom.storage.base import Store
 from adloom.storage.parquet import ROWS_PER_SHARD
 
 MEMORY = "1GB"  # limit of DuckDB before it uses the disk
-SEGMENT = "segment"  # context name of the audience segment in a decision
 
 _TEXT, _TIME = pa.string(), pa.timestamp("us", "UTC")
 _ARM = {"experiment": _TEXT, "arm": _TEXT, "arm_probability": pa.float64()}
@@ -282,16 +281,13 @@ class _RecordFiles:
         return record
 
     def _add_decision(self, decision: Decision, body: bytes) -> None:
-        context = decision.context if decision.segment is None else {**decision.context, SEGMENT: decision.segment}
         self.decisions += bool(decision.chosen)
-        remaining = list(decision.candidates)
-        for slot, (creative, propensity) in enumerate(zip(decision.chosen, decision.propensities, strict=False), 1):
+        for slot, (creative, propensity, candidates) in enumerate(decision.list_slots(), 1):
             key = (decision.decision_id, slot, decision.time, body, decision.user, decision.user_key)
             position = (decision.placement, decision.position + slot - 1)
-            choice = (creative, list(remaining), propensity, decision.policy)
+            choice = (creative, candidates, propensity, decision.policy)
             arm = (decision.experiment, decision.arm, decision.arm_probability)
-            self.shown.add((*key, *position, *choice, *arm, list(context.items())))
-            remaining = [candidate for candidate in remaining if candidate != creative]
+            self.shown.add((*key, *position, *choice, *arm, list(decision.full_context.items())))
 
 
 def _quote(path: Path) -> str:

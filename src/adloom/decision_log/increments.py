@@ -16,7 +16,6 @@ from adloom.storage.base import ObjectStore
 DAYS = 3  # with segments that are read; a later one is left to the retraining
 SEPARATOR = "\x1f"  # joins candidates
 HOUR = 3_600_000_000  # µs
-CONTEXT_SEGMENT = "segment"
 
 
 def find_new_segments(store: ObjectStore, project: str, now: datetime, known: Collection[str]) -> list[str]:
@@ -53,10 +52,7 @@ def read_segment(path: Path, held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]
             if isinstance(record, Decision):
                 rows = _list_rows(record, held_out)
                 shown += rows
-                context = (
-                    record.context if record.segment is None else {**record.context, CONTEXT_SEGMENT: record.segment}
-                )
-                contexts += [context] * len(rows)
+                contexts += [record.full_context] * len(rows)
             elif isinstance(record, Feedback):
                 feedback.append((record.decision_id + record.creative_id, record.kind, record.time // HOUR))
     except segment_file.DAMAGE_ERRORS:
@@ -65,13 +61,11 @@ def read_segment(path: Path, held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _list_rows(record: Decision, held_out: int) -> list[tuple[Any, ...]]:
-    """Return a row per shown creative; the candidates of a slot are those not shown above it."""
-    out = int((record.user or record.decision_id)[:8], 16) % held_out == 0
-    remaining, rows = record.candidates, []
-    for slot, (creative, propensity) in enumerate(zip(record.chosen, record.propensities, strict=False)):
-        place = (record.placement, record.position + slot, creative, SEPARATOR.join(sorted(remaining)))
+    """Return a row per shown creative."""
+    out, rows = int((record.user or record.decision_id)[:8], 16) % held_out == 0, []
+    for slot, (creative, propensity, candidates) in enumerate(record.list_slots()):
+        place = (record.placement, record.position + slot, creative, SEPARATOR.join(sorted(candidates)))
         rows.append((record.decision_id + creative, record.time // HOUR, *place, propensity, out))
-        remaining = [candidate for candidate in remaining if candidate != creative]
     return rows
 
 

@@ -5,12 +5,14 @@ Decoding is strict. Times are µs since 1970.
 """
 
 import time as clock
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, json
 
 from adloom.data.context import MAX_LENGTH, MAX_NAMES, NAME
 
+SEGMENT = "segment"  # context name of the audience segment
 LATEST = 253_402_300_799_999_999  # µs: the end of the year 9999, the limit of tables
 
 Time = Annotated[int, Meta(ge=0, le=LATEST)]  # µs since 1970, UTC
@@ -60,6 +62,18 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     experiment: Name | None = None
     arm: Name | None = None  # of the experiment
     arm_probability: Annotated[float, Meta(gt=0, le=1)] | None = None  # of being assigned to the arm
+
+    @property
+    def full_context(self) -> dict[str, str]:
+        """The context with the segment."""
+        return self.context if self.segment is None else {**self.context, SEGMENT: self.segment}
+
+    def list_slots(self) -> Iterator[tuple[str, float, list[str]]]:
+        """Yield each shown creative, its propensity, and the candidates not shown above it."""
+        remaining = self.candidates
+        for creative, propensity in zip(self.chosen, self.propensities, strict=False):
+            yield creative, propensity, remaining
+            remaining = [candidate for candidate in remaining if candidate != creative]
 
 
 class Feedback(_Line, tag="feedback", frozen=True, kw_only=True):

@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from adloom.data.context import SEPARATOR
 from adloom.decision_log.record import Record
 from adloom.decision_log.record import encode as encode_record
 from adloom.experiments.definition import Experiment, parse_arms
-from adloom.policy.scorer import SEPARATOR, Policy, Scorer
+from adloom.policy.scorer import Policy, Scorer
 from adloom.serving.api.decide_schemas import DecideRequest, ModelOrigin
 from adloom.serving.decide.service import Decider, encode
 from adloom.serving.models.card import ModelCard

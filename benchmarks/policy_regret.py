@@ -21,12 +21,13 @@ import pandas as pd
 
 from adloom.arrays import AnyArray
 from adloom.config.audience import Exploration
+from adloom.data.context import SEPARATOR
 from adloom.evaluation import figures
 from adloom.policy import model_selection
 from adloom.policy.models import Categories
 from adloom.policy.refresh import read_weighted, refresh_policy
 from adloom.policy.scorer import Policy, ScoringRequest
-from adloom.policy.statistics import HELD_OUT, SEPARATOR, LogStatistics
+from adloom.policy.statistics import HELD_OUT, LogStatistics
 from adloom.world.simulator import Config, Contexts, Log, World, creative_id
 
 HOURS, WARM_UP = 24, 8

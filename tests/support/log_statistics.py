@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adloom.policy.statistics import SEPARATOR, LogStatistics
+from adloom.data.context import SEPARATOR
+from adloom.policy.statistics import LogStatistics
 
 CANDIDATES = ("hat", "bag", "shoe")
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adloom.data.context import PREFIX
+from adloom.data.context import PREFIX, SEPARATOR
 from adloom.decision_log import segment_file
 from adloom.decision_log.record import Decision, Feedback, decode
 from adloom.storage.base import ObjectStore
 
 DAYS = 3  # with segments that are read; a later one is left to the retraining
-SEPARATOR = "\x1f"  # joins candidates
 HOUR = 3_600_000_000  # µs
 
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from adloom.arrays import Int64Array
+from adloom.data.context import SEPARATOR
 from adloom.policy.impressions import Impressions
-from adloom.policy.scorer import SEPARATOR
 
 MIN_SHARE = 0.002  # of impressions; rarer values count as unknown, which limits the size of a policy
 

@@ -17,7 +17,6 @@ from adloom.policy.models import Categories
 from adloom.policy.ope import estimators, terms
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import Estimate
-from adloom.policy.ope.intervals import cumulants, interval
 from adloom.policy.ope.reward_model import CrossFit, cross_fit
 from adloom.policy.ope.terms import Log, PolicyTerms
 from adloom.policy.rewards import OUTCOMES
@@ -97,11 +96,8 @@ class Validation:
 
     def evaluate(self, result: PolicyTerms, uniform: PolicyTerms) -> tuple[Estimate, float, float]:
         """Return a policy's doubly robust value, its lift over uniform decisions, and the lift's lower end."""
-        log = self.log
-        residual = (log.reward - self.predicted.predict(log.action)) / log.propensity
-        lift = result.expected - uniform.expected + (result.target - uniform.target) * residual
-        moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
-        return _estimate_value(result, log, self.predicted), moments.value, interval(moments, positive=False)[0]
+        lift, low, _ = estimators.estimate_lift(self.log, result, uniform, self.predicted)
+        return _estimate_value(result, self.log, self.predicted), lift, low
 
 
 def evaluate_candidates(data: Impressions, categories: Categories, params: TrainPolicy) -> list[Candidate]:

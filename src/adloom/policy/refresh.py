@@ -15,19 +15,19 @@ from adloom.policy.batch import ContextIndex, score_batches
 from adloom.policy.impressions import Impressions, read_impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import MAX_UNSUPPORTED
-from adloom.policy.ope.intervals import cumulants, interval
+from adloom.policy.ope.estimators import estimate_lift
 from adloom.policy.ope.reward_model import cross_fit
+from adloom.policy.rewards import OUTCOMES
 from adloom.policy.scorer import Policy
 from adloom.policy.statistics import LogStatistics
 from adloom.policy.thompson import Variances
 
 NO_GUARDRAILS: Mapping[str, float] = {}
-LESS_IS_BETTER = {"complaint"}  # kinds of feedback
 HALVINGS = 12  # of the interval of steps
 
 
 @dataclass(frozen=True)
-class Lift:
+class LiftEstimate:
     """The difference from the champion, in outcomes per impression of held-out users, with its 95 % interval."""
 
     value: float
@@ -37,7 +37,7 @@ class Lift:
 
     def is_worse(self, kind: str, margin: float) -> bool:
         """Return whether the policy is certainly worse by more than a margin."""
-        return self.low > margin if kind in LESS_IS_BETTER else self.high < -margin
+        return self.low > margin if OUTCOMES[kind].less_is_better else self.high < -margin
 
     def describe(self, kind: str, margin: float) -> str:
         """Return one line of text."""
@@ -182,17 +182,14 @@ def _move(
     return blend(champion, fitted, step), step, divergence(step)
 
 
-def _estimate_lift(policy: Policy, champion: Policy, statistics: LogStatistics, kind: str) -> Lift:
+def _estimate_lift(policy: Policy, champion: Policy, statistics: LogStatistics, kind: str) -> LiftEstimate:
     """Return the doubly robust lift of a kind of feedback over the champion."""
     data = read_weighted(statistics.to_evaluation(held_out=True, kind=kind))
     arrived = statistics.find_arrival(data.timestamp.astype("datetime64[h]").astype(np.int64), kind)
     log = model_selection.to_log(replace(data, reward=data.reward / arrived))  # for those still to come
     predicted = cross_fit(log.rates, clusters=log.clusters)
     ours, theirs = (model_selection.collect_terms(one, data, log, predicted) for one in (policy, champion))
-    residual = (log.reward - predicted.predict(log.action)) / log.propensity
-    lift = ours.expected - theirs.expected + (ours.target - theirs.target) * residual
-    moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
-    return Lift(moments.value, *interval(moments, positive=False), ours.support.unsupported)
+    return LiftEstimate(*estimate_lift(log, ours, theirs, predicted), ours.support.unsupported)
 
 
 def read_weighted(rows: pd.DataFrame) -> Impressions:

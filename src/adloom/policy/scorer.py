@@ -13,6 +13,7 @@ import numpy as np
 
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array, StrArray
 from adloom.config.models import TableSignature
+from adloom.data.context import SEPARATOR
 from adloom.errors import ArtifactError
 from adloom.policy.content_model import ContentModel, Contents, average_weights
 from adloom.policy.distribution import distribute
@@ -21,7 +22,6 @@ from adloom.storage import npz
 
 Context = Mapping[str, str | None]  # column of impressions (placement, segment, position, ctx_*): value
 
-SEPARATOR = "\x1f"  # joins the columns of a feature, and their values
 LAST_HASH = np.iinfo(np.int64).max  # the largest hash
 MAX_CONTEXTS = 10_000  # size of the cache of contexts
 

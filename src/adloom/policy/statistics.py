@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from adloom.arrays import Float64Array, Int64Array
-from adloom.data.context import PREFIX
+from adloom.data.context import PREFIX, SEPARATOR
 
 TYPES = {
     "hour": "int64",
@@ -27,10 +27,9 @@ TYPES = {
     "held_out": "bool",
 }
 KEYS = tuple(TYPES)
-OUTCOMES = {"click": "clicked", "conversion": "converted", "complaint": "complained"}  # kind of feedback: count
-COUNTS = ["shown", *OUTCOMES.values()]
+COUNT_OF = {"click": "clicked", "conversion": "converted", "complaint": "complained"}  # kind of feedback: count
+COUNTS = ["shown", *COUNT_OF.values()]
 EPOCH = pd.Timestamp(0, tz="UTC")
-SEPARATOR = "\x1f"  # joins candidates
 HELD_OUT = 5  # one of so many users is held out of training, for the evaluation
 MIN_SHARE = 0.002  # of impressions; rarer values of closed cells are forgotten
 OPEN = ["key", "cell", "hour"]  # of an impression that may still be clicked
@@ -91,7 +90,7 @@ class LogStatistics:
         arrived = pd.concat([self.arrived, feedback.assign(counted=False)[FEEDBACK]], ignore_index=True)
         arrived = arrived.astype({"kind": "str"}).drop_duplicates(["key", "kind"])
         matched = arrived.loc[~arrived["counted"], ["key", "kind"]].merge(pending, on="key")
-        counts = shown.assign(shown=1, **dict.fromkeys(OUTCOMES.values(), 0)).drop(columns=["key", "cell"])
+        counts = shown.assign(shown=1, **dict.fromkeys(COUNT_OF.values(), 0)).drop(columns=["key", "cell"])
         cells = _count_feedback(merge_cells([self.cells, counts]), matched)
         arrived["counted"] |= arrived["key"].isin(pending["key"])
         oldest = int(pending["hour"].max() if len(pending) else 0) - hours
@@ -117,7 +116,7 @@ class LogStatistics:
         The `kind` of feedback counts as their clicks.
         """
         cells = self.cells[self.cells["propensity"].notna() & (self.cells["held_out"] == held_out)]
-        rows = _expand(cells.drop(columns="held_out"), OUTCOMES[kind])
+        rows = _expand(cells.drop(columns="held_out"), COUNT_OF[kind])
         times = EPOCH + pd.to_timedelta(rows.pop("hour"), unit="h")
         return rows.assign(timestamp=times, candidates=rows["candidates"].str.split(SEPARATOR))
 
@@ -179,7 +178,7 @@ def _count_feedback(cells: pd.DataFrame, matched: pd.DataFrame) -> pd.DataFrame:
         return cells
     number = _number_cells(cells)
     counts = {kind: number.map(rows["cell"].value_counts()).fillna(0) for kind, rows in matched.groupby("kind")}
-    return cells.assign(**{OUTCOMES[str(k)]: cells[OUTCOMES[str(k)]] + n.astype(np.int64) for k, n in counts.items()})
+    return cells.assign(**{COUNT_OF[str(k)]: cells[COUNT_OF[str(k)]] + n.astype(np.int64) for k, n in counts.items()})
 
 
 def _close(cells: pd.DataFrame, oldest: int) -> pd.DataFrame:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from adloom.policy.statistics import LogStatistics
 
 STATE = "state.json"
-GUARDRAILS = {"conversion_rate": "conversion", "complaint_rate": "complaint"}  # metric of the gate: feedback
 DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
 
 
@@ -93,6 +92,7 @@ def refresh(
 ) -> tuple["Refresh", Outcome]:
     """Refresh the champion in a folder from statistics, and publish it if the fast lane of the gate promotes it."""
     from adloom.policy.refresh import refresh_policy
+    from adloom.policy.rewards import GUARDRAILS, OUTCOMES
 
     card = read_card(folder)
     if (reward := TrainPolicy.model_validate(card["params"]).reward) != "click":
@@ -107,8 +107,9 @@ def refresh(
             "not all; run it again when the log has more"
         )
     rules = {rule.metric: rule for rule in params.gate.rules(pairing.POLICY) if rule.metric != GOAL_METRICS["click"]}
-    unmeasured = sorted(rules.keys() - GUARDRAILS.keys())
-    guardrails = {GUARDRAILS[name]: rule.margin or 0.0 for name, rule in rules.items() if name in GUARDRAILS}
+    kinds = {OUTCOMES[kind].metric: kind for kind in GUARDRAILS}
+    unmeasured = sorted(rules.keys() - kinds.keys())
+    guardrails = {kinds[name]: rule.margin or 0.0 for name, rule in rules.items() if name in kinds}
     refreshed = refresh_policy(
         Policy.load(folder / "policy.npz"), statistics, penalty, params.refresh_policy.max_divergence, guardrails
     )

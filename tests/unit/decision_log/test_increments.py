@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from tests.support.decision_logs import NOON, click, decision, frame_segment, write_segment
 
-from adloom.decision_log.increments import SEPARATOR, find_new_segments, keep_listed, read_segment
+from adloom.data.context import SEPARATOR
+from adloom.decision_log.increments import find_new_segments, keep_listed, read_segment
 from adloom.storage.local import FolderObjectStore
 
 NOW = datetime.fromtimestamp(NOON / 1e6, UTC)

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.impression_tables import NO_CATEGORIES, dense_probabilities, read_frame
 
+from adloom.data.context import SEPARATOR
 from adloom.policy import batch, models
 from adloom.policy.feature_space import FeatureSpace
-from adloom.policy.scorer import SEPARATOR, Policy
+from adloom.policy.scorer import Policy
 from adloom.policy.thompson import Variances
 
 names = st.sampled_from(["x", "y", "z", ""])

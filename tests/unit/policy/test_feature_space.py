@@ -2,8 +2,8 @@
 
 from tests.support.impression_tables import read_frame
 
+from adloom.data.context import SEPARATOR
 from adloom.policy.feature_space import FeatureSpace
-from adloom.policy.scorer import SEPARATOR
 
 
 def test_features_are_the_columns_there_are_and_rare_values_are_unknown() -> None:

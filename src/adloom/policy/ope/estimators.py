@@ -16,6 +16,8 @@ from adloom.errors import DataError
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.estimate import WIDENING, Estimate, effective_sample_size, find_reliability_issue, top_share
 from adloom.policy.ope.intervals import Cumulants, cumulants, interval, zero_event_bound
+from adloom.policy.ope.reward_model import CrossFit
+from adloom.policy.ope.terms import Log, PolicyTerms
 
 BIAS = "the interval ignores the model's bias; compare with the doubly robust estimate"
 LACKING_OVERLAP = (
@@ -123,6 +125,14 @@ def doubly_robust(
         moments = Cumulants(moments.value, moments.variance * WIDENING**2, moments.third * WIDENING**4)
         issue = issue.replace(*LACKING_OVERLAP)
     return _build_estimate(weight, reward, moments, issue, clusters)
+
+
+def estimate_lift(log: Log, policy: PolicyTerms, rival: PolicyTerms, predicted: CrossFit) -> tuple[float, float, float]:
+    """Return the doubly robust lift of a policy over a rival, and the ends of its 95 % interval."""
+    residual = (log.reward - predicted.predict(log.action)) / log.propensity
+    lift = policy.expected - rival.expected + (policy.target - rival.target) * residual
+    moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
+    return moments.value, *interval(moments, positive=False)
 
 
 def importance_weights(reward: AnyArray, propensity: AnyArray, target: AnyArray) -> AnyArray:

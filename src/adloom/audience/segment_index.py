@@ -110,6 +110,6 @@ class SegmentIndex:
 
     @classmethod
     def map(cls, path: Path) -> Self:
-        """Open a saved index whose users stay in the file. Raises as `load` does."""
+        """Open a saved index; its users stay in the file. Raises as `load` does."""
         (names,) = npz.load(path, ("names",))
         return cls(npz.map_array(path, "pseudonyms"), npz.map_array(path, "segment"), tuple(map(str, names)))

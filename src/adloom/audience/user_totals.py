@@ -110,7 +110,7 @@ def correct_gaps(known: UserTotals, new: UserTotals) -> ibis.Table:
     """
     Return rows of `users` that make the totals of new events add up with the known ones.
 
-    They have nothing but `gap_squares`: the gap between a user's last known and first new purchase. A user with a late
+    They have `gap_squares` alone: the gap between a user's last known and first new purchase. A user with a late
     event has gaps that it splits: all the user's gaps are measured again, and the difference is the correction.
     """
     seen = known.users.semi_join(new.users, "user_id")

@@ -31,16 +31,16 @@ def drift(reference: str, current: str, report: str, retrain: bool, params_path:
 
     params, context = load_context(params_path)
     paths = {"reference": reference, "current": current, "report": report}
-    found = dict(runner.run_stage("drift", paths, params.drift, context))
+    result = dict(runner.run_stage("drift", paths, params.drift, context))
     if retrain:
-        found["retraining"] = request_retraining(str(found["reason"]), params.drift, Settings(), context.tracker)
+        result["retraining"] = request_retraining(str(result["reason"]), params.drift, Settings(), context.tracker)
     if as_json:
-        print_json({**found, "report": report})
+        print_json({**result, "report": report})
         return
-    for alarm in filter(None, str(found["reason"]).split("; ")):
+    for alarm in filter(None, str(result["reason"]).split("; ")):
         click.echo(f"drift: {alarm}")
     click.echo(
-        f"{found['alarms']:.0f} of {found['features']:.0f} features have drifted; {report}/report.html shows all"
+        f"{result['alarms']:.0f} of {result['features']:.0f} features have drifted; {report}/report.html shows all"
     )
     if retrain:
-        click.echo(f"retraining: {found['retraining']}")
+        click.echo(f"retraining: {result['retraining']}")

@@ -17,7 +17,7 @@ from adloom.errors import AdloomError, UserError
 if TYPE_CHECKING:
     from adloom.cli.experiment_metrics import ExperimentMetrics
     from adloom.decision_log.arm_counts import ArmCounter
-    from adloom.experiments.analysis import ArmResult, Difference, ExperimentResult
+    from adloom.experiments.analysis import ArmResult, ExperimentResult, RateDifference
     from adloom.experiments.definition import Action, Experiment
     from adloom.registry.base import Registry
 
@@ -257,7 +257,7 @@ def describe(running: "Experiment", result: "ExperimentResult") -> Iterator[str]
             yield f"{arm.name:12} {_describe_lift(arm, arm.goal)}"
 
 
-def _describe_lift(arm: "ArmResult", goal: "Difference") -> str:
+def _describe_lift(arm: "ArmResult", goal: "RateDifference") -> str:
     evidence = f"{goal.value:+.4%} ({goal.low:+.4%} to {goal.high:+.4%}) of {goal.baseline:.4%}"
     more = "" if goal.low > 0 or goal.needed is None else f"; about {goal.needed:,} more decisions to be certain"
     return f"lift {evidence}{more}{f'; {arm.issue}' if arm.issue else ''}"

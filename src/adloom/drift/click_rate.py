@@ -29,7 +29,7 @@ class ClickRates:
     estimated: float  # of the current period, without its clicks
     low: float  # 95 % interval of `estimated`
     high: float
-    observed: float | None  # of the current impressions whose clicks had time to arrive; None without any
+    observed: float | None  # of the current impressions old enough for their clicks; None without any
     expected: float | None  # of the same impressions, by the model
     p_value: float  # of no difference between the clicks and the model; 1 without clicks
 
@@ -46,7 +46,7 @@ class Predictions:
 def predict_clicks(
     contexts: tuple[pd.DataFrame, pd.DataFrame], shown: tuple[AnyArray, AnyArray], reference: Sample
 ) -> Predictions:
-    """Return the predictions of a model of the reference, whose values are clicks, for both periods."""
+    """Return predictions for both periods by a model of the reference; its values are clicks."""
     cell = cell_indices(pd.concat(contexts, ignore_index=True))
     action, names = pd.factorize(np.concatenate(shown))
     rows = len(reference.values)

@@ -1,4 +1,4 @@
-"""Which features have drifted: significant over all of them, and large enough to matter."""
+"""Find the features that have drifted: significantly over all of them, and enough to matter."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Detection:
-    """What has drifted between two periods."""
+    """The drift between two periods."""
 
     findings: list[Finding]
     click_rates: ClickRates | None

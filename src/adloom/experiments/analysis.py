@@ -25,7 +25,7 @@ Verdict = Literal["continue", "stop", "promote", "rollback"]
 
 
 @dataclass(frozen=True)
-class Difference:
+class RateDifference:
     """An arm's rate minus the baseline's, per decision, with its interval over all looks."""
 
     value: float
@@ -44,8 +44,8 @@ class ArmResult:
     users: int  # a decision without a user counts as one
     decisions: int
     rates: Mapping[str, float]  # by GUARDRAILS
-    goal: Difference | None = None  # None: the baseline, or without matured decisions in both
-    guardrails: Mapping[str, Difference] = field(default_factory=dict)
+    goal: RateDifference | None = None  # None: the baseline, or without matured decisions in both
+    guardrails: Mapping[str, RateDifference] = field(default_factory=dict)
     issue: str = ""  # why its lift is no evidence yet
     breach: str = ""  # of a guardrail
 
@@ -63,7 +63,7 @@ class ExperimentResult:
 
 def analyse(experiment: Experiment, counts: UserCounts) -> ExperimentResult:
     """Compare the arms with the baseline."""
-    arms = [_summarise(experiment, counts, arm) for arm in range(len(experiment.arms))]
+    arms = [_summarize_arm(experiment, counts, arm) for arm in range(len(experiment.arms))]
     users = np.array([arm.users for arm in arms], np.float64)
     ratio = sample_ratio_p_value(users, np.array([arm.share for arm in experiment.arms]))
     return ExperimentResult(arms, ratio, *_decide(experiment, arms, ratio))
@@ -85,7 +85,9 @@ def plan_decisions(experiment: Experiment, rate: float, effect: float) -> int | 
     return round(max(known)) if known and len(known) == len(needs) else None
 
 
-def compare(counts: UserCounts, arm: int, chance: float, events: AnyArray, total: AnyArray, alpha: float) -> Difference:
+def compare_rates(
+    counts: UserCounts, arm: int, chance: float, events: AnyArray, total: AnyArray, alpha: float
+) -> RateDifference:
     """
     Return the difference between an arm and the other arm of these rows.
 
@@ -99,7 +101,7 @@ def compare(counts: UserCounts, arm: int, chance: float, events: AnyArray, total
     terms = (np.where(is_arm, 1 / chance, -1 / (1 - chance)) * reward)[used]
     lifts, losses = count_lifts(terms, clusters), count_lifts(-terms, clusters)
     loss, gain = 1 / (1 - chance), 1 / chance
-    return Difference(
+    return RateDifference(
         value=clusters.mean(terms),
         low=lower_bound(lifts, loss, alpha / 2),
         high=-lower_bound(losses, gain, alpha / 2),
@@ -113,7 +115,7 @@ def _error(experiment: Experiment) -> float:
     return ALPHA / (max(len(experiment.arms) - 1, 1) * (1 + len(GUARDRAILS)))
 
 
-def _summarise(experiment: Experiment, counts: UserCounts, index: int) -> ArmResult:
+def _summarize_arm(experiment: Experiment, counts: UserCounts, index: int) -> ArmResult:
     arm, own = experiment.arms[index], counts.select([index])
     users = int(own.decisions[own.user < 0].sum() + len(np.unique(own.user[own.user >= 0])))
     rates = {name: _rate(events, own.decisions) for name, events in own.events.items()}
@@ -124,9 +126,9 @@ def _summarise(experiment: Experiment, counts: UserCounts, index: int) -> ArmRes
     chance = arm.share / (arm.share + experiment.arms[experiment.baseline].share)
     alpha = _error(experiment)
     guardrails = {
-        name: compare(both, index, chance, events, both.decisions, alpha) for name, events in both.events.items()
+        name: compare_rates(both, index, chance, events, both.decisions, alpha) for name, events in both.events.items()
     }
-    goal = compare(both, index, chance, both.goal, both.matured, alpha) if both.matured.any() else None
+    goal = compare_rates(both, index, chance, both.goal, both.matured, alpha) if both.matured.any() else None
     breach = _find_breach(experiment, guardrails) if arm.kind == "policy" else ""
     return ArmResult(
         arm.name, arm.share, users, summary.decisions, rates, goal, guardrails, _find_issue(both, index), breach
@@ -145,7 +147,7 @@ def _find_issue(both: UserCounts, arm: int) -> str:
     return find_user_issue(np.ones(int(reached.sum())), Clusters(both.goal[reached].astype(float), both.user[reached]))
 
 
-def _find_breach(experiment: Experiment, guardrails: Mapping[str, Difference]) -> str:
+def _find_breach(experiment: Experiment, guardrails: Mapping[str, RateDifference]) -> str:
     for name in OUTCOMES:
         difference = guardrails[name]
         if difference.high < -(limit := experiment.max_drop * difference.baseline):

@@ -33,11 +33,11 @@ def find_drift(project: str, block: str, tables: Artifacts, report: Artifact, pa
         return
     with link_artifacts({"current": tables}) as root:
         paths = {"reference": params.reference, "current": str(root / "current"), "report": report.path}
-        found = runner.run_stage("drift", paths, params, context)
+        result = runner.run_stage("drift", paths, params, context)
     shutil.copyfile(Path(report.path) / "report.html", page.path)
     describe_artifact(report, context)
     try:
-        outcome = request_retraining(str(found["reason"]), params, Settings(), context.tracker)
+        outcome = request_retraining(str(result["reason"]), params, Settings(), context.tracker)
     except AdloomError as error:
         outcome = str(error)
         logger.warning("%s", outcome)

@@ -38,16 +38,19 @@ def evaluate(
     guarded = [holdout.with_reward(kind) for kind in sorted(holdout.outcomes.keys() & GUARDRAILS)]
     values = [value, *(estimate_value(policy, data) for data in guarded)]
     spend = _find_largest_spend(value, holdout)
-    metrics = [_measure(found, data) for found, data in zip(values, [holdout, *guarded], strict=True)]
+    pairs = list(zip([holdout, *guarded], values, strict=True))
+    metrics = [_measure(estimated, data) for data, estimated in pairs]
     sections = [
         *_build_sections(holdout, value, rivals),
         *([_guardrails_table(values[1:], guarded, spend)] if guarded else []),
         *([_propensities_table(holdout)] if holdout.propensity_estimated.any() else []),
         _exclusions_table(holdout, excluded),
     ]
-    pairs = list(zip([holdout, *guarded], values, strict=True))
     samples, log = (
-        {OUTCOMES[data.kind].metric: _sample_value(data, found, of_log, data is not holdout) for data, found in pairs}
+        {
+            OUTCOMES[data.kind].metric: _sample_value(data, estimated, of_log, data is not holdout)
+            for data, estimated in pairs
+        }
         for of_log in (False, True)
     )
     counted = {**_count(value, holdout, excluded), "spend_share": _exact_metric(spend[1], holdout.count, "share")}
@@ -195,11 +198,12 @@ def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Pol
 def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str, Estimate]) -> list[Section]:
     compared = {"the log itself": value.logged, "this policy": value.estimates["doubly_robust"], **rivals}
     outcome, per = OUTCOMES[data.kind], f"{OUTCOMES[data.kind].events} per impression"
+    cap = f" A value above {data.unit:.4g} counts as {data.unit:.4g}." if data.kind == "value" else ""
     return [
         Figure(
             outcome.title,
             f"{per.capitalize()} of the holdout period, doubly robust, with 95 % intervals; unreliable intervals are "
-            f"grey. The line is the log's own.{_describe_cap(data)}",
+            f"grey. The line is the log's own.{cap}",
             partial(figures.draw_rates, compared, value.logged.value, per, _find_unit(data) == "share"),
         ),
         _policies_table(compared, outcome.events),
@@ -227,19 +231,15 @@ def _lift_figure(data: Impressions, value: LogEvaluation) -> Figure:
     return Figure("Lift over time", caption, draw)
 
 
-def _describe_cap(data: Impressions) -> str:
-    return f" A value above {data.unit:.4g} counts as {data.unit:.4g}." if data.kind == "value" else ""
-
-
 def _guardrails_table(values: Sequence[LogEvaluation], data: Sequence[Impressions], spend: tuple[str, float]) -> Table:
-    """Return the outcomes beside the reward, of the log and of the policy."""
+    """Return outcomes other than the reward, of the log and of the policy."""
     rows: list[list[str | float | int]] = [
         [f"{OUTCOMES[guarded.kind].events} per 1,000, {name}", *_estimate_cells(estimate)]
         for guarded, value in zip(data, values, strict=True)
         for name, estimate in (("the log itself", value.logged), ("this policy", value.estimates["doubly_robust"]))
     ]
     caption = (
-        "Outcomes beside the reward, which rules of the gate may guard. The largest share of the policy's spend is "
+        "Outcomes other than the reward, which rules of the gate may guard. The largest share of the policy's spend is "
         f"that of {spend[0]}: {spend[1]:.1%}."
     )
     return Table("Guardrails", caption, _name_columns("per 1,000"), rows)

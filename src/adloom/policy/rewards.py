@@ -33,7 +33,7 @@ OUTCOMES = {
     "value": Outcome("value", GOAL_METRICS["value"], "Values", "value", ("conversion_at", "outcome_at")),
     "complaint": Outcome("complaints", "complaint_rate", "Complaint rates", "complaints", less_is_better=True),
 }
-GUARDRAILS = {"click", "conversion", "complaint"}  # measured beside the reward
+GUARDRAILS = {"click", "conversion", "complaint"}  # measured in addition to the reward
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RewardRule:
 
     @property
     def others(self) -> set[str]:
-        """The outcomes beside the reward."""
+        """The outcomes other than the reward."""
         return {*GUARDRAILS, COST} - {self.kind} if self.guardrails else set()
 
     def find_window(self, maturity: pd.Timedelta) -> pd.Timedelta:
@@ -54,7 +54,7 @@ class RewardRule:
         return maturity if self.window is None else pd.Timedelta(self.window)
 
     def read_other(self, rows: pd.DataFrame, name: str, maturity: pd.Timedelta) -> Float64Array:
-        """Return an outcome beside the reward, or the costs (rows,)."""
+        """Return another outcome than the reward, or the costs (rows,)."""
         if name == COST:
             return rows[COST].fillna(0).to_numpy(float)
         return read_outcome(rows, name, self.find_window(maturity))[0]

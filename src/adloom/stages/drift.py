@@ -55,8 +55,8 @@ class Outputs:
 
 
 @dataclass
-class Comparison:
-    """What has been compared so far."""
+class ComparedTables:
+    """The features that have been compared so far."""
 
     params: Drift
     models: Mapping[str, Path]  # the champions
@@ -85,11 +85,12 @@ def run(inputs: Inputs, outputs: Outputs, params: Drift, context: StageContext) 
             f"{', '.join(current) or 'no table'}; expected events, impressions or creatives in both"
         )
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-        comparison = Comparison(params, _fetch_champions(context, Path(scratch)))
+        compared = ComparedTables(params, _fetch_champions(context, Path(scratch)))
         for table in tables:
-            COMPARE[table](reference[table], current[table], comparison)
-    result = detect(comparison.features, comparison.click_rates, comparison.rows, comparison.skipped, params)
-    folders = {f"{period}_{table}": found[table] for period, found in _periods(reference, current) for table in tables}
+            COMPARE[table](reference[table], current[table], compared)
+    result = detect(compared.features, compared.click_rates, compared.rows, compared.skipped, params)
+    periods = {"reference": reference, "current": current}
+    folders = {f"{name}_{table}": period[table] for name, period in periods.items() for table in tables}
     _write(result, outputs.report, params, folders, context)
     return {"features": float(len(result.findings)), "alarms": float(len(result.alarms)), "reason": result.reason}
 
@@ -104,10 +105,6 @@ def find_tables(folder: Path) -> dict[str, Path]:
     return {table: path for table, path in present.items() if not manifest.skip_reason(path)}
 
 
-def _periods(reference: dict[str, Path], current: dict[str, Path]) -> list[tuple[str, dict[str, Path]]]:
-    return [("reference", reference), ("current", current)]
-
-
 def _fetch_champions(context: StageContext, scratch: Path) -> dict[str, Path]:
     """Return the folders of the champions that there are."""
     digests = {model: champion_copy.find_champion_digest(context.registry, model) for model in ("audience", "cnn")}
@@ -116,18 +113,18 @@ def _fetch_champions(context: StageContext, scratch: Path) -> dict[str, Path]:
     return {model: scratch / model for model, digest in digests.items() if digest}
 
 
-def _compare_impressions(reference: Path, current: Path, comparison: Comparison) -> None:
+def _compare_impressions(reference: Path, current: Path, compared: ComparedTables) -> None:
     import pandas as pd
 
     from adloom.drift.impressions import build_features
 
     old, new = (_read_impressions(path) for path in (reference, current))
-    if comparison.has_enough("impressions", len(old.rows), len(new.rows)):
-        maturity = pd.Timedelta(hours=comparison.params.maturity_hours)
-        features, comparison.click_rates = build_features(old, new, maturity)
-        comparison.features += features
-        if comparison.click_rates is None:
-            comparison.skipped["click rate"] = "no click of the reference is older than drift.maturity_hours"
+    if compared.has_enough("impressions", len(old.rows), len(new.rows)):
+        maturity = pd.Timedelta(hours=compared.params.maturity_hours)
+        features, compared.click_rates = build_features(old, new, maturity)
+        compared.features += features
+        if compared.click_rates is None:
+            compared.skipped["click rate"] = "no click of the reference is older than drift.maturity_hours"
 
 
 def _read_impressions(folder: Path) -> "Period":
@@ -144,7 +141,7 @@ def _name_shards(folder: Path) -> str:
     return "rows" if parquet.list_shards(folder) else "*"
 
 
-def _compare_events(reference: Path, current: Path, comparison: Comparison) -> None:
+def _compare_events(reference: Path, current: Path, compared: ComparedTables) -> None:
     from adloom.audience.events import find_period
     from adloom.drift.models import build_user_features
     from adloom.storage.table_scan import scan_table
@@ -153,13 +150,13 @@ def _compare_events(reference: Path, current: Path, comparison: Comparison) -> N
     periods = [find_period(events) for events in tables]
     length = min(end - start for start, end in periods)  # features depend on the length
     old, new = (
-        _read_users(events.filter(events.timestamp >= _to_naive(end - length)), end, comparison.models.get("audience"))
+        _read_users(events.filter(events.timestamp >= _to_naive(end - length)), end, compared.models.get("audience"))
         for events, (_, end) in zip(tables, periods, strict=True)
     )
-    if comparison.has_enough("events", len(old.ids), len(new.ids)):
-        comparison.features += build_user_features(old, new)
-    if "audience" not in comparison.models:
-        comparison.skipped["segments of users"] = "audience has no champion; `adloom promote` names one"
+    if compared.has_enough("events", len(old.ids), len(new.ids)):
+        compared.features += build_user_features(old, new)
+    if "audience" not in compared.models:
+        compared.skipped["segments of users"] = "audience has no champion; `adloom promote` names one"
 
 
 def _to_naive(time: Any) -> Any:
@@ -183,18 +180,18 @@ def _read_users(events: Any, end: Any, audience: Path | None) -> "Users":
     return Users(ids, features, segment)
 
 
-def _compare_creatives(reference: Path, current: Path, comparison: Comparison) -> None:
+def _compare_creatives(reference: Path, current: Path, compared: ComparedTables) -> None:
     from adloom.drift.models import build_creative_features
 
-    if "cnn" not in comparison.models:
-        comparison.skipped["creatives"] = "cnn has no champion that reads them; `adloom promote` names one"
+    if "cnn" not in compared.models:
+        compared.skipped["creatives"] = "cnn has no champion that reads them; `adloom promote` names one"
         return
-    old, new = (_read_creatives(folder, comparison) for folder in (reference, current))
-    if comparison.has_enough("creatives", len(old.category), len(new.category)):
-        comparison.features += build_creative_features(old, new)
+    old, new = (_read_creatives(folder, compared) for folder in (reference, current))
+    if compared.has_enough("creatives", len(old.category), len(new.category)):
+        compared.features += build_creative_features(old, new)
 
 
-def _read_creatives(folder: Path, comparison: Comparison) -> "Creatives":
+def _read_creatives(folder: Path, compared: ComparedTables) -> "Creatives":
     import numpy as np
 
     from adloom.creatives.inference import read_pictures
@@ -202,10 +199,10 @@ def _read_creatives(folder: Path, comparison: Comparison) -> "Creatives":
     from adloom.onnx_models.runtime import Reader
 
     manifest.verify(folder)
-    creatives, reader = open_creatives(folder), comparison.models["cnn"]
+    creatives, reader = open_creatives(folder), compared.models["cnn"]
     rows = _choose(len(creatives.rows), MAX_PICTURES)
     batches = creatives.decode_batches(rows)
-    probabilities, embedding = read_pictures(Reader(reader, comparison.params.threads), batches)
+    probabilities, embedding = read_pictures(Reader(reader, compared.params.threads), batches)
     predicted = np.array(read_card(reader)["categories"], object)[probabilities.argmax(axis=1)]
     return Creatives(creatives.rows["category"].to_numpy(object)[rows], predicted, embedding.astype(np.float64))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.support.experiments import count, experiment
 
-from adloom.experiments.analysis import analyse, compare, plan_decisions
+from adloom.experiments.analysis import analyse, compare_rates, plan_decisions
 from adloom.experiments.counts import UserCounts
 
 EVEN = "champion=50,challenger=50"
@@ -15,10 +15,10 @@ EVEN = "champion=50,challenger=50"
 def test_a_difference_is_that_of_the_rates_per_decision() -> None:
     """30 clicks of 1000 against 20 of 1000, each arm weighted by 2: 2 · (30 - 20) / 2000."""
     counts = count([1000, 1000], click=[20, 30])
-    found = compare(counts, 1, 0.5, counts.goal, counts.matured, 0.05)
+    found = compare_rates(counts, 1, 0.5, counts.goal, counts.matured, 0.05)
     assert (found.value, found.baseline) == pytest.approx((0.01, 0.02))
     assert found.low < 0.01 < found.high
-    swapped = compare(counts, 0, 0.5, counts.goal, counts.matured, 0.05)
+    swapped = compare_rates(counts, 0, 0.5, counts.goal, counts.matured, 0.05)
     assert (-swapped.high, -swapped.low) == pytest.approx((found.low, found.high), rel=1e-6)
 
 
@@ -29,7 +29,7 @@ def test_one_clicking_user_is_less_evidence_than_many() -> None:
         counts = UserCounts(
             np.array([0, 0, 1, 1]), np.array(users), total, {"click": clicks, "slow": zeros}, total, clicks
         )
-        found = compare(counts, 1, 0.5, clicks, total, 0.05)
+        found = compare_rates(counts, 1, 0.5, clicks, total, 0.05)
         return found.high - found.low
 
     assert interval([0, 1, 2, 3]) > 2 * interval([-1, -1, -1, -1])

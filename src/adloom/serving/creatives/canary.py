@@ -41,7 +41,7 @@ class CanaryMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
-        about = "Requests while a challenger answers a share, by what came of them."
+        about = "Requests while a challenger answers a share, by outcome."
         requests = CounterMetricFamily("adloom_canary_requests", about, labels=("model", "role", "outcome"))
         counts = self.requests.copy()
         for model, role in dict.fromkeys((model, role) for model, role, _ in counts):
@@ -76,11 +76,11 @@ class Canary:
         if not self.share or challenger is None:
             return answer_with(models, requests)
         chosen = [self._is_chosen(request) for request in requests]
-        challenged = replace(models, loaded={**models.loaded, self.model: challenger})
+        with_challenger = replace(models, loaded={**models.loaded, self.model: challenger})
         rest, canaries = ([r for r, flag in zip(requests, chosen, strict=True) if flag is to] for to in (False, True))
         answers = {
             False: iter(self._run("champion", answer_with, models, rest, is_timed=self.model != READER)),
-            True: iter(self._challenge(answer_with, models, challenged, canaries)),
+            True: iter(self._challenge(answer_with, models, with_challenger, canaries)),
         }
         return [next(answers[flag]) for flag in chosen]
 
@@ -92,11 +92,11 @@ class Canary:
         return int.from_bytes(digest, "big") < self.share * 2**64
 
     def _challenge(
-        self, answer_with: AnswerWith, models: Models, challenged: Models, requests: Sequence[Any]
+        self, answer_with: AnswerWith, models: Models, with_challenger: Models, requests: Sequence[Any]
     ) -> Answers:
         """Return the challenger's answers, and the champion's where it fails."""
-        answers = self._run("challenger", answer_with, challenged, requests)
-        failed = [_has_failed(answer) for answer in answers]
+        answers = self._run("challenger", answer_with, with_challenger, requests)
+        failed = [_find_outcome(answer) == "failed" for answer in answers]
         if self.model == READER:
             instead = self._run("champion", answer_with, models, requests)
             self._compare(instead, answers)
@@ -108,7 +108,7 @@ class Canary:
     def _run(
         self, role: Role, answer_with: AnswerWith, models: Models, requests: Sequence[Any], *, is_timed: bool = True
     ) -> Answers:
-        """Answer requests, count what came of them, and measure the time per item."""
+        """Answer requests, count the outcomes, and measure the time per item."""
         if not requests:
             return []
         start = time.perf_counter()
@@ -134,10 +134,6 @@ def _find_outcome(answer: bytes | Exception) -> Outcome:
     if isinstance(answer, Problem):
         return "refused"
     return "failed" if isinstance(answer, Exception) else "answered"
-
-
-def _has_failed(answer: bytes | Exception) -> bool:
-    return _find_outcome(answer) == "failed"
 
 
 def _read_categories(answer: bytes) -> list[str | None]:

@@ -13,7 +13,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class RoleSummary:
-    """What a version did while the challenger answered a share."""
+    """The requests of a version while the challenger answered a share."""
 
     model: str
     role: str

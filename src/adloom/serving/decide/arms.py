@@ -136,15 +136,15 @@ class ServingExperiment:
         uniform = [np.full(n := len(scores.request.candidates), 1 / max(n, 1)) for scores in own]
         by_arm: list[list[Float64Array]] = []
         for arm in self._shown:
-            found = [
+            probabilities = [
                 u if s.arm != arm or s.probabilities is None else s.probabilities
                 for s, u in zip(own, uniform, strict=True)
             ]
             if policy := self.arms[arm].policy:
                 others = [row for row, scores in enumerate(own) if not scores.is_late and scores.arm != arm]
                 for row, scored in zip(others, score_all(policy, [own[i].request for i in others]), strict=True):
-                    found[row] = uniform[row] if scored is None else scored
-            by_arm.append(found)
+                    probabilities[row] = uniform[row] if scored is None else scored
+            by_arm.append(probabilities)
         return [Mixture(self._shares, [*arms]) for arms in zip(*by_arm, strict=True)]
 
     def compare_shadow(self, own: Sequence[OwnScores], score_all: ScoreAll, statistics: ExperimentStatistics) -> None:
@@ -153,9 +153,9 @@ class ServingExperiment:
         if self.shadow is None or not compared:
             return
         start = time.perf_counter()
-        found = score_all(self.shadow, [request for request, _ in compared])
+        scores = score_all(self.shadow, [request for request, _ in compared])
         seconds = (time.perf_counter() - start) / len(compared)
-        for (_, shown), scored in zip(compared, found, strict=True):
+        for (_, shown), scored in zip(compared, scores, strict=True):
             statistics.shadow_seconds.observe(seconds)
             if scored is None:
                 statistics.shadow_errors += 1

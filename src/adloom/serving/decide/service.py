@@ -302,11 +302,11 @@ class Decider:
             return [*map(serving.experiment.distribute, own)]
         if not cases or not serving.policy:
             return [None] * len(cases)
-        found = score_all(serving.policy, requests)
-        for case, probabilities in zip(cases, found, strict=True):
+        scores = score_all(serving.policy, requests)
+        for case, probabilities in zip(cases, scores, strict=True):
             if probabilities is not None:
                 self._cache.put(case.cache_key, probabilities)
-        return [None if probabilities is None else ("model", probabilities.tolist(), None) for probabilities in found]
+        return [None if probabilities is None else ("model", probabilities.tolist(), None) for probabilities in scores]
 
     def _without_model(self, case: _Case) -> Distribution:
         count = len(case.candidates)

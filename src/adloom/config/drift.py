@@ -15,7 +15,8 @@ class Drift(ConfigModel):
         "events, impressions and creatives below; unset, the scoring pipeline does not look for drift.",
     )
     impressions: Source | None = Field(
-        None, description="Recent impressions, which the scoring pipeline compares besides the tables that it scores."
+        None,
+        description="Recent impressions, which the scoring pipeline compares in addition to the tables that it scores.",
     )
     false_alarms: Share = Field(
         0.05, gt=0, description="Share of the alarms that may be false (Benjamini-Hochberg over all features)."

@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     trigger_url: str | None = Field(
         None,
         description="Trigger server that an alarm of drift asks for a retraining, such as "
-        "http://adloom-trigger/v1/trigger; unset, an alarm asks nobody.",
+        "http://adloom-trigger/v1/trigger; unset, an alarm sends no request.",
     )
     webhook_url: SecretStr | None = Field(None, description="Webhook for a pipeline's result.")
     s3_endpoint: str | None = Field(
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     auth: Literal["off"] | None = Field(None, description="`off` disables authentication of a service.")
     token: SecretStr | None = Field(
         None,
-        description="Token with which `adloom world run` asks a service, and an alarm of drift the trigger server.",
+        description="Token for requests of `adloom world run` to a service, and of drift alarms to the trigger server.",
     )
     tokens_file: Path | None = Field(None, description="File of token hashes with their scopes.")
     tokens_grace_seconds: float = Field(

@@ -278,6 +278,14 @@ class Params(ConfigModel):
         return getattr(self, stage)  # type: ignore[no-any-return]
 
     @property
+    def sources(self) -> dict[str, Source]:
+        """The sources of tables, by key."""
+        sources = {f"ingest.{table}": self.ingest.source(table) for table in TABLES}
+        sources |= {"score.creatives": self.score.creatives, "score.events": self.score.events}
+        sources["drift.impressions"] = self.drift.impressions
+        return {key: source for key, source in sources.items() if source}
+
+    @property
     def trainings(self) -> dict[str, Training]:
         """The blocks of the stages that train a network, by stage."""
         return {name: block for name, block in self if isinstance(block, Training)}

@@ -4,7 +4,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from adloom.config.params import TABLES, Params
+from adloom.config.params import Params
 from adloom.context import read_pseudonym_key
 from adloom.data import privacy
 from adloom.doctor.context import DoctorContext
@@ -54,11 +54,9 @@ def _private_tables(params: Params | None) -> dict[str, bool]:
     """Return the tables with private sources, those to score too, and whether each names users for certain."""
     if params is None:
         return {}
-    sources = {table: params.ingest.source(table) for table in TABLES} | {"score.events": params.score.events}
-    sources["drift.impressions"] = params.drift.impressions
-    tables = {name: name.rpartition(".")[2] for name in sources}
+    tables = {key: key.rpartition(".")[2] for key in params.sources}
     return {
-        name: sources_lock.names_users(tables[name], source)
-        for name, source in sources.items()
-        if source and sources_lock.is_private(tables[name], source.uri)
+        key.removeprefix("ingest."): sources_lock.names_users(tables[key], source)
+        for key, source in params.sources.items()
+        if sources_lock.is_private(tables[key], source.uri)
     }

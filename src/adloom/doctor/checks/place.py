@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from adloom.catalogue.entries import ENTRIES
-from adloom.config.params import TABLES, Params
+from adloom.config.params import Params
 from adloom.config.sources import LIBRARY
 from adloom.connection_errors import PORTS, describe_error, find_proxy
 from adloom.doctor.checks.machine import find_write_error
@@ -44,10 +44,7 @@ def _check_sources(context: DoctorContext) -> Iterator[Finding]:
 
 
 def _find_sources(params: Params) -> dict[str, str]:
-    sources = {f"ingest.{table}": source.uri for table in TABLES if (source := params.ingest.source(table))}
-    scored = {"creatives": params.score.creatives, "events": params.score.events}
-    sources |= {f"score.{table}": source.uri for table, source in scored.items() if source}
-    sources |= {"drift.impressions": params.drift.impressions.uri} if params.drift.impressions else {}
+    sources = {key: source.uri for key, source in params.sources.items()}
     return sources | ({"prepare.erasure_list": params.prepare.erasure_list} if params.prepare.erasure_list else {})
 
 

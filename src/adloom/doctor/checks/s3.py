@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adloom.config.params import TABLES, Params
+from adloom.config.params import Params
 from adloom.doctor.context import DoctorContext
 from adloom.doctor.finding import Finding, Kind, StopCheck
 from adloom.doctor.s3_probe import S3Probe
@@ -98,11 +98,9 @@ def _classify(error: AdloomError, denied: Kind) -> Finding:
 def _read_params(params: Params | None) -> Iterator[Use]:
     if params is None:
         return
-    read = {f"ingest.{table}": source.uri for table in TABLES if (source := params.ingest.source(table))}
-    scored = {"creatives": params.score.creatives, "events": params.score.events}
-    read |= {f"score.{table}": source.uri for table, source in scored.items() if source}
-    read |= {"drift.impressions": params.drift.impressions.uri} if params.drift.impressions else {}
-    read |= {"drift.reference": params.drift.reference or ""}
+    read = {key: source.uri for key, source in params.sources.items()} | {
+        "drift.reference": params.drift.reference or ""
+    }
     read |= {"prepare.erasure_list": params.prepare.erasure_list or ""}
     yield from (Use(uri, role, written=False) for role, uri in read.items() if uri.startswith(SCHEME))
     if params.score.to.startswith(SCHEME):

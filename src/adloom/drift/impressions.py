@@ -10,9 +10,9 @@ from adloom.arrays import AnyArray, BoolArray, Float64Array
 from adloom.data.context import PREFIX
 from adloom.drift.click_rate import ClickRates, measure_click_rates, predict_clicks
 from adloom.drift.features import Feature, Kind, Sample
+from adloom.policy.impressions import LOGGED_SEGMENT
 
 TABLE = "impressions"
-SEGMENT = f"{PREFIX}segment"
 CONTEXTS = ("placement", "position")
 MAX_CELLS = 200  # combinations of contexts in the click model
 MAX_ROWS = 100_000  # of a period; users beyond are left out at random
@@ -62,7 +62,9 @@ def build_features(
     """Return the features of two periods, and their click rates if the reference has clicks."""
     names = [n for n in map(str, reference.rows) if n in CONTEXTS or n.startswith(PREFIX)]
     policy = _explain_policy(reference, current)
-    features = [_name_feature(name, "segments" if name == SEGMENT else "feature", reference, current) for name in names]
+    features = [
+        _name_feature(name, "segments" if name == LOGGED_SEGMENT else "feature", reference, current) for name in names
+    ]
     features.append(_name_feature("creative_id", "shown", reference, current, policy))
     clicks, is_mature = _read_clicks(reference, maturity)
     known, clicks = reference.select(is_mature), clicks.select(is_mature)
@@ -85,7 +87,7 @@ def _name_feature(name: str, kind: Kind, reference: Period, current: Period, exp
 
 def _choose_contexts(reference: Period, names: Sequence[str]) -> list[str]:
     """Return as many of the contexts, placement and segment first, as have at most MAX_CELLS combinations."""
-    first = [name for name in ("placement", SEGMENT) if name in names]
+    first = [name for name in ("placement", LOGGED_SEGMENT) if name in names]
     chosen: list[str] = []
     for name in [*first, *(name for name in names if name not in first)]:
         if len(reference.rows[[*chosen, name]].drop_duplicates()) <= MAX_CELLS:

@@ -6,7 +6,7 @@ of one user count as fewer. The error of 5 % is shared by all comparisons of an 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -130,9 +130,7 @@ def _summarize_arm(experiment: Experiment, counts: UserCounts, index: int) -> Ar
     }
     goal = compare_rates(both, index, chance, both.goal, both.matured, alpha) if both.matured.any() else None
     breach = _find_breach(experiment, guardrails) if arm.kind == "policy" else ""
-    return ArmResult(
-        arm.name, arm.share, users, summary.decisions, rates, goal, guardrails, _find_issue(both, index), breach
-    )
+    return replace(summary, goal=goal, guardrails=guardrails, issue=_find_issue(both, index), breach=breach)
 
 
 def _rate(events: AnyArray, total: AnyArray) -> float:

@@ -230,7 +230,7 @@ def _start_refresher(options: ServeOptions, settings: Settings) -> ModelRefreshe
         fetch,
         settings.serve_threads,
         trial=trials,
-        add_experiment=add_others,
+        add_others=add_others,
         save_champion=lambda model, version, digest: _save_champion(
             cache, remote, keys[model], Champion(version, digest)
         ),

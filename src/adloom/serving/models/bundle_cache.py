@@ -74,11 +74,7 @@ class BundleCache:
         """Save the champion of a model. Raises OSError."""
         if self.load_champion(key) == champion:
             return
-        path = self._champion_file(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-            json.dump(asdict(champion), file)
-        Path(file.name).replace(path)
+        replace_file(self._champion_file(key), json.dumps(asdict(champion)).encode())
 
     def forget_champion(self, key: str) -> None:
         """Delete what `save_champion` saved, if anything."""
@@ -103,6 +99,14 @@ class BundleCache:
             if last_use[path] < idle and path.name not in protected and is_unwanted:
                 shutil.rmtree(path, ignore_errors=True)
                 total -= sizes[path]
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step, for readers in other processes. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        file.write(content)
+    Path(file.name).replace(path)
 
 
 def parse_champion(content: bytes) -> Champion | None:

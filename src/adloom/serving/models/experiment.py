@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import msgspec
 
@@ -17,7 +16,7 @@ from adloom.errors import UserError
 from adloom.experiments.definition import Experiment, find_running
 from adloom.policy.scorer import Scorer
 from adloom.registry.base import Registry, fetch_verified
-from adloom.serving.models.bundle_cache import CHAMPIONS, BundleCache
+from adloom.serving.models.bundle_cache import CHAMPIONS, BundleCache, replace_file
 from adloom.serving.models.loader import LoadedExperiment, LoadedModel, Models, Trial, open_model
 from adloom.serving.models.sources import ModelArtifact, UnavailableModel
 
@@ -46,7 +45,9 @@ def fetch_experiment(registry: Registry, cache: BundleCache) -> None:
     for number, digest in digests.items():
         if not cache.find(digest):
             cache.add(digest, partial(fetch_verified, registry, versions[number]))
-    _save(cache, CachedExperiment(running, digests))
+    content = msgspec.json.encode(CachedExperiment(running, digests))
+    if content != _read(cache):
+        replace_file(_cache_file(cache), content)
 
 
 def hash_experiment(cache: BundleCache) -> int:
@@ -106,13 +107,3 @@ def _read(cache: BundleCache) -> bytes | None:
         return _cache_file(cache).read_bytes()
     except OSError:
         return None
-
-
-def _save(cache: BundleCache, cached: CachedExperiment) -> None:
-    content, path = msgspec.json.encode(cached), _cache_file(cache)
-    if _read(cache) == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)

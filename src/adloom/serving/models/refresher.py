@@ -58,7 +58,7 @@ class ModelRefresher:
     models: Models = NO_MODELS  # that serve
     trial: Trial = loader.skip_trial
     publish: Callable[[RefreshResult], object] = lambda _: None  # called in the thread that refreshes
-    add_experiment: Callable[[Models, Models], Models] = lambda models, _: models  # the second are those before
+    add_others: Callable[[Models, Models], Models] = lambda models, _: models  # (opened, before) -> all
     save_champion: Callable[[str, int, str], None] = lambda *_: None  # model, version, digest
     shared: SharedChampions | None = None  # None: this process queries the registry
     interval: float | None = None  # seconds between two queries; None: one query at the start, others on request
@@ -80,7 +80,7 @@ class ModelRefresher:
         with self._applying:
             self._thread.start()
             opened = replace_models(self.models, known, self.threads, self.trial).models
-            self.models = self.add_experiment(opened, self.models)
+            self.models = self.add_others(opened, self.models)
 
     def subscribe(self, publish: Callable[[RefreshResult], object]) -> None:
         """Publish the present models, and later results."""
@@ -113,7 +113,7 @@ class ModelRefresher:
         result = replace_models(self.models, sources, self.threads, self.trial)
         if self._stop.is_set():
             raise UnavailableError("the service is stopping")
-        models = self.add_experiment(result.models, self.models)
+        models = self.add_others(result.models, self.models)
         newly_failed = tuple(m for m, reason in result.failed.items() if self._last_failed.get(m) != reason)
         result = replace(result, models=models, newly_failed=newly_failed)
         self._log(result)

@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -91,32 +91,24 @@ def _fetch(query: ChampionQuery) -> Mapping[str, object]:
         registry = context.build_context(settings, params.load(Path(query.params)).project).registry
         cache = bundle_cache.open_cache(settings)
         champions = sources.find_champions(registry, cache, query.models, query.pins)
-        _follow_experiment(query, registry, cache)
-        _follow_challengers(query, registry, cache)
+        _fetch_others(query, registry, cache)
     except AdloomError as error:
         return {"error": str(error), "is_user_error": isinstance(error, UserError)}
     return {"sources": {model: asdict(source) for model, source in champions.items()}, "hangs": is_call_running()}
 
 
-def _follow_experiment(query: ChampionQuery, registry: Registry, cache: BundleCache) -> None:
-    """Fetch the running experiment; without an answer, the cached one goes on."""
-    if "policy" not in query.models or "policy" in query.pins:
-        return
-    try:
-        call_within(TIMEOUTS.versions + TIMEOUTS.files, "the experiment", lambda: fetch_experiment(registry, cache))
-    except Exception as error:  # noqa: BLE001 - champions are served without the experiment
-        logger.warning("the running experiment is not known, the one before goes on: %s", error)
-
-
-def _follow_challengers(query: ChampionQuery, registry: Registry, cache: BundleCache) -> None:
-    """Fetch the challengers; without an answer, the cached ones go on."""
-    if not query.challengers:
-        return
-    try:
-        seconds = TIMEOUTS.versions + TIMEOUTS.files
-        call_within(seconds, "the challengers", lambda: fetch_challengers(registry, cache, query.challengers))
-    except Exception as error:  # noqa: BLE001 - champions are served without challengers
-        logger.warning("the challengers are not known, those before go on: %s", error)
+def _fetch_others(query: ChampionQuery, registry: Registry, cache: BundleCache) -> None:
+    """Fetch the running experiment and the challengers; without an answer, the cached ones go on."""
+    others: dict[str, Callable[[], None]] = {}
+    if "policy" in query.models and "policy" not in query.pins:
+        others["the running experiment"] = lambda: fetch_experiment(registry, cache)
+    if query.challengers:
+        others["the challengers"] = lambda: fetch_challengers(registry, cache, query.challengers)
+    for name, fetch in others.items():
+        try:
+            call_within(TIMEOUTS.versions + TIMEOUTS.files, name, fetch)
+        except Exception as error:  # noqa: BLE001 - champions are served without them
+            logger.warning("%s: no answer, the cached state goes on: %s", name, error)
 
 
 def _import_client() -> None:

@@ -42,7 +42,7 @@ def refresher(registry: MemoryRegistry, cache: BundleCache) -> ModelRefresher:
         return champions
 
     add = partial(add_challengers, cache=cache, threads=1, trial=skip_trial)
-    return ModelRefresher(find, 1, add_experiment=add)
+    return ModelRefresher(find, 1, add_others=add)
 
 
 def served(refresher: ModelRefresher) -> tuple[int | None, list[int | None]]:
@@ -74,6 +74,6 @@ def test_a_challenger_that_is_gone_is_left_out_and_the_champion_serves(
 ) -> None:
     cache.save_champion(challenger_key("cnn"), Champion(3, "0" * 64))
     add = partial(add_challengers, cache=cache, threads=1, trial=skip_trial)
-    refresher = ModelRefresher(lambda: find_champions(registry, cache, ["cnn"]), 1, add_experiment=add)
+    refresher = ModelRefresher(lambda: find_champions(registry, cache, ["cnn"]), 1, add_others=add)
     assert served(refresher) == (1, [])
     assert "cnn: challenger 3 is not served" in caplog.text

@@ -57,7 +57,7 @@ def refresher(tmp_path: Path, registry: MemoryRegistry) -> ModelRefresher:
         return champions
 
     add = partial(add_experiment, cache=cache, threads=1, trial=skip_trial)
-    return ModelRefresher(find, 1, add_experiment=add)
+    return ModelRefresher(find, 1, add_others=add)
 
 
 def test_a_refresh_starts_and_ends_the_experiment(refresher: ModelRefresher, record: Record) -> None:

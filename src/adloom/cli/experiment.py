@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from adloom.registry.base import Registry
 
 WATCH_SECONDS = 15.0  # between two looks at the log
+
 REASON = click.option("--reason", required=True, help="Why; the registry keeps it.")
 NAME = click.argument("name")
 
@@ -88,7 +89,7 @@ def start(
     if running := _find_running(registry):
         raise UserError(f"{running.name} is running; `adloom experiment stop {running.name} --reason …` ends it")
     created = Experiment(
-        name=check_name(name),
+        name=check_name(name, registry.experiment_events()),
         key=secrets.token_hex(16),
         started=now(),
         arms=parse_arms(arms, lambda arm: _find_version(registry, arm)),
@@ -98,6 +99,8 @@ def start(
         maturity_seconds=maturity_minutes * 60,
         max_drop=max_drop,
     )
+    if until_evidence and not created.candidates:
+        raise UserError("--until-evidence: no arm to promote; name a second policy in --arms, such as challenger=15")
     if rate is not None:
         created = msgspec.structs.replace(created, planned=plan_decisions(created, rate, effect))
     _record(registry, created, "start", "")
@@ -141,7 +144,7 @@ def stop(params_path: Path, name: str, reason: str) -> None:
     Example: adloom experiment stop new-policy --reason "the campaign is over"
     """
     registry = load_context(params_path)[1].registry
-    _record(registry, _require_running(registry, name), "stop", reason)
+    _record(registry, _require_running(registry, name, reason), "stop", reason)
     click.echo(f"{name}: ended; the champion decides for all users")
 
 
@@ -157,7 +160,7 @@ def promote(params_path: Path, name: str, arm: str, reason: str) -> None:
     Example: adloom experiment promote new-policy challenger --reason "more conversions"
     """
     registry = load_context(params_path)[1].registry
-    _promote(registry, _require_running(registry, name), arm, reason)
+    _promote(registry, _require_running(registry, name, reason), arm, reason)
     click.echo(f"{name}: ended; the policy of {arm} is the champion")
 
 
@@ -178,10 +181,10 @@ def rollback(params_path: Path, name: str, reason: str) -> None:
     events = registry.experiment_events()
     last = decode_event(events[-1]) if events else None
     if last and last.action == "promote" and last.experiment.name == name:
-        promotion.rollback(registry, "policy", reason)
+        promotion.rollback(registry, "policy", reason, made_by=f"experiment {name}: ")
         _record(registry, last.experiment, "rollback", reason)
     else:
-        _record(registry, _require_running(registry, name), "rollback", reason)
+        _record(registry, _require_running(registry, name, reason), "rollback", reason)
     click.echo(f"{name}: rolled back; the champion decides for all users")
 
 
@@ -281,7 +284,10 @@ def _find_running(registry: "Registry") -> "Experiment | None":
     return find_running(registry.experiment_events())
 
 
-def _require_running(registry: "Registry", name: str) -> "Experiment":
+def _require_running(registry: "Registry", name: str, reason: str) -> "Experiment":
+    from adloom.registry.promotion import check_reason
+
+    check_reason(reason)
     running = _find_running(registry)
     if running is None or running.name != name:
         raise UserError(f"{name}: not running; running: {running.name if running else 'none'}")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from adloom.cli.options import check_outputs
 from adloom.config.settings import Settings
 from adloom.context import open_store
+from adloom.errors import DataError
 
 if TYPE_CHECKING:
     from adloom.arrays import UInt8Array
@@ -62,6 +63,8 @@ def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
         player = Player(open_adworld(open_store(settings), seed), service)
         logs, interrupted = play(player, impressions, progress=not settings.quiet)
     results = Results.from_logs(logs, player.adworld.world.config.bots)
+    if not len(results.clicked):
+        raise DataError(f"{url}: no ad was shown to people; ask for more impressions, or end an experiment's holdout")
     for line in describe(results, player.tiers):
         click.echo(line)
     if plot:

@@ -49,9 +49,9 @@ class ArmCounter:
         for segment in self._find_segments(at):
             key = segment.sha256 or segment.uri
             if key not in self._read:
-                self._read.add(key)
                 for record in segment.read_records(self._store, self._mark, b'"type":"feedback"'):
                     self._add(record)
+                self._read.add(key)  # now, so that a segment is read again if the store failed
         self._match_feedback()
         self._count_matured()
         table = np.array(self._table, np.int64).reshape(-1, len(COLUMNS))

@@ -77,10 +77,16 @@ def find_running(events: Sequence[str]) -> Experiment | None:
     return last.experiment if last and last.action == "start" else None
 
 
-def check_name(name: str) -> str:
-    """Return the name of an experiment. Raises ConfigError unless it is a slug."""
+def check_name(name: str, events: Sequence[str]) -> str:
+    """
+    Return the name of a new experiment. Raises ConfigError unless it is a slug without events.
+
+    Decisions of two experiments with one name could not be told apart in the log.
+    """
     if not NAME.fullmatch(name):
         raise ConfigError(f"{name!r}: expected a name of at most 63 lower-case letters, digits and hyphens")
+    if name in {decode_event(event).experiment.name for event in events}:
+        raise ConfigError(f"{name}: an earlier experiment has this name; choose another, such as {name}-2")
     return name
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from adloom.config.models import MODELS
 from adloom.errors import LockedError, UserError
@@ -59,13 +60,15 @@ def promote(registry: Registry, model: str, version: int, reason: str) -> list[M
     return champions
 
 
-def rollback(registry: Registry, model: str, reason: str) -> list[ModelVersion]:
+def rollback(registry: Registry, model: str, reason: str, made_by: str = "") -> list[ModelVersion]:
     """
     Make the previous champion the champion again, audience and policy together; return the new champions.
 
-    Raises as `promote` does, and UserError without a previous champion.
+    `made_by` is the start of the reason that made the present champion. Raises as `promote` does, and UserError without
+    a previous champion or if another reason made the present one.
     """
     _check_arguments(model, reason)
+    _check_origin(registry, model, made_by)
     history = _read_history(registry, model)
     if len(history) < 2:
         raise UserError(f"{model}: no champion before {history or 'it'}; `adloom promote {model} VERSION` names one")
@@ -79,6 +82,17 @@ def rollback(registry: Registry, model: str, reason: str) -> list[ModelVersion]:
         is_previous = _read_history(registry, champion.model)[-2:-1] == [champion.version]
         _set_champion(registry, champion, reason, "rollback" if is_previous else "person")
     return champions
+
+
+def _check_origin(registry: Registry, model: str, made_by: str) -> None:
+    """Raise UserError unless the champion's promotion has a reason that starts so."""
+    moves = [move for move in registry.alias_events(model) if move.alias == CHAMPION] if made_by else []
+    *_, made = [None, *takewhile(lambda move: move.version == moves[-1].version, reversed(moves))]
+    if made and not made.reason.startswith(made_by):
+        raise UserError(
+            f"{model}: version {made.version} is the champion for another reason than {made_by.strip(': ')}: "
+            f"{made.reason}; `adloom rollback {model} --reason …` takes that promotion back"
+        )
 
 
 def _read_history(registry: Registry, model: str) -> list[int]:
@@ -120,8 +134,13 @@ def find_revoked(events: list[AliasEvent]) -> dict[int, str]:
 def _check_arguments(model: str, reason: str) -> None:
     if model not in MODELS:
         raise UserError(f"{model}: no such model; expected one of {', '.join(MODELS)}")
+    check_reason(reason)
+
+
+def check_reason(reason: str) -> None:
+    """Raise UserError for a reason that is empty or too long."""
     if not reason.strip():
-        raise UserError("--reason: empty; say why, the registry keeps it with the version")
+        raise UserError("--reason: empty; say why, the registry keeps it")
     if len(reason) > MAX_REASON:
         raise UserError(f"--reason: {len(reason)} characters, expected at most {MAX_REASON}")
 

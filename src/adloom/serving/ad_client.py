@@ -49,9 +49,9 @@ class AdClient:
         self._connection.close()
 
     def decide(self, body: RequestBody) -> Decision:
-        """Return the decision for a request."""
+        """Return the decision for a request; a holdout has no creatives."""
         answer = self._post(DECIDE, body)
-        chosen = answer["creatives"][0]
+        chosen = next(iter(answer["creatives"]), {"creative_id": None, "probability": 1.0})
         return Decision(answer["decision_id"], chosen["creative_id"], chosen["probability"], answer["tier"])
 
     def send_feedback(self, body: RequestBody) -> None:

@@ -21,7 +21,7 @@ class Decision(NamedTuple):
     """The service's answer to one request."""
 
     decision_id: str
-    creative_id: str
+    creative_id: str | None  # None: no ad, as in the holdout of an experiment
     probability: float
     tier: str  # model, cached or default
 
@@ -49,7 +49,7 @@ class Player:
     _queued: int = 0
 
     def play(self, impressions: int) -> Iterator[Log]:
-        """Yield the log of each BLOCK of impressions."""
+        """Yield the log of each BLOCK of decisions, without those that show no ad."""
         for start in range(0, impressions, BLOCK):
             yield self._play_block(self.adworld.world.next_contexts(min(BLOCK, impressions - start)))
 
@@ -64,9 +64,11 @@ class Player:
             self._send_until(float(contexts.hour[row]))
             decisions.append(self.service.decide(self._build_request(contexts, row, user)))
         self.tiers += [decision.tier for decision in decisions]
-        action = np.array([index[decision.creative_id] for decision in decisions])
-        log = self.adworld.world.show(contexts, action, np.array([decision.probability for decision in decisions]))
-        self._queue_feedback(log, decisions)
+        ads = [decision for decision in decisions if decision.creative_id is not None]
+        action = np.array([index[str(ad.creative_id)] for ad in ads], np.int64)
+        shown = contexts.select(np.array([decision.creative_id is not None for decision in decisions]))
+        log = self.adworld.world.show(shown, action, np.array([ad.probability for ad in ads], np.float64))
+        self._queue_feedback(log, ads)
         return log
 
     def _build_request(self, contexts: Contexts, row: int, user: str) -> RequestBody:

@@ -63,6 +63,10 @@ class Contexts:
     def __len__(self) -> int:
         return len(self.user)
 
+    def select(self, rows: BoolArray) -> "Contexts":
+        """Return some rows."""
+        return Contexts(**{field.name: getattr(self, field.name)[rows] for field in fields(Contexts)})
+
     @property
     def uniform(self) -> AnyArray:
         """Even probabilities of the running creatives (rows, creatives)."""

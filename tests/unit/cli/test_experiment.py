@@ -92,10 +92,11 @@ def test_one_experiment_runs_at_a_time() -> None:
     [
         ("champion=50,v9=50", "v9: no such policy; registered: v1, v2"),
         ("champion=50,challenger=40", "the shares sum to 90"),
+        ("champion=50,control=50", "--until-evidence: no arm to promote"),
     ],
 )
 def test_wrong_arms_start_nothing(registry: Registry, arms: str, message: str) -> None:
-    assert message in str(call(*START[:-1], arms).exception)
+    assert message in str(call(*START[:-1], arms, "--until-evidence").exception)
     assert actions(registry) == []
 
 
@@ -103,12 +104,28 @@ def test_a_person_ends_promotes_and_rolls_back(registry: Registry) -> None:
     call(*START)
     assert call("experiment", "stop", "new-policy", "--reason", "over").exit_code == 0
     assert champion(registry) == 1
-    call(*START)
-    call("experiment", "promote", "new-policy", "--reason", "more clicks")
+    call("experiment", "start", "second", *START[3:])
+    call("experiment", "promote", "second", "--reason", "more clicks")
     assert champion(registry) == 2
-    call("experiment", "rollback", "new-policy", "--reason", "complaints")
+    call("experiment", "rollback", "second", "--reason", "complaints")
     assert champion(registry) == 1
     assert actions(registry) == ["start", "stop", "start", "promote", "rollback"]
+
+
+def test_rollback_takes_no_other_promotion_back(registry: Registry) -> None:
+    call(*START)
+    call("experiment", "promote", "new-policy", "--reason", "more clicks")
+    registry.set_alias("policy", CHAMPION, 1, "refreshed")
+    result = call("experiment", "rollback", "new-policy", "--reason", "complaints")
+    assert "version 1 is the champion for another reason than experiment new-policy: refreshed" in str(result.exception)
+    assert (champion(registry), actions(registry)) == (1, ["start", "promote"])
+
+
+@pytest.mark.parametrize("action", ["stop", "promote", "rollback"])
+def test_an_end_needs_a_reason(registry: Registry, action: str) -> None:
+    call(*START)
+    assert "--reason: empty" in str(call("experiment", action, "new-policy", "--reason", " ").exception)
+    assert (champion(registry), actions(registry)) == (1, ["start"])
 
 
 def test_only_a_running_experiment_can_end_and_only_a_policy_be_promoted(registry: Registry) -> None:

@@ -1,5 +1,6 @@
 """Counts of an experiment's arms, from segments in any order."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.support.experiments import experiment
 
 from adloom.decision_log.arm_counts import ArmCounter
 from adloom.decision_log.record import Decision, Line
+from adloom.errors import UnavailableError
 from adloom.storage.local import FolderStore
 
 HOUR = 3_600_000_000
@@ -76,3 +78,24 @@ def test_damaged_lines_and_an_empty_log_are_passed_over(tmp_path: Path, counter:
     start, *rest = frame_segment([shown(0, "champion")])
     write_segment(tmp_path, [start, b'{"type":"decision","experiment":"new-policy"}\n', *rest])
     assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}
+
+
+def test_a_segment_that_the_store_did_not_give_is_read_later(tmp_path: Path) -> None:
+    write_segment(tmp_path, frame_segment([shown(0, "champion")]))
+    store = ResettingStore()
+    counter = ArmCounter(EXPERIMENT, str(tmp_path), "shop", store)
+    with pytest.raises(UnavailableError):
+        counts(counter)
+    store.is_away = False
+    assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}
+
+
+class ResettingStore(FolderStore):
+    """A store that lists its files, but gives none while it is away."""
+
+    is_away = True
+
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        if self.is_away:
+            raise UnavailableError(uri)
+        return super().fetch(uri, folder, paths)

@@ -42,9 +42,16 @@ def test_other_arms_are_refused(arms: str, message: str) -> None:
 
 
 def test_a_name_is_a_slug() -> None:
-    assert check_name("new-policy") == "new-policy"
+    assert check_name("new-policy", []) == "new-policy"
     with pytest.raises(ConfigError, match="'New policy': expected a name"):
-        check_name("New policy")
+        check_name("New policy", [])
+
+
+def test_a_name_is_used_once() -> None:
+    ended = ExperimentEvent(at=1, action="stop", reason="over", experiment=experiment(name="hats"))
+    assert check_name("hats-2", [encode_event(ended).decode()]) == "hats-2"
+    with pytest.raises(ConfigError, match="hats: an earlier experiment has this name; choose another, such as hats-2"):
+        check_name("hats", [encode_event(ended).decode()])
 
 
 def test_the_last_experiment_runs_until_it_ends() -> None:

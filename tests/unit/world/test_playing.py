@@ -3,7 +3,7 @@
 import numpy as np
 from tests.support.worlds import FixedService, small_world
 
-from adloom.world.playing import Player
+from adloom.world.playing import Decision, Player, RequestBody
 from adloom.world.simulator import concatenate_logs
 
 IMPRESSIONS = 1250
@@ -36,3 +36,21 @@ def test_requests_say_what_an_ad_server_knows() -> None:
         "user_id": f"u{now.user[0]:05}",
         "context": {"interest": f"s{now.segment[0]}"},
     }
+
+
+class HoldoutService(FixedService):
+    """A service that shows no ad for every third decision."""
+
+    def decide(self, body: RequestBody) -> Decision:
+        decision = super().decide(body)
+        return decision if len(self.requests) % 3 else decision._replace(creative_id=None)
+
+
+def test_decisions_without_an_ad_are_no_impressions() -> None:
+    adworld = small_world()
+    service = HoldoutService(adworld.running.ids[2])
+    player = Player(adworld, service)
+    log = concatenate_logs(list(player.play(300)))
+    player.flush()
+    assert (len(service.requests), len(log.action), int(adworld.world.views.sum())) == (300, 200, 200)
+    assert {int(body["decision_id"], 16) % 3 for body in service.feedback} == {1, 2}

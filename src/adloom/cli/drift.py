@@ -39,6 +39,8 @@ def drift(reference: str, current: str, report: str, retrain: bool, params_path:
         return
     for alarm in filter(None, str(result["reason"]).split("; ")):
         click.echo(f"drift: {alarm}")
+    for skipped in str(result["not_compared"]).splitlines():
+        click.echo(f"not compared: {skipped}")
     click.echo(
         f"{result['alarms']:.0f} of {result['features']:.0f} features have drifted; {report}/report.html shows all"
     )

@@ -68,7 +68,7 @@ def build_features(
     features.append(_name_feature("creative_id", "shown", reference, current, policy))
     clicks, is_mature = _read_clicks(reference, maturity)
     known, clicks = reference.select(is_mature), clicks.select(is_mature)
-    if not clicks.values.any():
+    if not clicks.values.any() or len(np.unique(known.cluster)) < 2:  # another user judges the predictions
         return features, None
     contexts = _choose_contexts(known, names)
     predictions = predict_clicks(

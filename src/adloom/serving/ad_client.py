@@ -51,7 +51,7 @@ class AdClient:
     def decide(self, body: RequestBody) -> Decision:
         """Return the decision for a request; a holdout has no creatives."""
         answer = self._post(DECIDE, body)
-        chosen = next(iter(answer["creatives"]), {"creative_id": None, "probability": 1.0})
+        chosen: dict[str, Any] = next(iter(answer["creatives"]), {"creative_id": None, "probability": 1.0})
         return Decision(answer["decision_id"], chosen["creative_id"], chosen["probability"], answer["tier"])
 
     def send_feedback(self, body: RequestBody) -> None:

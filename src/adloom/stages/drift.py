@@ -92,7 +92,9 @@ def run(inputs: Inputs, outputs: Outputs, params: Drift, context: StageContext) 
     periods = {"reference": reference, "current": current}
     folders = {f"{name}_{table}": period[table] for name, period in periods.items() for table in tables}
     _write(result, outputs.report, params, folders, context)
-    return {"features": float(len(result.findings)), "alarms": float(len(result.alarms)), "reason": result.reason}
+    numbers = {"features": float(len(result.findings)), "alarms": float(len(result.alarms))}
+    lines = "\n".join(f"{name}: {reason}" for name, reason in result.skipped.items())
+    return {**numbers, "reason": result.reason, "not_compared": lines}
 
 
 def find_tables(folder: Path) -> dict[str, Path]:
@@ -124,7 +126,9 @@ def _compare_impressions(reference: Path, current: Path, compared: ComparedTable
         features, compared.click_rates = build_features(old, new, maturity)
         compared.features += features
         if compared.click_rates is None:
-            compared.skipped["click rate"] = "no click of the reference is older than drift.maturity_hours"
+            compared.skipped["click rate"] = (
+                "no clicks of two users in the reference are older than drift.maturity_hours"
+            )
 
 
 def _read_impressions(folder: Path) -> "Period":
@@ -146,6 +150,10 @@ def _compare_events(reference: Path, current: Path, compared: ComparedTables) ->
     from adloom.drift.models import build_user_features
     from adloom.storage.table_scan import scan_table
 
+    rows = [parquet.count_rows(folder) for folder in (reference, current)]
+    if not all(rows):  # no period
+        compared.has_enough("events", *rows)
+        return
     tables = [scan_table(folder) for folder in (reference, current)]
     periods = [find_period(events) for events in tables]
     length = min(end - start for start, end in periods)  # features depend on the length

@@ -91,7 +91,7 @@ def refresh(
     champion: ModelVersion, folder: Path, statistics: "LogStatistics", params: Params, context: StageContext
 ) -> tuple["Refresh", Outcome]:
     """Refresh the champion in a folder from statistics, and publish it if the fast lane of the gate promotes it."""
-    from adloom.policy.refresh import refresh_policy
+    from adloom.policy.refresh import Refresh, refresh_policy
     from adloom.policy.rewards import GUARDRAILS, OUTCOMES
 
     card = read_card(folder)
@@ -100,6 +100,11 @@ def refresh(
             f"policy refresh: the champion, policy {champion.version}, learns from train_policy.reward: {reward}, but "
             "a refresh counts clicks only; retrain with `adloom run` instead"
         )
+    counted = {"impressions": statistics.impressions, "clicks": statistics.clicks}
+    if counted.items() <= card.get("refresh", {}).items():
+        reason = f"nothing new in the log since policy {champion.version} was refreshed"
+        unchanged = Refresh(Policy.load(folder / "policy.npz"), 0.0, 0.0, 0.0, "hold", [reason])
+        return unchanged, Outcome(pairing.POLICY, None, "hold", [reason], champion.version)
     penalty = max((c["penalty"] for c in card["candidates"] if c["penalty"]), default=DEFAULT_PENALTY)
     if not 0 < statistics.clicks < statistics.impressions:
         raise DataError(
@@ -116,7 +121,7 @@ def refresh(
     if refreshed.verdict == "promote" and unmeasured:
         reason = f"gate.policy has {', '.join(unmeasured)}, which a refresh cannot measure; `adloom run` measures them"
         refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, reason])
-    return refreshed, _publish(refreshed, champion, folder, card, params, context)
+    return refreshed, _publish(refreshed, champion, folder, card, counted, params, context)
 
 
 def _publish(
@@ -124,6 +129,7 @@ def _publish(
     champion: ModelVersion,
     folder: Path,
     card: dict[str, object],
+    counted: dict[str, int],
     params: Params,
     context: StageContext,
 ) -> Outcome:
@@ -134,7 +140,7 @@ def _publish(
     trained = TrainPolicy.model_validate(card["params"])
     with manifest.draft(target, "train_policy", trained, {"champion": folder}) as draft:
         refreshed.policy.save(draft.path / "policy.npz")
-        facts = {"champion": champion.version, "step": refreshed.step, "divergence": refreshed.divergence}
+        facts = {"champion": champion.version, "step": refreshed.step, "divergence": refreshed.divergence, **counted}
         draft.facts.update(manifest.read(folder).facts)
         draft.write_json("history.json", {"lift": [[0, refreshed.lift]]})
         draft.describe({**card, "features": refreshed.policy.features, "refresh": facts}, trained)

@@ -108,5 +108,6 @@ def test_the_command_publishes_what_new_segments_say(
     write_log(tmp_path / "log", 3000, 2, params.project)
     first, second = (json.loads(CliRunner().invoke(cli, ["policy", "refresh", "--json"]).output) for _ in range(2))
     assert (first["impressions"], first["verdict"], first["champion"]) == (3000, "promote", 2)
-    assert second["impressions"] == 3000
+    assert (second["impressions"], second["verdict"], second["champion"]) == (3000, "hold", 2)
+    assert second["reason.1"] == "nothing new in the log since policy 2 was refreshed"
     assert first["divergence"] <= params.refresh_policy.max_divergence

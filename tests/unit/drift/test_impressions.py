@@ -82,3 +82,8 @@ def test_a_large_log_is_thinned_by_user(monkeypatch: pytest.MonkeyPatch) -> None
     kept = frame["user_id"].isin(period.rows["user_id"])
     assert kept.sum() == len(period.rows)  # all rows of each user
     assert np.array_equal(period.rows["impression_id"], frame[kept]["impression_id"])
+
+
+def test_clicks_of_one_user_predict_no_click_rate() -> None:
+    rows = make_impressions(300, 1).assign(user_id="u1")
+    assert {finding.feature for finding in compare(rows, rows).findings} == {"placement", "ctx_segment", "creative_id"}

@@ -126,6 +126,13 @@ def test_few_rows_and_unread_pictures_are_skipped_with_a_reason(tmp_path: Path, 
     assert found["alarms"] == 0
 
 
+def test_events_of_an_empty_period_are_skipped_with_a_reason(tmp_path: Path, context: StageContext) -> None:
+    write_events(tmp_path / "old" / "events", 20, 10.0)
+    write(tmp_path / "new" / "events", parquet.read(tmp_path / "old" / "events").iloc[:0])
+    found = compare(tmp_path, context)
+    assert found["not_compared"] == "events: 0 rows in a period, expected at least 50"
+
+
 def test_folders_without_a_common_table_are_refused(tmp_path: Path, context: StageContext) -> None:
     write(tmp_path / "old" / "impressions", make_impressions(10, 1))
     with pytest.raises(DataError, match=r"new has no table; expected events, impressions or creatives in both"):

@@ -25,7 +25,7 @@ from adloom.cli.policy import read_log
 from adloom.decision_log.record import Decision, Feedback, encode
 from adloom.policy.refresh import refresh_policy
 from adloom.policy.scorer import Policy, ScoringRequest
-from adloom.policy.statistics import LogStatistics
+from adloom.policy.statistics import ImpressionStatistics
 from adloom.policy.thompson import Variances
 from adloom.stages.refresh_policy import StateStore
 from adloom.storage.local import FolderObjectStore
@@ -75,7 +75,7 @@ def decide(identity: str, moment: int, creative: int, context: int, user: str) -
     )
 
 
-def measure_refresh(store: StateStore, minute: int) -> tuple[float, float, LogStatistics]:
+def measure_refresh(store: StateStore, minute: int) -> tuple[float, float, ImpressionStatistics]:
     """Return the CPU seconds of reading the new segments and of the refresh, with the statistics."""
     start, state = time.process_time(), store.load()
     for after in read_log(store, state, HOURS, EPOCH + timedelta(minutes=minute)):

@@ -27,7 +27,7 @@ from adloom.policy import model_selection
 from adloom.policy.models import Categories
 from adloom.policy.refresh import read_weighted, refresh_policy
 from adloom.policy.scorer import Policy, ScoringRequest
-from adloom.policy.statistics import HELD_OUT, LogStatistics
+from adloom.policy.statistics import HELD_OUT, ImpressionStatistics
 from adloom.world.simulator import Config, Contexts, Log, World, creative_id
 
 HOURS, WARM_UP = 24, 8
@@ -48,7 +48,7 @@ NAMES = [creative_id(i) for i in range(CONFIG.creatives)]
 class Reader:
     """Turns a simulated log into increments; clicks are read once the clock has reached them."""
 
-    statistics: LogStatistics
+    statistics: ImpressionStatistics
     rows: int = 0
     waiting: pd.DataFrame | None = None
 
@@ -89,7 +89,7 @@ def serve(policy: Policy | None, contexts: Contexts, running: int) -> AnyArray:
     return chances
 
 
-def train(statistics: LogStatistics, exploration: Exploration) -> Policy:
+def train(statistics: ImpressionStatistics, exploration: Exploration) -> Policy:
     """Train the first policy."""
     data = read_weighted(statistics.to_impressions())
     policy = model_selection.fit_model(data, "linear", Categories(), PENALTY, exploration)
@@ -98,7 +98,7 @@ def train(statistics: LogStatistics, exploration: Exploration) -> Policy:
 
 def warm_up(seed: int) -> tuple[World, Reader]:
     """Return a world after a day of uniform decisions among the old creatives, and what was read of it."""
-    world, reader = World(CONFIG, seed), Reader(LogStatistics.empty())
+    world, reader = World(CONFIG, seed), Reader(ImpressionStatistics.empty())
     contexts = world.next_contexts(WARM_UP * int(CONFIG.per_hour))
     reader.add(world.serve(contexts, serve(None, contexts, OLD)), OLD, WARM_UP)
     return world, reader

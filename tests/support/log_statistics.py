@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from adloom.data.context import SEPARATOR
-from adloom.policy.statistics import LogStatistics
+from adloom.policy.statistics import ImpressionStatistics
 
 CANDIDATES = ("hat", "bag", "shoe")
 
@@ -26,7 +26,7 @@ def click_rows(key: Sequence[int], hour: int | Sequence[int] = 100) -> pd.DataFr
 
 def simulate_tastes(
     rate: dict[str, float], rows: int = 6000, held_out_rate: dict[str, float] | None = None
-) -> LogStatistics:
+) -> ImpressionStatistics:
     """Return statistics of uniform decisions, with clicks at these rates; held-out users may have others."""
     rng = np.random.default_rng(0)
     creative, held_out = rng.choice(CANDIDATES, rows), np.arange(rows) % 5 == 0
@@ -34,4 +34,4 @@ def simulate_tastes(
     others = np.array([(held_out_rate or rate)[name] for name in creative])
     clicked = rng.random(rows) < np.where(held_out, others, chance)
     shown = shown_rows(range(rows), creative_id=creative, held_out=held_out)
-    return LogStatistics.empty().add(shown, click_rows(np.flatnonzero(clicked).tolist()), 2)
+    return ImpressionStatistics.empty().add(shown, click_rows(np.flatnonzero(clicked).tolist()), 2)

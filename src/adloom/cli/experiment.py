@@ -268,14 +268,13 @@ def _describe_lift(arm: "ArmResult", goal: "RateDifference") -> str:
 
 def _open_counter(params_path: Path) -> "tuple[Experiment, ArmCounter]":
     from adloom.decision_log.arm_counts import ArmCounter
-    from adloom.decision_log.log import FOLDER
+    from adloom.decision_log.log import find_log
 
     params, context = load_context(params_path)
-    settings, running = Settings(), _find_running(context.registry)
+    running = _find_running(context.registry)
     if running is None:
         raise UserError("no experiment is running; `adloom experiment start` starts one")
-    log = settings.log_uri or str(settings.home / FOLDER)
-    return running, ArmCounter(running, log, params.project, context.store)
+    return running, ArmCounter(running, find_log(Settings()), params.project, context.store)
 
 
 def _find_running(registry: "Registry") -> "Experiment | None":

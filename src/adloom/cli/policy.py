@@ -39,15 +39,14 @@ def refresh_policy(params_path: Path, as_json: bool) -> None:
 
     Example: adloom policy refresh --json
     """
-    from adloom.decision_log.log import FOLDER
+    from adloom.decision_log.log import find_log
     from adloom.stages import refresh_policy as stage
     from adloom.storage.locks import exclusive_lock
     from adloom.storage.router import open_object_store
 
     params, context = load_context(params_path)
     settings = Settings()
-    log = settings.log_uri or str(settings.home / FOLDER)
-    store = stage.StateStore(open_object_store(log, settings.s3_endpoint), params.project)
+    store = stage.StateStore(open_object_store(find_log(settings), settings.s3_endpoint), params.project)
     with (
         exclusive_lock(settings.home / "refresh.lock", "another `adloom policy refresh` is running; wait for its end"),
         stage.open_champion(context) as (champion, folder),

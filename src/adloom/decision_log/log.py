@@ -153,6 +153,11 @@ def _create_counters(folder: LogDirectory, project: str) -> ProcessCounters:
     return counters
 
 
+def find_log(settings: Settings) -> str:
+    """Return the URI or the folder of the configured log."""
+    return settings.log_uri or str(settings.home / FOLDER)
+
+
 def open_log(settings: Settings, project: str) -> DecisionLog:
     """Open the configured log. Raises ConfigError if its folder is not writable."""
     folder = settings.home / FOLDER

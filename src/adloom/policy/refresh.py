@@ -19,7 +19,7 @@ from adloom.policy.ope.estimators import estimate_lift
 from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.rewards import OUTCOMES
 from adloom.policy.scorer import Policy
-from adloom.policy.statistics import LogStatistics
+from adloom.policy.statistics import ImpressionStatistics
 from adloom.policy.thompson import Variances
 
 NO_GUARDRAILS: Mapping[str, float] = {}
@@ -59,7 +59,7 @@ class Refresh:
 
 def refresh_policy(
     champion: Policy,
-    statistics: LogStatistics,
+    statistics: ImpressionStatistics,
     penalty: float,
     max_divergence: float,
     guardrails: Mapping[str, float] = NO_GUARDRAILS,
@@ -182,7 +182,7 @@ def _move(
     return blend(champion, fitted, step), step, divergence(step)
 
 
-def _estimate_lift(policy: Policy, champion: Policy, statistics: LogStatistics, kind: str) -> LiftEstimate:
+def _estimate_lift(policy: Policy, champion: Policy, statistics: ImpressionStatistics, kind: str) -> LiftEstimate:
     """Return the doubly robust lift of a kind of feedback over the champion."""
     data = read_weighted(statistics.to_evaluation(held_out=True, kind=kind))
     arrived = statistics.find_arrival(data.timestamp.astype("datetime64[h]").astype(np.int64), kind)

@@ -37,7 +37,7 @@ FEEDBACK = ["key", "kind", "hour", "counted"]
 
 
 @dataclass(frozen=True)
-class LogStatistics:
+class ImpressionStatistics:
     """The statistics, and what later segments of the log may still change."""
 
     cells: pd.DataFrame  # KEYS, context columns and COUNTS; one row per distinct impression

@@ -155,7 +155,9 @@ def create_service(options: ServeOptions, metrics_folder: Path | None = None) ->
         project=project,
         refresher=refresher,
         library=_follow_library(settings),
-        outcomes=_open_outcomes(settings) if OUTCOMES in APPS[options.app].endpoints else None,
+        outcomes=OutcomeCounter(log.find_log(settings), open_store(settings))
+        if OUTCOMES in APPS[options.app].endpoints
+        else None,
         brand=_load_brand(settings, project) if MAKE_ADS in APPS[options.app].endpoints else None,
         canary_share=settings.canary_share,
         metrics_folder=metrics_folder,
@@ -175,10 +177,6 @@ def _load_brand(settings: Settings, project: str) -> "Brand":
     if settings.brand is None and not path.is_file():
         return Brand(BrandKit(name=project), find_default_typefaces())
     return load_brand(path)
-
-
-def _open_outcomes(settings: Settings) -> OutcomeCounter:
-    return OutcomeCounter(settings.log_uri or str(settings.home / log.FOLDER), open_store(settings))
 
 
 def _follow_library(settings: Settings) -> SharedLibrary:

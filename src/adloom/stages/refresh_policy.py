@@ -22,7 +22,7 @@ from adloom.storage.base import ObjectStore, read_object, write_object
 
 if TYPE_CHECKING:
     from adloom.policy.refresh import Refresh
-    from adloom.policy.statistics import LogStatistics
+    from adloom.policy.statistics import ImpressionStatistics
 
 STATE = "state.json"
 DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
@@ -32,7 +32,7 @@ DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
 class RefreshState:
     """The statistics of the segments that were read."""
 
-    statistics: "LogStatistics"
+    statistics: "ImpressionStatistics"
     segments: tuple[str, ...] = ()  # names, of the days that are still listed
     number: int = 0  # of the last commit
 
@@ -55,16 +55,16 @@ class StateStore:
 
     def load(self) -> RefreshState:
         """Return the last committed state."""
-        from adloom.policy.statistics import LogStatistics
+        from adloom.policy.statistics import ImpressionStatistics
 
         try:
             state = json.loads(read_object(self.objects, f"{self._root}/{STATE}"))
         except FileNotFoundError:
-            return RefreshState(LogStatistics.empty())
+            return RefreshState(ImpressionStatistics.empty())
         with tempfile.TemporaryDirectory(prefix="adloom-refresh-") as scratch:
-            for name in LogStatistics.FILES:
+            for name in ImpressionStatistics.FILES:
                 self.objects.get(f"{self._root}/{state['number']}/{name}", Path(scratch) / name)
-            statistics = LogStatistics.load(Path(scratch))
+            statistics = ImpressionStatistics.load(Path(scratch))
         return RefreshState(statistics, tuple(state["segments"]), state["number"])
 
     def commit(self, state: RefreshState) -> RefreshState:
@@ -88,7 +88,7 @@ def open_champion(context: StageContext) -> Iterator[tuple[ModelVersion, Path]]:
 
 
 def refresh(
-    champion: ModelVersion, folder: Path, statistics: "LogStatistics", params: Params, context: StageContext
+    champion: ModelVersion, folder: Path, statistics: "ImpressionStatistics", params: Params, context: StageContext
 ) -> tuple["Refresh", Outcome]:
     """Refresh the champion in a folder from statistics, and publish it if the fast lane of the gate promotes it."""
     from adloom.policy.refresh import Refresh, refresh_policy

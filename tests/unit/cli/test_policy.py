@@ -18,7 +18,7 @@ from adloom.cli.main import cli
 from adloom.cli.policy import read_log
 from adloom.context import StageContext
 from adloom.decision_log.record import Decision, Feedback
-from adloom.policy.statistics import LogStatistics
+from adloom.policy.statistics import ImpressionStatistics
 from adloom.registry.base import CHAMPION
 from adloom.stages.refresh_policy import StateStore
 from adloom.storage.local import FolderObjectStore
@@ -87,7 +87,7 @@ def test_a_killed_run_is_resumed_and_no_segment_counts_twice(
     assert read_all(StateStore(FolderObjectStore(str(tmp_path)), "shop")).impressions == 60
 
 
-def read_all(store: StateStore) -> LogStatistics:
+def read_all(store: StateStore) -> ImpressionStatistics:
     state = store.load()
     for after in read_log(store, state, 2, NOW):
         state = after

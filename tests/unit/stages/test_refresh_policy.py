@@ -12,7 +12,7 @@ from tests.support.policies import simulate_impressions, write_policy
 from adloom.context import StageContext
 from adloom.errors import DataError, UserError
 from adloom.policy.scorer import Policy
-from adloom.policy.statistics import LogStatistics
+from adloom.policy.statistics import ImpressionStatistics
 from adloom.registry.base import CHAMPION, find_alias
 from adloom.registry.verdict import Outcome
 from adloom.stages.measure import read_card
@@ -37,7 +37,7 @@ class DyingStore(FolderObjectStore):
 @pytest.mark.parametrize("puts", range(4))
 def test_a_killed_commit_leaves_the_old_state(puts: int, tmp_path: Path) -> None:
     store = StateStore(FolderObjectStore(str(tmp_path)), "shop")
-    old = store.commit(RefreshState(LogStatistics.empty().add(shown_rows([1]), click_rows([]), 2), ("one",)))
+    old = store.commit(RefreshState(ImpressionStatistics.empty().add(shown_rows([1]), click_rows([]), 2), ("one",)))
     new = replace(old, statistics=old.statistics.add(shown_rows([2]), click_rows([1]), 2), segments=("one", "two"))
     dying = DyingStore(str(tmp_path))
     dying.puts = puts
@@ -64,7 +64,7 @@ def registered(context: StageContext, make_table: MakeTable, tmp_path: Path) -> 
     return context
 
 
-def publish(context: StageContext, statistics: LogStatistics, *, approve: bool = False) -> Outcome:
+def publish(context: StageContext, statistics: ImpressionStatistics, *, approve: bool = False) -> Outcome:
     params = copywriters.params()
     params = params.model_copy(update={"gate": params.gate.model_copy(update={"approve": approve})})
     with open_champion(context) as (champion, folder):
@@ -98,7 +98,7 @@ def test_with_approval_a_person_promotes(registered: StageContext) -> None:
 
 def test_a_log_without_clicks_is_named(registered: StageContext) -> None:
     with pytest.raises(DataError, match="0 of 2 impressions clicked"):
-        publish(registered, LogStatistics.empty().add(shown_rows([1, 2]), click_rows([]), 2))
+        publish(registered, ImpressionStatistics.empty().add(shown_rows([1, 2]), click_rows([]), 2))
 
 
 def test_without_a_champion_the_next_step_is_named(context: StageContext) -> None:

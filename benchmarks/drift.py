@@ -20,7 +20,7 @@ from adloom.drift.click_rate import ClickRates
 from adloom.drift.detection import Detection, detect
 from adloom.drift.features import Feature
 from adloom.drift.impressions import build_features, read_period
-from adloom.drift.models import Creatives, Users, build_creative_features, build_user_features
+from adloom.drift.models import CreativeFeatures, UserFeatures, build_creative_features, build_user_features
 from adloom.world.purchases import WEEKS, draw_purchases
 from adloom.world.simulator import Config, Contexts, Log, World
 
@@ -46,7 +46,7 @@ class Market:
         """Return probabilities of creatives that depend on nothing."""
         return np.broadcast_to(self.creatives / self.creatives.sum(), contexts.rate.shape).copy()
 
-    def draw_users(self) -> Users:
+    def draw_users(self) -> UserFeatures:
         """Return customers with their purchase features."""
         purchases = draw_purchases(CUSTOMERS, int(self.rng.integers(2**31)))
         rows = pd.DataFrame({"user": purchases.user, "week": purchases.week, "value": purchases.value * self.spending})
@@ -55,14 +55,14 @@ class Market:
         gap = (last - first) / (count - 1).where(count > 1)
         values = np.column_stack([WEEKS - last, count, users["value"].sum(), WEEKS - first, gap])
         ids = pd.Series(count.index.astype(str) + f"-{self.rng.integers(2**31)}")
-        return Users(ids, values, purchases.segment_of[count.index].astype(str).astype(object))
+        return UserFeatures(ids, values, purchases.segment_of[count.index].astype(str).astype(object))
 
-    def draw_creatives(self) -> Creatives:
+    def draw_creatives(self) -> CreativeFeatures:
         """Return creatives of two categories with embeddings."""
         category = self.rng.choice(np.array(["Bag", "Coat"], object), PICTURES)
         embedding = self.rng.normal(size=(PICTURES, DIMENSIONS)) + (category == "Bag")[:, None]
         embedding[:, : DIMENSIONS // 4] += self.style
-        return Creatives(category, category, embedding)
+        return CreativeFeatures(category, category, embedding)
 
 
 def move_users(market: Market) -> None:

@@ -7,21 +7,21 @@ import pandas as pd
 
 from adloom.arrays import AnyArray
 from adloom.drift.click_rate import ClickRates
-from adloom.drift.features import Feature, Sample
+from adloom.drift.features import Feature, FeatureSample
 
 DROP = ClickRates(0.05, 0.05, 0.04, 0.06, observed=0.03, expected=0.05, p_value=1e-5)
 
 
-def make_sample(values: Sequence[object] | AnyArray, users: Sequence[int] | AnyArray | None = None) -> Sample:
+def make_sample(values: Sequence[object] | AnyArray, users: Sequence[int] | AnyArray | None = None) -> FeatureSample:
     """Return values of users, by default of a user each."""
     array = np.asarray(values, object if isinstance(values[0], str) else float)
     cluster = np.random.default_rng(len(array)).permutation(len(array)) if users is None else np.asarray(users)
-    return Sample(array, cluster, np.ones(len(array)))
+    return FeatureSample(array, cluster, np.ones(len(array)))
 
 
-def make_feature(reference: Sample, current: Sample, explanation: str = "") -> Feature:
+def make_feature(reference: FeatureSample, current: FeatureSample, explanation: str = "") -> Feature:
     """Return a feature of other users in each period."""
-    moved = Sample(current.values, current.cluster + 10**6, current.weight)
+    moved = FeatureSample(current.values, current.cluster + 10**6, current.weight)
     return Feature("events", "monetary", "feature", reference, moved, explanation)
 
 

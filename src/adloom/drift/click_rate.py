@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from adloom.arrays import AnyArray, BoolArray, Float64Array
 from adloom.drift.difference import measure_error
-from adloom.drift.features import Sample
+from adloom.drift.features import FeatureSample
 from adloom.policy.ope.reward_model import Rates, cell_indices
 
 FOLDS = 5
@@ -44,7 +44,7 @@ class Predictions:
 
 
 def predict_clicks(
-    contexts: tuple[pd.DataFrame, pd.DataFrame], shown: tuple[AnyArray, AnyArray], reference: Sample
+    contexts: tuple[pd.DataFrame, pd.DataFrame], shown: tuple[AnyArray, AnyArray], reference: FeatureSample
 ) -> Predictions:
     """Return predictions for both periods by a model of the reference; its values are clicks."""
     cell = cell_indices(pd.concat(contexts, ignore_index=True))
@@ -63,7 +63,7 @@ def predict_clicks(
     return Predictions(calibrate(held_out), predicted[:rows], predicted[rows:])
 
 
-def fit_calibration(predicted: Float64Array, reference: Sample) -> Callable[[Float64Array], Float64Array]:
+def fit_calibration(predicted: Float64Array, reference: FeatureSample) -> Callable[[Float64Array], Float64Array]:
     """Return the increasing map of predictions that agrees best with the clicks of the reference."""
     knots, index = np.unique(predicted, return_inverse=True)
     weight = np.bincount(index, reference.weight)
@@ -73,7 +73,7 @@ def fit_calibration(predicted: Float64Array, reference: Sample) -> Callable[[Flo
 
 
 def measure_click_rates(
-    predictions: Predictions, reference: Sample, current: Sample, is_mature: BoolArray
+    predictions: Predictions, reference: FeatureSample, current: FeatureSample, is_mature: BoolArray
 ) -> ClickRates:
     """Return the click rates of both periods; the values of samples are clicks, known where `is_mature`."""
     residual = reference.with_values(reference.values - predictions.held_out)

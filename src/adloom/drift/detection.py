@@ -1,7 +1,7 @@
 """Find the features that have drifted: significantly over all of them, and enough to matter."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import false_discovery_control
@@ -16,7 +16,7 @@ DIGITS = 6  # significant digits; later ones depend on the order of sums
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftFinding:
     """The test of one feature."""
 
     table: str
@@ -34,13 +34,13 @@ class Finding:
 class Detection:
     """The drift between two periods."""
 
-    findings: list[Finding]
+    findings: list[DriftFinding]
     click_rates: ClickRates | None
     rows: Mapping[str, tuple[int, int]]  # by table: compared rows of the reference and of the current period
     skipped: Mapping[str, str]  # table or feature: why it was not compared
 
     @property
-    def alarms(self) -> list[Finding]:
+    def alarms(self) -> list[DriftFinding]:
         """The findings that raise the alarm, the largest first."""
         return [finding for finding in self.findings if finding.is_alarm]
 
@@ -50,7 +50,7 @@ class Detection:
         return "; ".join(describe(alarm) for alarm in self.alarms)
 
 
-def describe(finding: Finding) -> str:
+def describe(finding: DriftFinding) -> str:
     """Return a finding in a few words."""
     effect = f"changed by {finding.effect:+.0%}" if finding.feature == CLICK_RATE else f"PSI {finding.effect:.2f}"
     return f"{finding.table} {finding.feature} {effect} (p {finding.adjusted:.2g})"
@@ -75,22 +75,21 @@ def detect(
     return Detection(findings, click_rates, rows, skipped)
 
 
-def _to_finding(feature: Feature, difference: Difference, params: Drift) -> Finding:
+def _to_finding(feature: Feature, difference: Difference, params: Drift) -> DriftFinding:
     is_large = difference.psi >= params.min_psi and not feature.explanation
     numbers = (_round(difference.psi), _round(difference.statistic), _round(difference.p_value))
-    return Finding(feature.table, feature.name, feature.kind, *numbers, 1.0, is_large, feature.explanation)
+    return DriftFinding(feature.table, feature.name, feature.kind, *numbers, 1.0, is_large, feature.explanation)
 
 
-def _judge_click_rate(rates: ClickRates, change: float, params: Drift) -> Finding:
+def _judge_click_rate(rates: ClickRates, change: float, params: Drift) -> DriftFinding:
     is_large = abs(change) >= params.min_rate_change
     numbers = (_round(change), _round((rates.observed or 0) - (rates.expected or 0)), _round(rates.p_value))
-    return Finding("impressions", CLICK_RATE, "feature", *numbers, 1.0, is_large)
+    return DriftFinding("impressions", CLICK_RATE, "feature", *numbers, 1.0, is_large)
 
 
-def _adjust(finding: Finding, adjusted: float, params: Drift) -> Finding:
+def _adjust(finding: DriftFinding, adjusted: float, params: Drift) -> DriftFinding:
     is_alarm = finding.is_alarm and adjusted <= params.false_alarms
-    values = {**vars(finding), "adjusted": _round(adjusted), "is_alarm": bool(is_alarm)}
-    return Finding(**values)
+    return replace(finding, adjusted=_round(adjusted), is_alarm=is_alarm)
 
 
 def _round(value: float) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from adloom.arrays import AnyArray, Float64Array
-from adloom.drift.features import Column, Feature, Sample, bin_feature, bin_numbers, count_bins
+from adloom.drift.features import BinnedColumn, Feature, FeatureSample, bin_feature, bin_numbers, count_bins
 
 PSI_BINS = 10  # deciles of the reference
 
@@ -51,7 +51,7 @@ def find_p_value(contrast: Float64Array) -> float:
     return float(chi2.sf(scaled, freedom))
 
 
-def measure_psi(feature: Feature, columns: list[Column]) -> float:
+def measure_psi(feature: Feature, columns: list[BinnedColumn]) -> float:
     """Return the population stability index of a feature's columns; numbers have bins of the reference's deciles."""
     reference, current = feature.reference.values, feature.current.values
     if feature.is_number and reference.ndim == 1:
@@ -59,7 +59,7 @@ def measure_psi(feature: Feature, columns: list[Column]) -> float:
     return float(np.mean([_compute_psi(column, feature) for column in columns]))
 
 
-def measure_error(current: Sample, reference: Sample | None = None) -> float:
+def measure_error(current: FeatureSample, reference: FeatureSample | None = None) -> float:
     """Return the standard error, by user, of the mean of numbers, or of its difference from a reference."""
     samples = [current, *([reference] if reference else [])]
     users, index = _number_users([sample.cluster for sample in samples])
@@ -70,7 +70,7 @@ def measure_error(current: Sample, reference: Sample | None = None) -> float:
     return float(np.sqrt((deviation**2).sum() * users / max(users - 1, 1)))
 
 
-def _contrast(feature: Feature, column: Column) -> Float64Array:
+def _contrast(feature: Feature, column: BinnedColumn) -> Float64Array:
     """Return each user's part of the difference (users, dimensions), centred on the share of both periods."""
     users, index = _number_users((feature.reference.cluster, feature.current.cluster))
     weights = (feature.reference.weight, feature.current.weight)
@@ -92,7 +92,7 @@ def _number_users(clusters: Sequence[AnyArray]) -> tuple[int, list[AnyArray]]:
     return len(known), np.split(index, np.cumsum([len(cluster) for cluster in clusters])[:-1])
 
 
-def _compute_psi(column: Column, feature: Feature) -> float:
+def _compute_psi(column: BinnedColumn, feature: Feature) -> float:
     old, new = (
         np.bincount(bins, sample.weight, column.bins) + 0.5
         for bins, sample in ((column.reference, feature.reference), (column.current, feature.current))

@@ -18,7 +18,7 @@ SEED = 7  # of the directions
 
 
 @dataclass(frozen=True)
-class Sample:
+class FeatureSample:
     """The values of a feature in a period."""
 
     values: AnyArray  # (rows,) numbers or names, or embeddings (rows, dimensions)
@@ -29,13 +29,13 @@ class Sample:
         """Return the mean of numbers."""
         return float((self.values * self.weight).sum() / self.weight.sum())
 
-    def with_values(self, values: AnyArray) -> "Sample":
+    def with_values(self, values: AnyArray) -> "FeatureSample":
         """Return other values of the same rows."""
-        return Sample(values, self.cluster, self.weight)
+        return FeatureSample(values, self.cluster, self.weight)
 
-    def select(self, rows: AnyArray) -> "Sample":
+    def select(self, rows: AnyArray) -> "FeatureSample":
         """Return the selected rows."""
-        return Sample(self.values[rows], self.cluster[rows], self.weight[rows])
+        return FeatureSample(self.values[rows], self.cluster[rows], self.weight[rows])
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Feature:
     table: str
     name: str
     kind: Kind
-    reference: Sample
-    current: Sample
+    reference: FeatureSample
+    current: FeatureSample
     explanation: str = ""  # why a change is expected and raises no alarm
 
     @property
@@ -56,7 +56,7 @@ class Feature:
 
 
 @dataclass(frozen=True)
-class Column:
+class BinnedColumn:
     """The bin of each row; an embedding has a column per direction."""
 
     reference: Int64Array  # (rows,)
@@ -65,7 +65,7 @@ class Column:
     names: tuple[str, ...] = ()  # of the bins of a categorical feature
 
 
-def bin_feature(feature: Feature) -> list[Column]:
+def bin_feature(feature: Feature) -> list[BinnedColumn]:
     """Return the columns of a feature: quantile bins of numbers, or a bin per frequent name."""
     reference, current = feature.reference.values, feature.current.values
     if not feature.is_number:
@@ -77,14 +77,14 @@ def bin_feature(feature: Feature) -> list[Column]:
     return [bin_numbers(old, new, np.concatenate([old, new]), PROJECTION_BINS) for old, new in projected]
 
 
-def bin_numbers(reference: AnyArray, current: AnyArray, both: AnyArray, bins: int) -> Column:
+def bin_numbers(reference: AnyArray, current: AnyArray, both: AnyArray, bins: int) -> BinnedColumn:
     """Return the bins of numbers between the quantiles of `both`; missing numbers have the first bin."""
     known = both[np.isfinite(both)]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1], method="lower")) if len(known) else known
     old, new = (
         np.where(np.isnan(values), 0, np.searchsorted(edges, values, "left") + 1) for values in (reference, current)
     )
-    return Column(old, new, len(edges) + 2)
+    return BinnedColumn(old, new, len(edges) + 2)
 
 
 def count_bins(column: Int64Array, weight: AnyArray, bins: int) -> Float64Array:
@@ -92,7 +92,7 @@ def count_bins(column: Int64Array, weight: AnyArray, bins: int) -> Float64Array:
     return np.asarray(np.bincount(column, weight, minlength=bins) / weight.sum())
 
 
-def _bin_names(feature: Feature) -> Column:
+def _bin_names(feature: Feature) -> BinnedColumn:
     both = np.concatenate([feature.reference.values, feature.current.values]).astype(object)
     codes, names = pd.factorize(both, sort=True, use_na_sentinel=False)
     split = len(feature.reference.values)
@@ -100,4 +100,4 @@ def _bin_names(feature: Feature) -> Column:
     rare = np.bincount(codes, weight, len(names)) < RARE * weight.sum()
     target = np.where(rare, 0, np.cumsum(~rare))
     kept = ("(rare)", *(str(name) for name in names[~rare]))
-    return Column(target[codes[:split]], target[codes[split:]], len(kept), kept)
+    return BinnedColumn(target[codes[:split]], target[codes[split:]], len(kept), kept)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from adloom.drift.click_rate import ClickRates
-from adloom.drift.detection import Finding
+from adloom.drift.detection import DriftFinding
 from adloom.evaluation import figures
 
 MOST = 20  # features in a picture
@@ -11,7 +11,7 @@ LEAST = 0.001  # effect at which the axis begins
 ALARM = figures.COLOURS[3]
 
 
-def draw_effects(findings: Sequence[Finding], min_psi: float) -> bytes:
+def draw_effects(findings: Sequence[DriftFinding], min_psi: float) -> bytes:
     """Draw the population stability index of each feature, as PNG."""
     shown = sorted(findings, key=lambda finding: finding.effect)[-MOST:]
     figure, ax = figures.create_axes(6.4, 1.0 + 0.28 * len(shown))

@@ -9,7 +9,7 @@ import pandas as pd
 from adloom.arrays import AnyArray, BoolArray, Float64Array
 from adloom.data.context import PREFIX
 from adloom.drift.click_rate import ClickRates, measure_click_rates, predict_clicks
-from adloom.drift.features import Feature, Kind, Sample
+from adloom.drift.features import Feature, FeatureSample, Kind
 from adloom.policy.impressions import LOGGED_SEGMENT
 
 TABLE = "impressions"
@@ -20,28 +20,28 @@ POLICY_CHANGED = "another policy decided"
 
 
 @dataclass(frozen=True)
-class Period:
+class ImpressionPeriod:
     """The impressions of a period."""
 
     rows: pd.DataFrame
     cluster: AnyArray  # (rows,) number of the user
     weight: Float64Array  # (rows,) impressions that the row stands for
 
-    def sample(self, values: AnyArray) -> Sample:
+    def sample(self, values: AnyArray) -> FeatureSample:
         """Return values (rows,) of the impressions."""
-        return Sample(values, self.cluster, self.weight)
+        return FeatureSample(values, self.cluster, self.weight)
 
-    def select(self, rows: BoolArray) -> "Period":
+    def select(self, rows: BoolArray) -> "ImpressionPeriod":
         """Return the selected rows."""
-        return Period(self.rows[rows].reset_index(drop=True), self.cluster[rows], self.weight[rows])
+        return ImpressionPeriod(self.rows[rows].reset_index(drop=True), self.cluster[rows], self.weight[rows])
 
-    def names(self, column: str) -> Sample:
+    def names(self, column: str) -> FeatureSample:
         """Return a column as names; missing ones are empty."""
         values = self.rows[column] if column in self.rows else pd.Series("", self.rows.index)
         return self.sample(values.astype("str").fillna("").to_numpy(object))
 
 
-def read_period(chunks: Iterable[pd.DataFrame], total: int) -> Period:
+def read_period(chunks: Iterable[pd.DataFrame], total: int) -> ImpressionPeriod:
     """Return the impressions of at most about MAX_ROWS rows, with all rows of each user, without marked rows."""
     share, parts, start = min(MAX_ROWS / max(total, 1), 1.0), [], 0
     for chunk in chunks:
@@ -53,11 +53,11 @@ def read_period(chunks: Iterable[pd.DataFrame], total: int) -> Period:
         parts.append((chunk[chosen], cluster[chosen]))
     rows = pd.concat([rows for rows, _ in parts], ignore_index=True)
     weight = rows["weight"].fillna(1).to_numpy(float) if "weight" in rows else np.ones(len(rows))
-    return Period(rows, np.concatenate([cluster for _, cluster in parts]), weight)
+    return ImpressionPeriod(rows, np.concatenate([cluster for _, cluster in parts]), weight)
 
 
 def build_features(
-    reference: Period, current: Period, maturity: pd.Timedelta
+    reference: ImpressionPeriod, current: ImpressionPeriod, maturity: pd.Timedelta
 ) -> tuple[list[Feature], ClickRates | None]:
     """Return the features of two periods, and their click rates if the reference has clicks."""
     names = [n for n in map(str, reference.rows) if n in CONTEXTS or n.startswith(PREFIX)]
@@ -81,11 +81,13 @@ def build_features(
     return features, measure_click_rates(predictions, clicks, *_read_clicks(current, maturity))
 
 
-def _name_feature(name: str, kind: Kind, reference: Period, current: Period, explanation: str = "") -> Feature:
+def _name_feature(
+    name: str, kind: Kind, reference: ImpressionPeriod, current: ImpressionPeriod, explanation: str = ""
+) -> Feature:
     return Feature(TABLE, name, kind, reference.names(name), current.names(name), explanation)
 
 
-def _choose_contexts(reference: Period, names: Sequence[str]) -> list[str]:
+def _choose_contexts(reference: ImpressionPeriod, names: Sequence[str]) -> list[str]:
     """Return as many of the contexts, placement and segment first, as have at most MAX_CELLS combinations."""
     first = [name for name in ("placement", LOGGED_SEGMENT) if name in names]
     chosen: list[str] = []
@@ -95,11 +97,11 @@ def _choose_contexts(reference: Period, names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _select_contexts(period: Period, names: Sequence[str]) -> pd.DataFrame:
+def _select_contexts(period: ImpressionPeriod, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({name: period.names(name).values for name in names}, period.rows.index)
 
 
-def _read_clicks(period: Period, maturity: pd.Timedelta) -> tuple[Sample, BoolArray]:
+def _read_clicks(period: ImpressionPeriod, maturity: pd.Timedelta) -> tuple[FeatureSample, BoolArray]:
     """Return whether each impression was clicked in time, and whether its clicks had time to arrive."""
     rows = period.rows
     if "clicked" not in rows or rows.empty:
@@ -111,7 +113,7 @@ def _read_clicks(period: Period, maturity: pd.Timedelta) -> tuple[Sample, BoolAr
     return period.sample(clicked.astype(float)), is_mature & rows["clicked"].notna().to_numpy(bool)
 
 
-def _explain_policy(reference: Period, current: Period) -> str:
+def _explain_policy(reference: ImpressionPeriod, current: ImpressionPeriod) -> str:
     """Return why other creatives are shown, if another policy decided."""
     old, new = ({*period.names("logging_policy").values} for period in (reference, current))
     return "" if old == new else POLICY_CHANGED

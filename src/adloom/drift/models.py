@@ -8,11 +8,11 @@ import pandas as pd
 
 from adloom.arrays import AnyArray, Float64Array, StrArray
 from adloom.audience.segmenter import FEATURES
-from adloom.drift.features import Feature, Kind, Sample
+from adloom.drift.features import Feature, FeatureSample, Kind
 
 
 @dataclass(frozen=True)
-class Users:
+class UserFeatures:
     """The users of a period who bought."""
 
     ids: pd.Series
@@ -21,7 +21,7 @@ class Users:
 
 
 @dataclass(frozen=True)
-class Creatives:
+class CreativeFeatures:
     """The creatives of a period."""
 
     category: AnyArray  # (creatives,) of the table
@@ -29,7 +29,7 @@ class Creatives:
     embedding: AnyArray  # (creatives, dimensions)
 
 
-def build_user_features(reference: Users, current: Users) -> list[Feature]:
+def build_user_features(reference: UserFeatures, current: UserFeatures) -> list[Feature]:
     """Return the purchase features of users, and their segments."""
     values: dict[str, tuple[Kind, AnyArray, AnyArray]] = {
         name: ("feature", reference.features[:, i], current.features[:, i]) for i, name in enumerate(FEATURES)
@@ -40,7 +40,7 @@ def build_user_features(reference: Users, current: Users) -> list[Feature]:
     return _pair("events", values, old, new)
 
 
-def build_creative_features(reference: Creatives, current: Creatives) -> list[Feature]:
+def build_creative_features(reference: CreativeFeatures, current: CreativeFeatures) -> list[Feature]:
     """Return the categories of creatives, and what the reader sees in them."""
     values: Mapping[str, tuple[Kind, AnyArray, AnyArray]] = {
         "category": ("feature", reference.category, current.category),
@@ -55,7 +55,7 @@ def _pair(
     table: str, values: Mapping[str, tuple[Kind, AnyArray, AnyArray]], reference: AnyArray, current: AnyArray
 ) -> list[Feature]:
     """Return the features of values by name; `reference` and `current` have the user of each row."""
-    old, new = (Sample(rows, rows, np.ones(len(rows))) for rows in (reference, current))
+    old, new = (FeatureSample(rows, rows, np.ones(len(rows))) for rows in (reference, current))
     return [
         Feature(table, name, kind, old.with_values(before), new.with_values(after))
         for name, (kind, before, after) in values.items()

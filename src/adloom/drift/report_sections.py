@@ -1,6 +1,6 @@
 """The report of a comparison: a picture, and a table of all tests."""
 
-from adloom.drift.detection import CLICK_RATE, Detection, Finding
+from adloom.drift.detection import CLICK_RATE, Detection, DriftFinding
 from adloom.drift.figures import draw_click_rates, draw_effects
 from adloom.evaluation.metric import Figure, Section, Table
 from adloom.evaluation.report import render_page
@@ -32,13 +32,13 @@ def build_sections(detection: Detection, min_psi: float) -> list[Section]:
     return [*sections, _build_table(detection.findings), *_list_rows(detection)]
 
 
-def _build_table(findings: list[Finding]) -> Table:
+def _build_table(findings: list[DriftFinding]) -> Table:
     header = ["table", "feature", "effect", "p-value", "adjusted", "alarm"]
     caption = "Effect: population stability index, or relative change of the click rate. Adjusted: Benjamini-Hochberg."
     return Table("All tests", caption, header, [_describe_row(finding) for finding in findings])
 
 
-def _describe_row(finding: Finding) -> list[str | float | int]:
+def _describe_row(finding: DriftFinding) -> list[str | float | int]:
     verdict = "yes" if finding.is_alarm else finding.explanation or "no"
     p_value, adjusted = (f"{value:.2g}" for value in (finding.p_value, finding.adjusted))
     return [finding.table, finding.feature, finding.effect, p_value, adjusted, verdict]

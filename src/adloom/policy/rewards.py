@@ -14,7 +14,7 @@ COST = "cost"  # column that spend_share weighs by
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeKind:
     """A kind of outcome, and its names in reports."""
 
     column: str  # of impressions
@@ -26,12 +26,12 @@ class Outcome:
 
 
 OUTCOMES = {
-    "click": Outcome("clicked", GOAL_METRICS["click"], "Click rates", "clicks", ("outcome_at",)),
-    "conversion": Outcome(
+    "click": OutcomeKind("clicked", GOAL_METRICS["click"], "Click rates", "clicks", ("outcome_at",)),
+    "conversion": OutcomeKind(
         "conversions", GOAL_METRICS["conversion"], "Conversion rates", "conversions", ("conversion_at", "outcome_at")
     ),
-    "value": Outcome("value", GOAL_METRICS["value"], "Values", "value", ("conversion_at", "outcome_at")),
-    "complaint": Outcome("complaints", "complaint_rate", "Complaint rates", "complaints", less_is_better=True),
+    "value": OutcomeKind("value", GOAL_METRICS["value"], "Values", "value", ("conversion_at", "outcome_at")),
+    "complaint": OutcomeKind("complaints", "complaint_rate", "Complaint rates", "complaints", less_is_better=True),
 }
 GUARDRAILS = {"click", "conversion", "complaint"}  # measured in addition to the reward
 
@@ -79,7 +79,7 @@ def read_outcome(rows: pd.DataFrame, kind: str, window: pd.Timedelta) -> tuple[F
     return np.where(is_late, 0.0, amounts), is_late
 
 
-def _is_after(rows: pd.DataFrame, outcome: Outcome, window: pd.Timedelta) -> BoolArray:
+def _is_after(rows: pd.DataFrame, outcome: OutcomeKind, window: pd.Timedelta) -> BoolArray:
     """Return whether each impression's outcome is known to have come after the window."""
     moments = [rows[name] for name in outcome.moments if name in rows]
     if not moments:

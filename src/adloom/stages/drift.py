@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from adloom.drift.click_rate import ClickRates
     from adloom.drift.detection import Detection
     from adloom.drift.features import Feature
-    from adloom.drift.impressions import Period
-    from adloom.drift.models import Creatives, Users
+    from adloom.drift.impressions import ImpressionPeriod
+    from adloom.drift.models import CreativeFeatures, UserFeatures
 
 STAGE = "drift"
 PAGE = "report.html"
@@ -131,7 +131,7 @@ def _compare_impressions(reference: Path, current: Path, compared: ComparedTable
             )
 
 
-def _read_impressions(folder: Path) -> "Period":
+def _read_impressions(folder: Path) -> "ImpressionPeriod":
     from adloom.drift.impressions import read_period
 
     manifest.verify(folder)
@@ -172,11 +172,11 @@ def _to_naive(time: Any) -> Any:
     return time.tz_convert(None).to_pydatetime()
 
 
-def _read_users(events: Any, end: Any, audience: Path | None) -> "Users":
+def _read_users(events: Any, end: Any, audience: Path | None) -> "UserFeatures":
     from adloom.audience.features import select_features
     from adloom.audience.segmenter import FEATURES, Segmenter
     from adloom.audience.user_table import stack_features
-    from adloom.drift.models import Users
+    from adloom.drift.models import UserFeatures
     from adloom.stages.user_files import write_below
 
     purchase = read_card(audience)["params"]["purchase"] if audience else "purchase"
@@ -185,7 +185,7 @@ def _read_users(events: Any, end: Any, audience: Path | None) -> "Users":
         rows = table.take(_choose(len(table), MAX_USERS), "user_id", *FEATURES)
     ids, features = rows["user_id"], stack_features(rows)
     segment = Segmenter.load(audience / "segmenter.npz").assign(features) if audience and len(ids) else None
-    return Users(ids, features, segment)
+    return UserFeatures(ids, features, segment)
 
 
 def _compare_creatives(reference: Path, current: Path, compared: ComparedTables) -> None:
@@ -199,11 +199,11 @@ def _compare_creatives(reference: Path, current: Path, compared: ComparedTables)
         compared.features += build_creative_features(old, new)
 
 
-def _read_creatives(folder: Path, compared: ComparedTables) -> "Creatives":
+def _read_creatives(folder: Path, compared: ComparedTables) -> "CreativeFeatures":
     import numpy as np
 
     from adloom.creatives.inference import read_pictures
-    from adloom.drift.models import Creatives
+    from adloom.drift.models import CreativeFeatures
     from adloom.onnx_models.runtime import Reader
 
     manifest.verify(folder)
@@ -212,7 +212,7 @@ def _read_creatives(folder: Path, compared: ComparedTables) -> "Creatives":
     batches = creatives.decode_batches(rows)
     probabilities, embedding = read_pictures(Reader(reader, compared.params.threads), batches)
     predicted = np.array(read_card(reader)["categories"], object)[probabilities.argmax(axis=1)]
-    return Creatives(creatives.rows["category"].to_numpy(object)[rows], predicted, embedding.astype(np.float64))
+    return CreativeFeatures(creatives.rows["category"].to_numpy(object)[rows], predicted, embedding.astype(np.float64))
 
 
 def _choose(rows: int, limit: int) -> "Int64Array":

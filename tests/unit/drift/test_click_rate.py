@@ -6,7 +6,7 @@ import pytest
 from tests.support.drift_samples import make_impressions, make_sample
 
 from adloom.drift.click_rate import ClickRates, fit_calibration, measure_click_rates, predict_clicks
-from adloom.drift.features import Sample
+from adloom.drift.features import FeatureSample
 
 
 def test_the_calibration_is_the_click_rate_of_each_prediction() -> None:
@@ -16,7 +16,7 @@ def test_the_calibration_is_the_click_rate_of_each_prediction() -> None:
 
 
 def compare(reference: pd.DataFrame, current: pd.DataFrame) -> ClickRates:
-    def clicks(frame: pd.DataFrame) -> Sample:
+    def clicks(frame: pd.DataFrame) -> FeatureSample:
         return make_sample(frame["clicked"].to_numpy(float), pd.factorize(frame["user_id"])[0])
 
     old, new = clicks(reference), clicks(current)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.drift_samples import make_feature, make_sample
 
 from adloom.drift.difference import find_p_value, measure_difference, measure_error
-from adloom.drift.features import Sample
+from adloom.drift.features import FeatureSample
 
 
 def test_psi_and_chi_square_of_names_by_hand() -> None:
@@ -37,12 +37,12 @@ def test_a_sum_of_one_dimension_has_the_p_value_of_a_normal_test() -> None:
 def test_p_values_are_uniform_without_drift_though_users_repeat(kind: str) -> None:
     rng = np.random.default_rng(3)
 
-    def draw(taste: np.ndarray) -> Sample:
+    def draw(taste: np.ndarray) -> FeatureSample:
         user = rng.integers(len(taste), size=600)
         values = taste[user] + rng.normal(size=600)
         shapes = {"numbers": values, "names": np.where(values > 0, "a", "b").astype(object)}
         embedding = values[:, None] * np.linspace(-1, 1, 6) + rng.normal(size=(600, 6))
-        return Sample(shapes.get(kind, embedding), user, np.ones(600))
+        return FeatureSample(shapes.get(kind, embedding), user, np.ones(600))
 
     found = [
         measure_difference(make_feature(draw(rng.normal(size=150)), draw(rng.normal(size=150)))).p_value

@@ -3,7 +3,7 @@
 import numpy as np
 from tests.support.drift_samples import make_feature, make_sample
 
-from adloom.drift.features import BINS, PROJECTIONS, Sample, bin_feature
+from adloom.drift.features import BINS, PROJECTIONS, FeatureSample, bin_feature
 
 
 def test_rare_names_share_a_bin_and_missing_ones_have_their_own() -> None:
@@ -29,11 +29,11 @@ def test_equal_numbers_share_a_bin() -> None:
 
 def test_an_embedding_is_projected() -> None:
     embedding = np.random.default_rng(0).normal(size=(50, 8))
-    sample = Sample(embedding, np.arange(50), np.ones(50))
+    sample = FeatureSample(embedding, np.arange(50), np.ones(50))
     assert len(bin_feature(make_feature(sample, sample))) == PROJECTIONS
 
 
 def test_a_sample_is_weighted() -> None:
-    sample = Sample(np.array([1.0, 4.0]), np.arange(2), np.array([2.0, 1.0]))
+    sample = FeatureSample(np.array([1.0, 4.0]), np.arange(2), np.array([2.0, 1.0]))
     assert sample.mean() == 2
     assert sample.select(np.array([False, True])).mean() == 4

@@ -8,21 +8,21 @@ import pandas as pd
 from adloom.config.drift import Drift
 from adloom.drift.detection import detect
 from adloom.drift.features import Feature
-from adloom.drift.models import Creatives, Users, build_creative_features, build_user_features
+from adloom.drift.models import CreativeFeatures, UserFeatures, build_creative_features, build_user_features
 
 RNG = np.random.default_rng(0)
 
 
-def draw_users(money: float = 1.0) -> Users:
+def draw_users(money: float = 1.0) -> UserFeatures:
     values = RNG.gamma(2, 10, (400, 5))
     values[:, 2] *= money
     ids = pd.Series(RNG.integers(10**9, size=400).astype(str))
-    return Users(ids, values, np.where(values[:, 1] > 20, "often", "rarely"))
+    return UserFeatures(ids, values, np.where(values[:, 1] > 20, "often", "rarely"))
 
 
-def draw_creatives(shift: float = 0.0) -> Creatives:
+def draw_creatives(shift: float = 0.0) -> CreativeFeatures:
     category = RNG.choice(np.array(["Bag", "Coat"], object), 200)
-    return Creatives(category, category, RNG.normal(shift, 1, (200, 8)))
+    return CreativeFeatures(category, category, RNG.normal(shift, 1, (200, 8)))
 
 
 def alarms(features: list[Feature]) -> list[str]:

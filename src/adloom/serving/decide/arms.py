@@ -49,7 +49,7 @@ class OwnScores(NamedTuple):
     is_late: bool  # so that every arm would have decided uniformly
 
 
-class Mixture(NamedTuple):
+class ArmMixture(NamedTuple):
     """The probabilities of candidates in each arm that shows ads."""
 
     shares: list[float]  # (arms,) of the decisions that show ads
@@ -131,7 +131,7 @@ class ServingExperiment:
         count = len(own.request.candidates)
         return own.tier, [1 / max(count, 1)] * count, own
 
-    def mix(self, own: Sequence[OwnScores], score_all: ScoreAll) -> list[Mixture]:
+    def mix(self, own: Sequence[OwnScores], score_all: ScoreAll) -> list[ArmMixture]:
         """Return the probabilities in all arms that show ads; a policy that fails decides uniformly."""
         uniform = [np.full(n := len(scores.request.candidates), 1 / max(n, 1)) for scores in own]
         by_arm: list[list[Float64Array]] = []
@@ -145,7 +145,7 @@ class ServingExperiment:
                 for row, scored in zip(others, score_all(policy, [own[i].request for i in others]), strict=True):
                     probabilities[row] = uniform[row] if scored is None else scored
             by_arm.append(probabilities)
-        return [Mixture(self._shares, [*arms]) for arms in zip(*by_arm, strict=True)]
+        return [ArmMixture(self._shares, [*arms]) for arms in zip(*by_arm, strict=True)]
 
     def compare_shadow(self, own: Sequence[OwnScores], score_all: ScoreAll, statistics: ExperimentStatistics) -> None:
         """Score requests of the baseline by the shadow, and observe its latency, errors and distance."""

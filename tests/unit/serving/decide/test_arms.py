@@ -20,7 +20,7 @@ from adloom.decision_log.verify import check_decision
 from adloom.policy.scorer import Policy, Scorer, draw_slate
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, DecideRequest, ModelOrigin
-from adloom.serving.decide.arms import Mixture
+from adloom.serving.decide.arms import ArmMixture
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models.card import ModelCard
 from adloom.serving.models.loader import LoadedExperiment, LoadedModel, Models
@@ -105,7 +105,7 @@ def test_the_propensity_of_a_slate_is_the_mean_over_arms(seed: int, slots: int) 
             product, left[i] = product * left[i] / left.sum(), 0.0
         return product
 
-    mixed = Mixture(shares.tolist(), [*columns.T]).propensities(slate.chosen)
+    mixed = ArmMixture(shares.tolist(), [*columns.T]).propensities(slate.chosen)
     assert np.prod(mixed) == pytest.approx(shares @ [probability(0), probability(1)])
 
 

@@ -297,7 +297,7 @@ def _shift_table(data: Impressions, policy: Float64Array) -> Table:
 def _propensities_table(data: Impressions) -> Table:
     caption = (
         "The log has no propensities. A model of what is shown in each placement, context and day estimates them, so "
-        "values are doubly robust and their intervals wider. Nothing corrects for what decided but is not in the log."
+        "values are doubly robust and their intervals wider. Nothing corrects for causes of decisions that the log lacks."
     )
     header = ["placement", "impressions", "creatives", "median propensity", "lowest 1 %", "overlap"]
     rows: list[list[str | float | int]] = [

@@ -85,7 +85,7 @@ class Validation:
         return terms.collect_terms(self.log, scorer.score_batches(temperature, floor), self.predicted)
 
     def weigh_parts(self, uniform: PolicyTerms) -> "Validation":
-        """Let parts of the log that tell less about uniform decisions count less, and those that tell little hardly."""
+        """Lower the weight of parts of the log that tell little about uniform decisions."""
         counts, rows = self.log.clusters.counts, len(self.log.action)
         starts = np.unique(np.arange(PARTS) * rows // PARTS)
         squares = (uniform.target / self.log.propensity) ** 2

@@ -81,8 +81,7 @@ class ImpressionStatistics:
         """
         Return the statistics with new impressions and feedback (key, kind, hour), whichever came first.
 
-        Impressions, and feedback of a kind, count once per key. What is older than `hours` is closed: feedback comes
-        too late.
+        Impressions, and feedback of a kind, count once per key. Impressions older than `hours` are closed to feedback.
         """
         shown = shown[~shown["key"].isin(self.pending["key"])].drop_duplicates("key")
         shown = shown.assign(cell=_number_cells(shown))

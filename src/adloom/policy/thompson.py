@@ -2,8 +2,8 @@
 Thompson sampling over a linear model: the probability that a creative has the highest score; needs NumPy only.
 
 Scores are independent and normal. In a cell between two nodes, the mass of the maximum's distribution is shared out
-by the growth of the candidates' log distribution functions, which is exact where their hazards are proportional. What
-is served is drawn from these probabilities, so the logged propensities are exact; ERROR bounds how far they are from
+by the growth of the candidates' log distribution functions, which is exact where their hazards are proportional.
+Decisions are drawn from these probabilities, so the logged propensities are exact; ERROR bounds how far they are from
 ideal Thompson sampling.
 """
 

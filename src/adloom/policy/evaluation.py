@@ -297,7 +297,7 @@ def _shift_table(data: Impressions, policy: Float64Array) -> Table:
 def _propensities_table(data: Impressions) -> Table:
     caption = (
         "The log has no propensities. A model of what is shown in each placement, context and day estimates them, so "
-        "values are doubly robust and their intervals wider. Nothing corrects for causes of decisions that the log lacks."
+        "values are doubly robust and their intervals wider. Causes of decisions that the log lacks bias them."
     )
     header = ["placement", "impressions", "creatives", "median propensity", "lowest 1 %", "overlap"]
     rows: list[list[str | float | int]] = [

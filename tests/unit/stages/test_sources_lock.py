@@ -14,6 +14,7 @@ from adloom.config.settings import Settings
 from adloom.config.sources import Source
 from adloom.context import StageContext, open_store
 from adloom.data import privacy
+from adloom.data.contracts import CONTRACTS
 from adloom.errors import ConfigError, DataError
 from adloom.stages import sources_lock
 from adloom.stages.sources_lock import SourceFiles
@@ -171,3 +172,10 @@ def test_a_missing_or_foreign_lock(tmp_path: Path, content: str | None, reason: 
         (tmp_path / "sources.lock").write_text(content)
     with pytest.raises(DataError, match=reason):
         sources_lock.load(tmp_path / "sources.lock")
+
+
+def test_the_tables_that_require_users_are_those_of_the_contracts() -> None:
+    columns = {table: contract.columns for table, contract in CONTRACTS.items()}
+    assert sources_lock.USERS_REQUIRED == tuple(
+        t for t, c in columns.items() if "user_id" in c and c["user_id"].required
+    )

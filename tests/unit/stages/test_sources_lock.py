@@ -176,6 +176,6 @@ def test_a_missing_or_foreign_lock(tmp_path: Path, content: str | None, reason: 
 
 def test_the_tables_that_require_users_are_those_of_the_contracts() -> None:
     columns = {table: contract.columns for table, contract in CONTRACTS.items()}
-    assert sources_lock.USERS_REQUIRED == tuple(
-        t for t, c in columns.items() if "user_id" in c and c["user_id"].required
+    assert (
+        tuple(t for t, c in columns.items() if "user_id" in c and c["user_id"].required) == sources_lock.USERS_REQUIRED
     )

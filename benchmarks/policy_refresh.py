@@ -22,18 +22,19 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from adloom.cli.policy import read_log
+from adloom.config import params
 from adloom.decision_log.record import Decision, Feedback, encode
 from adloom.policy.refresh import refresh_policy
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.policy.statistics import ImpressionStatistics
 from adloom.policy.thompson import Variances
-from adloom.stages.refresh_policy import StateStore
+from adloom.stages.refresh_policy import StateStore, find_rules
 from adloom.storage.local import FolderObjectStore
 
 PER_SECOND, CLICK_RATE, CREATIVES = 1000, 0.02, 20
 NAMES = [f"creative-{i:02}" for i in range(CREATIVES)]
 SEGMENT_SECONDS, REFRESH_SECONDS, SWAP_SECONDS = 60, 120, 60  # rotation, schedule and poll of the champion, at most
-HOURS = 2  # in which a click counts
+PARAMS = params.load(Path(__file__).parents[1] / "params.yaml")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -78,11 +79,12 @@ def decide(identity: str, moment: int, creative: int, context: int, user: str) -
 def measure_refresh(store: StateStore, minute: int) -> tuple[float, float, ImpressionStatistics]:
     """Return the CPU seconds of reading the new segments and of the refresh, with the statistics."""
     start, state = time.process_time(), store.load()
-    for after in read_log(store, state, HOURS, EPOCH + timedelta(minutes=minute)):
+    for after in read_log(store, state, PARAMS, EPOCH + timedelta(minutes=minute)):
         state = after
     middle = time.process_time()
     with threadpool_limits(1):
-        refresh_policy(uniform_policy(), state.statistics, 0.1, 0.05)
+        statistics = state.statistics.leave_out(state.statistics.find_invalid(find_rules(PARAMS)))
+        refresh_policy(uniform_policy(), statistics, 0.1, 0.05)
     return middle - start, time.process_time() - middle, state.statistics
 
 

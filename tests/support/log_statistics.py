@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from adloom.data.context import SEPARATOR
+from adloom.decision_log.increments import HOUR
 from adloom.policy.statistics import ImpressionStatistics
 
 CANDIDATES = ("hat", "bag", "shoe")
@@ -16,12 +17,14 @@ def shown_rows(key: Sequence[int], **columns: Any) -> pd.DataFrame:
     """Return impressions of the bag in hour 100 by a uniform policy."""
     defaults = {"hour": 100, "placement": "home", "position": 1, "creative_id": "bag", "held_out": False}
     row = {**defaults, "candidates": SEPARATOR.join(sorted(CANDIDATES)), "propensity": 1 / 3, "ctx_device": "phone"}
-    return pd.DataFrame({"key": np.array(key, np.int64), **row, **columns})
+    rows = pd.DataFrame({"key": np.array(key, np.int64), "user": -1, **row, **columns})
+    return rows.assign(time=columns.get("time", rows["hour"] * HOUR))
 
 
 def click_rows(key: Sequence[int], hour: int | Sequence[int] = 100) -> pd.DataFrame:
     """Return clicks."""
-    return pd.DataFrame({"key": np.array(key, np.int64), "kind": "click", "hour": hour})
+    rows = pd.DataFrame({"key": np.array(key, np.int64), "kind": "click", "hour": hour})
+    return rows.assign(time=rows["hour"] * HOUR)
 
 
 def simulate_tastes(

@@ -13,6 +13,7 @@ from adloom.cli.options import AS_JSON, PARAMS, load_context, print_values
 from adloom.config.settings import Settings
 
 if TYPE_CHECKING:
+    from adloom.config.params import Params
     from adloom.stages.refresh_policy import RefreshState, StateStore
 
 SEGMENTS_PER_COMMIT = 4  # read into memory at once
@@ -52,7 +53,7 @@ def refresh_policy(params_path: Path, as_json: bool) -> None:
         stage.open_champion(context) as (champion, folder),
     ):
         before = store.load()
-        for state in read_log(store, before, params.refresh_policy.click_hours, datetime.now(UTC)):
+        for state in read_log(store, before, params, datetime.now(UTC)):
             before = state
         refreshed, outcome = stage.refresh(champion, folder, before.statistics, params, context)
     values = {"impressions": before.statistics.impressions, "clicks": before.statistics.clicks}
@@ -61,13 +62,15 @@ def refresh_policy(params_path: Path, as_json: bool) -> None:
     print_values({**values, **result, "verdict": outcome.verdict, "champion": outcome.champion, **reasons}, as_json)
 
 
-def read_log(store: "StateStore", state: "RefreshState", click_hours: int, now: datetime) -> "Iterator[RefreshState]":
+def read_log(store: "StateStore", state: "RefreshState", params: "Params", now: datetime) -> "Iterator[RefreshState]":
     """Read the new segments of the log, and yield the state after each commit."""
     import pandas as pd
 
     from adloom.decision_log import increments
     from adloom.policy.statistics import HELD_OUT
+    from adloom.stages.refresh_policy import find_rules
 
+    rules, hours = find_rules(params), params.refresh_policy.click_hours
     new = increments.find_new_segments(store.objects, store.project, now, state.segments)
     for first in range(0, len(new), SEGMENTS_PER_COMMIT):
         names = new[first : first + SEGMENTS_PER_COMMIT]
@@ -77,7 +80,7 @@ def read_log(store: "StateStore", state: "RefreshState", click_hours: int, now: 
                 path = store.objects.get(name, Path(scratch) / Path(name).name)
                 tables.append(increments.read_segment(path, HELD_OUT))
         shown, feedback = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
-        statistics = state.statistics.add(shown, feedback, click_hours)
+        statistics = state.statistics.add(shown, feedback, hours, rules)
         known = increments.keep_listed([*state.segments, *names], now)
         state = store.commit(replace(state, statistics=statistics, segments=tuple(known)))
         yield state

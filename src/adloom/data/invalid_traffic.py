@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from adloom.config.params import InvalidTraffic
 from adloom.data.context import CLOCK_SKEW
@@ -24,7 +25,7 @@ _HEAVY_HOURS = """
 with known as (
     select user_id, clicked, epoch_us(timestamp) // 3600000000 as hour,
         epoch_us(coalesce(outcome_at, timestamp)) as click_at
-    from read_parquet($shards) where user_id is not null and not invalid
+    from impressions where user_id is not null and not invalid
 ),
 clicks as (
     select user_id, hour,
@@ -52,13 +53,17 @@ def mark_rows(rows: pd.DataFrame, params: InvalidTraffic) -> pd.DataFrame:
     return rows.drop(columns=USER_AGENT).assign(invalid=reason.notna(), invalid_reason=reason)
 
 
-def find_heavy_hours(shards: Sequence[str], params: InvalidTraffic) -> pd.Series:
-    """Return the reason of each user and hour with too much of something, by (user_id, hour)."""
+def find_heavy_hours(impressions: Sequence[str] | pa.Table, params: InvalidTraffic) -> pd.Series:
+    """Return the reason of each user and hour with too much of something, by (user_id, hour); of Parquet or a table."""
     import duckdb
 
     hourly, minutely = params.impressions_per_hour or _UNLIMITED, params.clicks_per_minute or _UNLIMITED
     with duckdb.connect(config={"threads": 1, "memory_limit": "1GB"}) as database:
-        values = {"shards": list(shards), "hourly": hourly, "minutely": minutely}
+        if isinstance(impressions, pa.Table):
+            database.register("impressions", impressions)
+        else:
+            database.read_parquet(list(impressions)).create_view("impressions")
+        values = {"hourly": hourly, "minutely": minutely}
         heavy = database.execute(_HEAVY_HOURS, values).df()
     reasons = np.where(heavy["is_burst"], BURST, HOUR)
     return pd.Series(reasons, pd.MultiIndex.from_frame(heavy[["user_id", "hour"]].astype({"hour": "int64"})))

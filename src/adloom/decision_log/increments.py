@@ -15,6 +15,7 @@ from adloom.storage.base import ObjectStore
 
 DAYS = 3  # with segments that are read; a later one is left to the retraining
 HOUR = 3_600_000_000  # µs
+UNKNOWN_USER = -1
 
 
 def find_new_segments(store: ObjectStore, project: str, now: datetime, known: Collection[str]) -> list[str]:
@@ -41,7 +42,7 @@ def read_segment(path: Path, held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]
     """
     shown: list[tuple[Any, ...]] = []
     contexts: list[dict[str, str]] = []
-    feedback: list[tuple[str, str, int]] = []
+    feedback: list[tuple[str, str, int, int]] = []
     try:
         for _, line in segment_file.read_lines(path):
             try:
@@ -53,24 +54,27 @@ def read_segment(path: Path, held_out: int) -> tuple[pd.DataFrame, pd.DataFrame]
                 shown += rows
                 contexts += [record.full_context] * len(rows)
             elif isinstance(record, Feedback):
-                feedback.append((record.decision_id + record.creative_id, record.kind, record.time // HOUR))
+                key = record.decision_id + record.creative_id
+                feedback.append((key, record.kind, record.time // HOUR, record.time))
     except segment_file.DAMAGE_ERRORS:
         pass
-    return _to_frame(shown, contexts), _number_keys(pd.DataFrame(feedback, columns=["key", "kind", "hour"]))
+    return _to_frame(shown, contexts), _number_keys(pd.DataFrame(feedback, columns=["key", "kind", "hour", "time"]))
 
 
 def _list_rows(record: Decision, held_out: int) -> list[tuple[Any, ...]]:
     """Return a row per shown creative."""
     out, rows = int((record.user or record.decision_id)[:8], 16) % held_out == 0, []
+    user = int(record.user[:15], 16) if record.user else UNKNOWN_USER  # 60 bits: almost no two users share a number
     for slot, (creative, propensity, candidates) in enumerate(record.list_slots()):
         place = (record.placement, record.position + slot, creative, SEPARATOR.join(sorted(candidates)))
-        rows.append((record.decision_id + creative, record.time // HOUR, *place, propensity, out))
+        moment = record.time // HOUR, record.time, user
+        rows.append((record.decision_id + creative, *moment, *place, propensity, out))
     return rows
 
 
 def _to_frame(shown: Sequence[tuple[Any, ...]], contexts: Sequence[dict[str, str]]) -> pd.DataFrame:
-    columns = ["key", "hour", "placement", "position", "creative_id", "candidates", "propensity", "held_out"]
-    rows = _number_keys(pd.DataFrame(shown, columns=columns))
+    columns = ["key", "hour", "time", "user", "placement", "position", "creative_id", "candidates", "propensity"]
+    rows = _number_keys(pd.DataFrame(shown, columns=[*columns, "held_out"]))
     for name in sorted({name for context in contexts for name in context}):
         rows[PREFIX + name] = pd.Series([context.get(name) for context in contexts], dtype="str")
     return rows

@@ -6,7 +6,7 @@ be fitted on them, since a row stands for any number of impressions. An impressi
 click arrives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
@@ -14,8 +14,9 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from adloom.arrays import Float64Array, Int64Array
+from adloom.arrays import BoolArray, Float64Array, Int64Array
 from adloom.data.context import PREFIX, SEPARATOR
+from adloom.policy.traffic import TrafficRules
 
 TYPES = {
     "hour": "int64",
@@ -32,8 +33,9 @@ COUNTS = ["shown", *COUNT_OF.values()]
 EPOCH = pd.Timestamp(0, tz="UTC")
 HELD_OUT = 5  # one of so many users is held out of training, for the evaluation
 MIN_SHARE = 0.002  # of impressions; rarer values of closed cells are forgotten
-OPEN = ["key", "cell", "hour"]  # of an impression that may still be clicked
-FEEDBACK = ["key", "kind", "hour", "counted"]
+_MOMENT = {"key": "int64", "hour": "int64", "time": "int64"}
+OPEN = {**_MOMENT, "cell": "int64", "user": "int64", "held_out": "bool"}  # of an impression that may still be clicked
+FEEDBACK = {**_MOMENT, "kind": "str", "counted": "bool"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class ImpressionStatistics:
         """Return the statistics of no log."""
         return cls(
             pd.DataFrame({name: [] for name in [*KEYS, *COUNTS]}).astype(TYPES | dict.fromkeys(COUNTS, "int64")),
-            pd.DataFrame({name: np.zeros(0, np.int64) for name in OPEN}),
-            pd.DataFrame({name: np.zeros(0, np.int64) for name in FEEDBACK}).astype({"kind": "str", "counted": bool}),
+            pd.DataFrame({name: [] for name in OPEN}).astype(OPEN),
+            pd.DataFrame({name: [] for name in FEEDBACK}).astype(FEEDBACK),
         )
 
     FILES: ClassVar = ("cells.parquet", "pending.parquet", "feedback.parquet")
@@ -77,24 +79,50 @@ class ImpressionStatistics:
         """The number of impressions."""
         return int(self.cells["shown"].sum())
 
-    def add(self, shown: pd.DataFrame, feedback: pd.DataFrame, hours: int) -> Self:
+    def add(self, shown: pd.DataFrame, feedback: pd.DataFrame, hours: int, traffic: TrafficRules | None = None) -> Self:
         """
-        Return the statistics with new impressions and feedback (key, kind, hour), whichever came first.
+        Return the statistics with new impressions and feedback (key, kind, hour, time), whichever came first.
 
-        Impressions, and feedback of a kind, count once per key. Impressions older than `hours` are closed to feedback.
+        Impressions, and feedback of a kind, count once per key. Impressions older than `hours` are closed to feedback,
+        and those that the rules for traffic leave out are left out for good.
         """
         shown = shown[~shown["key"].isin(self.pending["key"])].drop_duplicates("key")
         shown = shown.assign(cell=_number_cells(shown))
-        pending = pd.concat([self.pending, shown[OPEN]], ignore_index=True)
-        arrived = pd.concat([self.arrived, feedback.assign(counted=False)[FEEDBACK]], ignore_index=True)
-        arrived = arrived.astype({"kind": "str"}).drop_duplicates(["key", "kind"])
+        pending = pd.concat([self.pending, shown[list(OPEN)]], ignore_index=True).astype(OPEN)
+        arrived = pd.concat([self.arrived, feedback.assign(counted=False)[list(FEEDBACK)]], ignore_index=True)
+        arrived = arrived.astype(FEEDBACK).drop_duplicates(["key", "kind"])
         matched = arrived.loc[~arrived["counted"], ["key", "kind"]].merge(pending, on="key")
-        counts = shown.assign(shown=1, **dict.fromkeys(COUNT_OF.values(), 0)).drop(columns=["key", "cell"])
-        cells = _count_feedback(merge_cells([self.cells, counts]), matched)
+        counts = shown.assign(shown=1, **dict.fromkeys(COUNT_OF.values(), 0)).drop(
+            columns=["key", "cell", "time", "user"]
+        )
+        cells = _add_counts(merge_cells([self.cells, counts]), _count_feedback(matched))
         arrived["counted"] |= arrived["key"].isin(pending["key"])
         oldest = int(pending["hour"].max() if len(pending) else 0) - hours
+        whole = replace(self, cells=cells, pending=pending, arrived=arrived)
+        if traffic and (closing := (pending["hour"] < oldest).to_numpy()).any():
+            cells = whole._subtract(whole.find_invalid(traffic) & closing)
         still = (table[table["hour"] >= oldest].reset_index(drop=True) for table in (pending, arrived))
-        return replace(self, cells=_close(cells, oldest), **dict(zip(("pending", "arrived"), still, strict=True)))
+        return replace(whole, cells=_close(cells, oldest), **dict(zip(("pending", "arrived"), still, strict=True)))
+
+    def find_invalid(self, traffic: TrafficRules) -> BoolArray:
+        """Return which open impressions the rules leave out (pending,)."""
+        counted = self.arrived[self.arrived["counted"] & (self.arrived["kind"] == "click")]
+        return traffic.find_invalid(self.pending, counted)
+
+    def leave_out(self, invalid: BoolArray) -> Self:
+        """Return the statistics without some open impressions and their feedback."""
+        known = self.arrived["key"].isin(self.pending.loc[invalid, "key"])
+        return replace(
+            self, cells=self._subtract(invalid), pending=self.pending[~invalid], arrived=self.arrived[~known]
+        )
+
+    def _subtract(self, invalid: BoolArray) -> pd.DataFrame:
+        """Return the cells without some open impressions."""
+        left_out = self.pending.loc[invalid, ["key", "cell"]]
+        feedback = self.arrived.loc[self.arrived["counted"], ["key", "kind"]].merge(left_out, on="key")
+        counts = {"shown": left_out["cell"].value_counts(), **_count_feedback(feedback)}
+        cells = _add_counts(self.cells, {name: -count for name, count in counts.items()} if len(left_out) else {})
+        return cells[cells["shown"] > 0].reset_index(drop=True)
 
     def to_impressions(self, held_out: bool | None = None) -> pd.DataFrame:
         """
@@ -171,13 +199,18 @@ def _number_cells(rows: pd.DataFrame) -> pd.Series:
     return pd.Series(pd.util.hash_array(number).view(np.int64), rows.index)
 
 
-def _count_feedback(cells: pd.DataFrame, matched: pd.DataFrame) -> pd.DataFrame:
-    """Add feedback (cell, kind) to the counts of cells."""
-    if matched.empty:
+def _count_feedback(matched: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the numbers of feedback (cell, kind) by cell, by column of the counts."""
+    return {COUNT_OF[str(kind)]: rows["cell"].value_counts() for kind, rows in matched.groupby("kind")}
+
+
+def _add_counts(cells: pd.DataFrame, counts: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Add numbers by cell to the counts of cells."""
+    if not counts:
         return cells
     number = _number_cells(cells)
-    counts = {kind: number.map(rows["cell"].value_counts()).fillna(0) for kind, rows in matched.groupby("kind")}
-    return cells.assign(**{COUNT_OF[str(k)]: cells[COUNT_OF[str(k)]] + n.astype(np.int64) for k, n in counts.items()})
+    added = {name: cells[name] + number.map(count).fillna(0).astype(np.int64) for name, count in counts.items()}
+    return cells.assign(**added)
 
 
 def _close(cells: pd.DataFrame, oldest: int) -> pd.DataFrame:

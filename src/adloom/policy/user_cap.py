@@ -19,7 +19,7 @@ def cap_users(data: Impressions, max_share: float) -> tuple[Impressions, int]:
     """
     clusters = Clusters(data.weight, data.user)
     rewards, rewarded = (clusters.sum_by_user(values) for values in (data.reward, (data.reward > 0).astype(float)))
-    factors = _find_factors(rewards, rewarded, data.total_reward, max_share)
+    factors = find_factors(rewards, rewarded, data.total_reward, max_share)
     capped = int((factors < 1).sum())
     if not capped:
         return data, 0
@@ -27,8 +27,12 @@ def cap_users(data: Impressions, max_share: float) -> tuple[Impressions, int]:
     return replace(data, weight=np.where(known, data.weight * factors[data.user.clip(min=0)], data.weight)), capped
 
 
-def _find_factors(rewards: Float64Array, rewarded: Float64Array, total: float, max_share: float) -> Float64Array:
-    """Return the factor of each user's weight (users,), from their rewards and rewarded impressions (users,)."""
+def find_factors(rewards: Float64Array, rewarded: Float64Array, total: float, max_share: float) -> Float64Array:
+    """
+    Return the factor of each user's weight (users,), from their rewards and rewarded impressions (users,).
+
+    If the limited users have all rewards, no share can be as small, and they get equal ones.
+    """
     factors = np.ones(len(rewards))
     capped = 0
     for user in np.argsort(-rewards, kind="stable").tolist():
@@ -40,5 +44,7 @@ def _find_factors(rewards: Float64Array, rewarded: Float64Array, total: float, m
         capped += 1
     limited = factors < 1
     share = max_share / (1 - capped * max_share)  # of each limited user, relative to the rewards of the others
-    factors[limited] = share * (total - rewards[limited].sum()) / rewards[limited]
+    others = total - rewards[limited].sum()
+    level = share * others if others > 1e-9 * total else rewards[limited].min(initial=np.inf)
+    factors[limited] = level / rewards[limited]
     return factors

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,8 @@ from adloom.context import StageContext
 from adloom.errors import ConfigError, DataError
 from adloom.policy.scorer import Policy
 from adloom.registry import pairing
-from adloom.registry.base import ModelVersion, fetch_champion
+from adloom.registry.base import ModelVersion, Registry, fetch_champion
+from adloom.registry.promotion import find_revoked
 from adloom.registry.verdict import Outcome, apply_verdict
 from adloom.stages.measure import read_card
 from adloom.storage import manifest
@@ -23,8 +24,10 @@ from adloom.storage.base import ObjectStore, read_object, write_object
 if TYPE_CHECKING:
     from adloom.policy.refresh import Refresh
     from adloom.policy.statistics import ImpressionStatistics
+    from adloom.policy.traffic import TrafficRules
 
 STATE = "state.json"
+REFRESHED_FROM = "refreshed_from"  # tag of a refresh: the champion before it
 DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
 
 
@@ -87,6 +90,13 @@ def open_champion(context: StageContext) -> Iterator[tuple[ModelVersion, Path]]:
         yield fetch_champion(context.registry, pairing.POLICY, Path(scratch) / "champion")
 
 
+def find_rules(params: Params) -> "TrafficRules":
+    """Return the rules for the traffic that a refresh learns from."""
+    from adloom.policy.traffic import TrafficRules
+
+    return TrafficRules(params.prepare.invalid_traffic, params.train_policy.max_user_share)
+
+
 def refresh(
     champion: ModelVersion, folder: Path, statistics: "ImpressionStatistics", params: Params, context: StageContext
 ) -> tuple["Refresh", Outcome]:
@@ -105,6 +115,8 @@ def refresh(
         reason = f"nothing new in the log since policy {champion.version} was refreshed"
         unchanged = Refresh(Policy.load(folder / "policy.npz"), 0.0, 0.0, 0.0, "hold", [reason])
         return unchanged, Outcome(pairing.POLICY, None, "hold", [reason], champion.version)
+    invalid = statistics.find_invalid(find_rules(params))
+    statistics = statistics.leave_out(invalid)
     penalty = max((c["penalty"] for c in card["candidates"] if c["penalty"]), default=DEFAULT_PENALTY)
     if not 0 < statistics.clicks < statistics.impressions:
         raise DataError(
@@ -113,15 +125,34 @@ def refresh(
         )
     rules = {rule.metric: rule for rule in params.gate.rules(pairing.POLICY) if rule.metric != GOAL_METRICS["click"]}
     kinds = {OUTCOMES[kind].metric: kind for kind in GUARDRAILS}
-    unmeasured = sorted(rules.keys() - kinds.keys())
     guardrails = {kinds[name]: rule.margin or 0.0 for name, rule in rules.items() if name in kinds}
     refreshed = refresh_policy(
         Policy.load(folder / "policy.npz"), statistics, penalty, params.refresh_policy.max_divergence, guardrails
     )
-    if refreshed.verdict == "promote" and unmeasured:
-        reason = f"gate.policy has {', '.join(unmeasured)}, which a refresh cannot measure; `adloom run` measures them"
-        refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, reason])
+    if invalid.any():
+        reason = f"leaves out {invalid.sum()} open impressions of robots or of users with too many of the clicks"
+        refreshed = replace(refreshed, reasons=[*refreshed.reasons, reason])
+    issues = [*_describe_unmeasured(rules.keys() - kinds.keys()), *_find_withdrawn(champion, context.registry)]
+    if refreshed.verdict == "promote" and issues:
+        refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, *issues])
     return refreshed, _publish(refreshed, champion, folder, card, counted, params, context)
+
+
+def _describe_unmeasured(metrics: Set[str]) -> list[str]:
+    names = ", ".join(sorted(metrics))
+    return [f"gate.policy has {names}, which a refresh cannot measure; `adloom run` measures them"] if names else []
+
+
+def _find_withdrawn(champion: ModelVersion, registry: Registry) -> list[str]:
+    """Return a reason per refresh that a person withdrew and that no newer champion has followed."""
+    refreshes = {version.version for version in registry.versions(pairing.POLICY) if REFRESHED_FROM in version.tags}
+    revoked = find_revoked(registry.alias_events(pairing.POLICY))
+    return [
+        f"policy {number}, a refresh, was withdrawn by a person ({reason}); `adloom promote policy {number}` or the "
+        "promotion of a new training allows refreshes again"
+        for number, reason in revoked.items()
+        if number in refreshes and number >= champion.version
+    ]
 
 
 def _publish(
@@ -150,7 +181,7 @@ def _publish(
         "numbers": json.dumps({"lift": refreshed.lift, "divergence": refreshed.divergence}),
         "verdict": refreshed.verdict,
         "reasons": json.dumps(refreshed.reasons, ensure_ascii=False),
-        "refreshed_from": str(champion.version),
+        REFRESHED_FROM: str(champion.version),
     }
     version = context.registry.register(pairing.POLICY, target, tags)
     return apply_verdict(

@@ -89,7 +89,7 @@ def test_a_killed_run_is_resumed_and_no_segment_counts_twice(
 
 def read_all(store: StateStore) -> ImpressionStatistics:
     state = store.load()
-    for after in read_log(store, state, 2, NOW):
+    for after in read_log(store, state, copywriters.params(), NOW):
         state = after
     return state.statistics
 
@@ -106,7 +106,10 @@ def test_the_command_publishes_what_new_segments_say(
     monkeypatch.setenv("ADLOOM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ADLOOM_LOG_URI", str(tmp_path / "log"))
     write_log(tmp_path / "log", 3000, 2, params.project)
-    first, second = (json.loads(CliRunner().invoke(cli, ["policy", "refresh", "--json"]).output) for _ in range(2))
+    first, second = (
+        json.loads(CliRunner().invoke(cli, ["policy", "refresh", "--json"], catch_exceptions=False).output)
+        for _ in range(2)
+    )
     assert (first["impressions"], first["verdict"], first["champion"]) == (3000, "promote", 2)
     assert (second["impressions"], second["verdict"], second["champion"]) == (3000, "hold", 2)
     assert second["reason.1"] == "nothing new in the log since policy 2 was refreshed"

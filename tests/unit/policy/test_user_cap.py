@@ -11,7 +11,7 @@ from adloom.config.audience import TrainPolicy
 from adloom.policy.impressions import Impressions, read_impressions
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.promotion_test import Lift, decide_lift
-from adloom.policy.user_cap import cap_users
+from adloom.policy.user_cap import cap_users, find_factors
 from adloom.world.simulator import Config, World
 
 ROWS = 12_000
@@ -70,6 +70,11 @@ def test_users_without_many_clicks_and_unknown_users_are_left_alone() -> None:
     assert cap_users(few, 0.01) == (few, 0)
     unknown = Impressions(**{**vars(data), "user": np.full(len(data), -1, np.int32)})
     assert cap_users(unknown, SHARE) == (unknown, 0)
+
+
+def test_users_who_have_all_rewards_get_equal_ones() -> None:
+    rewards = np.array([100.0, 20.0, 10.0])
+    assert find_factors(rewards, rewards, 130.0, SHARE) == pytest.approx([0.1, 0.5, 1.0])
 
 
 @pytest.mark.slow

@@ -140,7 +140,7 @@ COLUMNS = {
     "events": "user_id timestamp event item_id quantity value currency split half",
     "impressions": "impression_id timestamp user_id placement position creative_id candidates clicked propensity "
     "logging_policy decision_id conversions value currency complaints cost weight outcome_at "
-    "conversion_at ctx_device invalid invalid_reason split",
+    "conversion_at experiment arm arm_probability ctx_device invalid invalid_reason split",
     "tunes": "tune_id title notation key metre split",
 }
 

@@ -13,6 +13,7 @@ from adloom.context import StageContext
 from adloom.errors import DataError, UserError
 from adloom.policy.scorer import Policy
 from adloom.policy.statistics import ImpressionStatistics
+from adloom.registry import promotion
 from adloom.registry.base import CHAMPION, find_alias
 from adloom.registry.verdict import Outcome
 from adloom.stages.measure import read_card
@@ -88,6 +89,37 @@ def test_a_worse_refresh_is_not_published(registered: StageContext) -> None:
     outcome = publish(registered, misled)
     assert (outcome.verdict, outcome.champion) == ("reject", 1)
     assert len(registered.registry.versions("policy")) == 1
+
+
+def test_after_a_rollback_refreshes_wait_for_a_person(registered: StageContext) -> None:
+    better = simulate_tastes(RATES)
+    assert publish(registered, better).champion == 2
+    promotion.rollback(registered.registry, "policy", "complaints")
+    held = publish(registered, better)
+    assert (held.verdict, held.champion, len(registered.registry.versions("policy"))) == ("hold", 1, 2)
+    assert "policy 2, a refresh, was withdrawn by a person (complaints)" in held.reasons[-1]
+    promotion.promote(registered.registry, "policy", 2, "it was another cause")
+    assert publish(registered, simulate_tastes({"hat": 0.3, "bag": 0.05, "shoe": 0.05})).champion == 3
+
+
+def test_the_champion_of_a_new_training_ends_the_wait(
+    registered: StageContext, make_table: MakeTable, tmp_path: Path
+) -> None:
+    publish(registered, simulate_tastes(RATES))
+    promotion.rollback(registered.registry, "policy", "complaints")
+    folder = write_policy(tmp_path / "next", make_table("impressions", simulate_impressions(300)), 0.0)
+    trained = registered.registry.register("policy", folder, {"verdict": "promote"})
+    registered.registry.set_alias("policy", CHAMPION, trained.version, "trained")
+    assert publish(registered, simulate_tastes(RATES)).champion == trained.version + 1
+
+
+def test_a_robot_is_left_out_and_named(registered: StageContext) -> None:
+    statistics = simulate_tastes(RATES, rows=3000)
+    robot = range(5000, 6000)
+    misled = statistics.add(shown_rows(robot, user=7, creative_id="shoe"), click_rows(robot), 2)
+    *reasons, last = publish(registered, misled, approve=True).reasons[:-1]
+    assert last.startswith("leaves out 1000 open impressions of robots")
+    assert reasons == publish(registered, statistics, approve=True).reasons[:-1]
 
 
 def test_with_approval_a_person_promotes(registered: StageContext) -> None:

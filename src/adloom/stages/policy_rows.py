@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adloom.config.audience import TrainPolicy
+from adloom.errors import DataError
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def read_impressions(
 
     window = None if params.attribution_hours is None else timedelta(hours=params.attribution_hours)
     rule = rewards.RewardRule(params.reward, window, guardrails)
-    data, counts = impressions.read_impressions(read, timedelta(hours=params.maturity_hours), rule)
+    with _explain_marks(invalid):
+        data, counts = impressions.read_impressions(read, timedelta(hours=params.maturity_hours), rule)
     if data.propensity_estimated.any():
         data = estimate_propensities(data, params.seed)
         counts = replace(counts, propensity_estimated=data.count)
@@ -67,3 +70,13 @@ def read_impressions(
         data = data.cap_values(cap)
     data, capped = cap_users(data, params.max_user_share)
     return data, replace(counts, capped_users=capped, invalid=dict(invalid))
+
+
+@contextmanager
+def _explain_marks(invalid: Counter[str]) -> Iterator[None]:
+    """Add the numbers of marked rows to a DataError."""
+    try:
+        yield
+    except DataError as error:
+        marked = ", ".join(f"{reason} {count}" for reason, count in sorted(invalid.items()))
+        raise DataError(f"{error}; prepare.invalid_traffic marked {marked}" if marked else str(error)) from None

@@ -104,8 +104,9 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     draft.rows.update(calibration=data.count, immature=excluded.immature)
     counts = {**asdict(excluded), "history": len(data.creatives), "value_cap": data.unit}
     _write_card(draft, complete, candidates, chosen, inputs, params, counts)
+    estimated = {OUTCOMES[params.reward].metric: chosen.value.value} if chosen.value.n else {}
     return {
-        OUTCOMES[params.reward].metric: chosen.value.value,
+        **estimated,
         "temperature": chosen.temperature,
         "creatives": float(len(complete.creatives)),
     }

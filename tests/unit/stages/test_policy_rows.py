@@ -15,6 +15,7 @@ from adloom.config.sources import Source
 from adloom.data.contracts import validate
 from adloom.data.invalid_traffic import HOUR, find_heavy_hours, mark_hours, mark_rows
 from adloom.data.privacy import PUBLISHED_KEY, pseudonymise
+from adloom.errors import DataError
 from adloom.policy.impressions import Impressions
 from adloom.policy.ope.clusters import Clusters
 from adloom.policy.ope.promotion_test import Lift, decide_lift
@@ -74,3 +75,9 @@ def test_without_an_audience_nobody_has_a_segment(table: Path, tmp_path: Path, s
     manifest.skip(tmp_path / "audience", "segment", Source(uri="x"), "no events")
     data, _ = read_impressions(table, tmp_path / "audience" if skipped else None, "holdout", PARAMS)
     assert (len(data), "segment" in data.context) == (1, False)
+
+
+def test_a_table_of_invalid_traffic_alone_says_so(make_table: MakeTable) -> None:
+    rows = impressions_frame("ab").assign(split="calibration", invalid=True, invalid_reason=HOUR)
+    with pytest.raises(DataError, match=f"0 of 2 usable.*; prepare.invalid_traffic marked {HOUR} 2"):
+        read_impressions(make_table("impressions", rows), None, "calibration", PARAMS)

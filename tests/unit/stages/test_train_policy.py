@@ -220,6 +220,15 @@ def test_a_log_that_cannot_teach_leaves_nothing_behind(
     assert not list((tmp_path / "made").iterdir())
 
 
+def test_a_log_of_one_creative_reports_no_click_rate(
+    inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
+) -> None:
+    rows = impressions_frame("a" * 40, clicked=[False, True] * 20).assign(split="calibration")
+    table = make_table("impressions", rows)
+    numbers = train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "policy", context)
+    assert numbers == {"temperature": 1, "creatives": 1}
+
+
 @pytest.mark.slow
 def test_a_log_without_propensities_does_not_stop_the_run(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext, caplog: pytest.LogCaptureFixture

@@ -61,7 +61,7 @@ def with_dvc(
     tmp_path_factory: pytest.TempPathFactory, door: Relay, mlflow: MlflowServer, database: Postgres, server: Server
 ) -> Path:
     """
-    A folder in which `adloom init` and `adloom run` have run; in the middle of a training all servers were killed.
+    A folder in which `adloom init` and `adloom run` have run; in the middle of two trainings all servers were killed.
 
     They are there again when the next stage begins.
     """
@@ -69,9 +69,13 @@ def with_dvc(
     adloom(folder, "init", ".")
     shop.write_params(folder, shop.write_shop(folder))
     with (folder / "adloom.log").open("w") as log, started(folder, log, "run") as run:
-        assert line_of(run, "'train_cnn'")
+        starting = {"train_cnn", "train_gan"}  # side by side
+        while starting:
+            line = line_of(run, "Running stage")
+            assert line
+            starting -= {stage for stage in starting if stage in line}
         door.fail(Fault("cut", "write", 0, since=b"POST /api/2.0/mlflow/runs/log-batch"))
-        assert door.has_struck(within=120), "train_cnn told MLflow nothing"
+        assert door.has_struck(within=120), "the trainings told MLflow nothing"
         for end in (partial(mlflow.end, signal.SIGKILL), partial(database.end, signal.SIGQUIT), server.kill):
             end()
         assert line_of(run, "Running stage")
@@ -137,8 +141,8 @@ def test_every_training_is_tracked_once_and_in_full_although_servers_were_killed
             logged = [[point.step, point.value] for point in client.get_metric_history(run.info.run_id, name)]
             assert sorted(logged) == points
     warned = (with_dvc / "adloom.log").read_text()
-    assert warned.count("the training goes on; its numbers are queued") == 1
-    assert warned.count("still away") == 1
+    assert 1 <= warned.count("the training goes on; its numbers are queued") <= 2
+    assert 1 <= warned.count("still away") <= 2  # both, if the other ends meanwhile
     assert "Traceback" not in warned
 
 

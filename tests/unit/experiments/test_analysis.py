@@ -86,16 +86,16 @@ def test_immature_decisions_are_no_evidence_but_break_guardrails() -> None:
 
 @pytest.mark.slow
 def test_equal_arms_are_rarely_ended_at_any_of_many_looks() -> None:
-    """Of 200 experiments with 20 looks each, at most 5 % may end; 200 · 5 % = 10, and chance allows 16."""
+    """Of 60 experiments with 10 looks each, at most 5 % may end; 60 · 5 % = 3, and chance allows 6."""
     rng, chances = np.random.default_rng(2), np.array([0.5, 0.5])
     created, verdicts = experiment(EVEN, until_evidence=True), Counter[str]()
-    for _ in range(200):
-        decisions = rng.multinomial(1000, chances, size=20)
+    for _ in range(60):
+        decisions = rng.multinomial(2000, chances, size=10)
         clicks = rng.binomial(decisions, 0.03)
         looks = zip(decisions.cumsum(0), clicks.cumsum(0), strict=True)
         ends = (analyse(created, count(shown, click=clicked)).verdict for shown, clicked in looks)
         verdicts[next((end for end in ends if end != "continue"), "continue")] += 1
-    assert verdicts["continue"] >= 200 - 16
+    assert verdicts["continue"] >= 60 - 6
 
 
 def test_the_planned_size_finds_its_effect() -> None:

@@ -231,6 +231,18 @@ def test_poll_starts_no_run_when_nothing_changed(network: Network, pipelines: No
     assert "nothing changed" in said
 
 
+def test_watch_serves_its_metrics_without_an_experiment(network: Network, champions: None) -> None:
+    with network.running("watch") as container:
+        container.await_probes()
+
+
+def test_refresh_reads_champion_and_log_and_says_what_is_missing(network: Network, champions: None) -> None:
+    with network.running("refresh") as container:
+        code, said = container.end()
+    assert code == 2, said
+    assert "policy refresh: 0 of 0 impressions clicked" in said
+
+
 def test_all_containers_of_our_images_are_here(network: Network) -> None:
     ours = {p.component for p in network.platform.pods for c in p.containers if c["image"].startswith("adloom-")}
-    assert ours == {"decide", "creatives", "trigger", "poll", "mlflow"}
+    assert ours == {"decide", "creatives", "trigger", "poll", "watch", "refresh", "mlflow"}

@@ -16,6 +16,7 @@ from tests.support.rendered_manifests import Object, Pods, Rendered
 DISK = "20Gi"  # of a claim; SeaweedFS makes volumes of 1 GiB, several for each bucket
 BYTES = {"Mi": 2**20, "Gi": 2**30}
 POD = "10.244.0.7"  # kubelet probes use the pod's address
+USERS_OF_S3 = ("mlflow", "refresh")
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
@@ -24,7 +25,7 @@ class Network:
     """
     A network of containers; each has the name of its Service.
 
-    S3 has its own network, which only MLflow's server joins, as the network policies require.
+    S3 has its own network; others must answer without a way to it.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Network:
             arguments = [*self._options(pod, container, Path(folder)), *options]
             words = [*container.get("command", []), *container.get("args", [])]
             started = docker("run", "--detach", *arguments, image or container["image"], *words)
-            if component == "mlflow":
+            if component in USERS_OF_S3:
                 docker("network", "connect", self.store, started)
             try:
                 yield Container(started, container)

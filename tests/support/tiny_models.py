@@ -11,6 +11,7 @@ from tests.support.toy_tunes import NOTES
 
 from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import FeatureScale, Segmenter
+from adloom.config.audience import TrainPolicy
 from adloom.config.sources import Source
 from adloom.copywriting import tokenizer
 from adloom.copywriting.verbatim_filter import fingerprint_lines
@@ -232,6 +233,7 @@ def write_policy(target: Path, audience: str | None, best: str = "creative-0", f
         policy.save(draft.path / "policy.npz")
         chosen = {"model": "linear", "temperature": 1.0}
         card = {"model": "policy", "chosen": chosen, "categories": CATEGORIES, "audience": audience, "reader": READER}
+        card |= {"params": TrainPolicy().model_dump(mode="json"), "candidates": []}
         (draft.path / "card.json").write_text(json.dumps(card), encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -151,10 +152,9 @@ def _mix(old: Variances, new: Variances, step: float) -> Variances:
     return Variances(bias, tuple(weights), prior)
 
 
-def measure_divergence(policy: Policy, champion: Policy, data: Impressions) -> float:
-    """Return the mean KL divergence of a policy from the champion; both have the same features and values."""
+def measure_divergence(policy: Policy, champion: Policy, data: Impressions, index: ContextIndex) -> float:
+    """Return the mean KL divergence of a policy from the champion; both have the features and values of the index."""
     cell = np.zeros(len(data), np.int64)
-    index = ContextIndex.build(policy, data, cell)
     pairs = zip(*(score_batches(one, data, cell, index) for one in (policy, champion)), strict=True)
     total = 0.0
     for ours, theirs in pairs:
@@ -171,9 +171,11 @@ def _move(
     exploration: Exploration = "thompson" if champion.variances else "softmax"
     fitted = model_selection.fit_model(training, "linear", Categories.from_policy(champion), penalty, exploration)
     still = blend(champion, fitted, 0.0)
+    index = ContextIndex.build(still, recent, np.zeros(len(recent), np.int64))  # all steps have these features
 
+    @cache
     def divergence(step: float) -> float:
-        return measure_divergence(blend(champion, fitted, step), still, recent)
+        return measure_divergence(blend(champion, fitted, step), still, recent, index)
 
     step, beyond = (1.0, 1.0) if divergence(1.0) <= limit else (0.0, 1.0)
     for _ in range(HALVINGS if step < beyond else 0):

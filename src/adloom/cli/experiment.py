@@ -83,13 +83,14 @@ def start(
 
     from adloom.decision_log.record import now
     from adloom.experiments.analysis import plan_decisions
-    from adloom.experiments.definition import Experiment, check_name, parse_arms
+    from adloom.experiments.definition import Experiment, check_name, find_running, parse_arms
 
     registry = load_context(params_path)[1].registry
-    if running := _find_running(registry):
+    events = registry.experiment_events()
+    if running := find_running(events):
         raise UserError(f"{running.name} is running; `adloom experiment stop {running.name} --reason …` ends it")
     created = Experiment(
-        name=check_name(name, registry.experiment_events()),
+        name=check_name(name, events),
         key=secrets.token_hex(16),
         started=now(),
         arms=parse_arms(arms, lambda arm: _find_version(registry, arm)),
@@ -103,7 +104,7 @@ def start(
         raise UserError("--until-evidence: no arm to promote; name a second policy in --arms, such as challenger=15")
     if rate is not None:
         created = msgspec.structs.replace(created, planned=plan_decisions(created, rate, effect))
-    _record(registry, created, "start", "")
+    _record(registry, created, "start", "", len(events))
     for arm in created.arms:
         click.echo(f"{arm.name:12} {arm.share:6.1%}  {f'policy {arm.version}' if arm.version else arm.kind}")
     if created.planned:
@@ -324,9 +325,11 @@ def _promote(registry: "Registry", running: "Experiment", arm: str, reason: str)
     _record(registry, running, "promote", reason)
 
 
-def _record(registry: "Registry", running: "Experiment", action: "Action", reason: str) -> None:
+def _record(
+    registry: "Registry", running: "Experiment", action: "Action", reason: str, known: int | None = None
+) -> None:
     from adloom.decision_log.record import now
     from adloom.experiments.definition import ExperimentEvent, encode_event
 
     event = ExperimentEvent(at=now(), action=action, reason=reason, experiment=running)
-    registry.add_experiment_event(encode_event(event).decode())
+    registry.add_experiment_event(encode_event(event).decode(), known)

@@ -11,6 +11,10 @@ from adloom.storage import manifest
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+EXPERIMENT_CONFLICT = (
+    "another experiment was started or ended at the same moment; `adloom experiment status` shows the running one, "
+    "without one start again"
+)
 
 Actor = Literal["gate", "person", "rollback"]  # a person's rollback takes the last promotion back
 
@@ -64,8 +68,8 @@ class Registry(Protocol):
         """Return the starts and ends of experiments as JSON, oldest first."""
         ...
 
-    def add_experiment_event(self, event: str) -> None:
-        """Keep the start or end of an experiment."""
+    def add_experiment_event(self, event: str, known: int | None = None) -> None:
+        """Keep the start or end of an experiment. Raises LockedError if there are more events than the `known` ones."""
         ...
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
-from adloom.errors import ExternalServiceError
-from adloom.registry.base import Actor, AliasEvent, ModelVersion
+from adloom.errors import ExternalServiceError, LockedError
+from adloom.registry.base import EXPERIMENT_CONFLICT, Actor, AliasEvent, ModelVersion
 from adloom.storage import manifest
 
 
@@ -57,9 +57,12 @@ class MemoryRegistry:
         """Return the starts and ends of experiments."""
         return list(self.experiments)
 
-    def add_experiment_event(self, event: str) -> None:
-        """Keep the start or end of an experiment."""
-        self.experiments.append(event)
+    def add_experiment_event(self, event: str, known: int | None = None) -> None:
+        """Keep the start or end of an experiment. Raises LockedError if there are more events than the `known` ones."""
+        with self.lock:
+            if known is not None and len(self.experiments) > known:
+                raise LockedError(EXPERIMENT_CONFLICT)
+            self.experiments.append(event)
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Copy a version's artifact."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from adloom.errors import ArtifactError, ExternalServiceError
-from adloom.registry.base import Actor, AliasEvent, ModelVersion, find_digest
+from adloom.errors import ArtifactError, ExternalServiceError, LockedError
+from adloom.registry.base import EXPERIMENT_CONFLICT, Actor, AliasEvent, ModelVersion, find_digest
 from adloom.registry.pairing import POLICY
 from adloom.storage import manifest
 from adloom.tracking.mlflow_server import MlflowConnection, Provenance, ignore_existing
@@ -81,12 +81,19 @@ class MlflowRegistry:
             return []
         return self._server.call("read the experiments", lambda: self._read_tags(POLICY, EXPERIMENT_PREFIX))
 
-    def add_experiment_event(self, event: str) -> None:
-        """Keep the start or end of an experiment with the policy."""
+    def add_experiment_event(self, event: str, known: int | None = None) -> None:
+        """
+        Keep the start or end of an experiment with the policy.
+
+        Each writer reads again after writing, so that of two at the same time at most one stays.
+        """
         with self._server.translate_errors("record the experiment"):
             self._create_model(POLICY)
             tag = self._next_tag(POLICY, EXPERIMENT_PREFIX)
             self._server.client.set_registered_model_tag(self._name(POLICY), tag, event)
+            if known is not None and len(self._read_tags(POLICY, EXPERIMENT_PREFIX)) > known + 1:
+                self._server.client.delete_registered_model_tag(self._name(POLICY), tag)
+                raise LockedError(EXPERIMENT_CONFLICT)
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Download an artifact without MLflow's own files and return its path."""

@@ -133,11 +133,13 @@ def _compare_impressions(reference: Path, current: Path, compared: ComparedTable
 
 def _read_impressions(folder: Path) -> "ImpressionPeriod":
     from adloom.drift.impressions import read_period
+    from adloom.stages.drift_tables import check_impressions, find_columns
 
     manifest.verify(folder)
     name = _name_shards(folder)
-    columns = [column for column in parquet.list_columns(folder, name) if column != "candidates"]  # the longest
-    return read_period(parquet.read_chunks(folder, name, columns), parquet.count_rows(folder, name))
+    columns = [column for column in find_columns(folder, "impressions", name) if column != "candidates"]  # the longest
+    chunks = check_impressions(parquet.read_chunks(folder, name, columns), folder)
+    return read_period(chunks, parquet.count_rows(folder, name))
 
 
 def _name_shards(folder: Path) -> str:
@@ -148,13 +150,18 @@ def _name_shards(folder: Path) -> str:
 def _compare_events(reference: Path, current: Path, compared: ComparedTables) -> None:
     from adloom.audience.events import find_period
     from adloom.drift.models import build_user_features
+    from adloom.stages.drift_tables import check_events, find_columns
     from adloom.storage.table_scan import scan_table
 
+    for folder in (reference, current):
+        find_columns(folder, "events")
     rows = [parquet.count_rows(folder) for folder in (reference, current)]
     if not all(rows):  # no period
         compared.has_enough("events", *rows)
         return
     tables = [scan_table(folder) for folder in (reference, current)]
+    for folder, events in zip((reference, current), tables, strict=True):
+        check_events(events, folder)
     periods = [find_period(events) for events in tables]
     length = min(end - start for start, end in periods)  # features depend on the length
     old, new = (
@@ -205,8 +212,10 @@ def _read_creatives(folder: Path, compared: ComparedTables) -> "CreativeFeatures
     from adloom.creatives.inference import read_pictures
     from adloom.drift.models import CreativeFeatures
     from adloom.onnx_models.runtime import Reader
+    from adloom.stages.drift_tables import find_columns
 
     manifest.verify(folder)
+    find_columns(folder, "creatives")
     creatives, reader = open_creatives(folder), compared.models["cnn"]
     rows = _choose(len(creatives.rows), MAX_PICTURES)
     batches = creatives.decode_batches(rows)

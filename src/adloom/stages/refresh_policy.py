@@ -6,12 +6,12 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adloom.config.audience import GOAL_METRICS, TrainPolicy
 from adloom.config.params import Params
 from adloom.context import StageContext
-from adloom.errors import ConfigError, DataError
+from adloom.errors import ConfigError
 from adloom.policy.scorer import Policy
 from adloom.registry import pairing
 from adloom.registry.base import ModelVersion, Registry, fetch_champion
@@ -78,8 +78,10 @@ class StateStore:
                 self.objects.put(path, f"{self._root}/{number}/{path.name}")
         content = {"number": number, "segments": state.segments}
         write_object(self.objects, f"{self._root}/{STATE}", json.dumps(content).encode())
-        for name in self.objects.list(f"{self._root}/{state.number}"):
-            self.objects.remove(name)
+        kept = (f"{self._root}/{STATE}", f"{self._root}/{number}/")
+        for name in self.objects.list(self._root):
+            if not name.startswith(kept):  # the last state's, or left by a killed run
+                self.objects.remove(name)
         return replace(state, number=number)
 
 
@@ -111,18 +113,12 @@ def refresh(
             "a refresh counts clicks only; retrain with `adloom run` instead"
         )
     counted = {"impressions": statistics.impressions, "clicks": statistics.clicks}
-    if counted.items() <= card.get("refresh", {}).items():
-        reason = f"nothing new in the log since policy {champion.version} was refreshed"
-        unchanged = Refresh(Policy.load(folder / "policy.npz"), 0.0, 0.0, 0.0, "hold", [reason])
-        return unchanged, Outcome(pairing.POLICY, None, "hold", [reason], champion.version)
     invalid = statistics.find_invalid(find_rules(params))
     statistics = statistics.leave_out(invalid)
+    if reason := _explain_nothing_new(champion, card, counted, statistics):
+        unchanged = Refresh(Policy.load(folder / "policy.npz"), 0.0, 0.0, 0.0, "hold", [reason])
+        return unchanged, Outcome(pairing.POLICY, None, "hold", [reason], champion.version)
     penalty = max((c["penalty"] for c in card["candidates"] if c["penalty"]), default=DEFAULT_PENALTY)
-    if not 0 < statistics.clicks < statistics.impressions:
-        raise DataError(
-            f"policy refresh: {statistics.clicks} of {statistics.impressions} impressions clicked, expected some but "
-            "not all; run it again when the log has more"
-        )
     rules = {rule.metric: rule for rule in params.gate.rules(pairing.POLICY) if rule.metric != GOAL_METRICS["click"]}
     kinds = {OUTCOMES[kind].metric: kind for kind in GUARDRAILS}
     guardrails = {kinds[name]: rule.margin or 0.0 for name, rule in rules.items() if name in kinds}
@@ -136,6 +132,18 @@ def refresh(
     if refreshed.verdict == "promote" and issues:
         refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, *issues])
     return refreshed, _publish(refreshed, champion, folder, card, counted, params, context)
+
+
+def _explain_nothing_new(
+    champion: ModelVersion, card: dict[str, Any], counted: dict[str, int], statistics: "ImpressionStatistics"
+) -> str:
+    """Return why a refresh has nothing to learn, or an empty text."""
+    if counted.items() <= card.get("refresh", {}).items():
+        return f"nothing new in the log since policy {champion.version} was refreshed"
+    if not 0 < statistics.clicks < statistics.impressions:
+        counts = f"{statistics.clicks} of {statistics.impressions} impressions clicked"
+        return f"nothing to learn yet: {counts}, expected some but not all"
+    return ""
 
 
 def _describe_unmeasured(metrics: Set[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import shlex
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.decision_log.record import Line, now
 from adloom.decision_log.segment_file import format_day
+from adloom.errors import LockedError
 from adloom.experiments.definition import decode_event
 from adloom.registry.base import CHALLENGER, CHAMPION, Registry, find_alias
 from adloom.registry.memory import MemoryRegistry
@@ -85,6 +87,21 @@ def test_one_experiment_runs_at_a_time() -> None:
     again = call(*START)
     assert again.exit_code != 0
     assert "new-policy is running; `adloom experiment stop new-policy --reason …` ends it" in str(again.exception)
+
+
+def test_a_second_start_at_the_same_moment_is_refused(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other start happens between the look at the registry and the record."""
+    make_key = secrets.token_hex
+
+    def start_other(size: int) -> str:
+        monkeypatch.setattr(secrets, "token_hex", make_key)
+        assert call("experiment", "start", "other", *START[3:]).exit_code == 0
+        return make_key(size)
+
+    monkeypatch.setattr(secrets, "token_hex", start_other)
+    result = call(*START)
+    assert isinstance(result.exception, LockedError)
+    assert [decode_event(event).experiment.name for event in registry.experiment_events()] == ["other"]
 
 
 @pytest.mark.parametrize(

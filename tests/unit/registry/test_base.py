@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.support.tiny_models import write_generator
 
-from adloom.errors import ArtifactError, ExternalServiceError, UserError
+from adloom.errors import ArtifactError, ExternalServiceError, LockedError, UserError
 from adloom.registry.base import (
     CHALLENGER,
     CHAMPION,
@@ -87,3 +87,12 @@ def test_the_starts_and_ends_of_experiments_are_kept_in_order(registry: Registry
         registry.add_experiment_event(event)
     assert registry.experiment_events() == ['{"action":"start"}', '{"action":"stop","reason":"für alle"}']
     assert registry.versions("policy") == []
+
+
+def test_of_two_experiments_at_the_same_moment_one_is_refused(registry: Registry) -> None:
+    registry.add_experiment_event("first", known=0)
+    with pytest.raises(LockedError, match="another experiment was started or ended at the same moment"):
+        registry.add_experiment_event("second", known=0)
+    registry.add_experiment_event("end")
+    registry.add_experiment_event("third", known=2)
+    assert registry.experiment_events() == ["first", "end", "third"]

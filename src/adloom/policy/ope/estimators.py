@@ -122,16 +122,21 @@ def doubly_robust(
     moments = cumulants(weight, reward - predicted, expected, clusters)
     issue = find_reliability_issue(weight, reward, unsupported, clusters)
     if propensity_estimated:
-        moments = Cumulants(moments.value, moments.variance * WIDENING**2, moments.third * WIDENING**4)
+        moments = _widen(moments)
         issue = issue.replace(*LACKING_OVERLAP)
     return _build_estimate(weight, reward, moments, issue, clusters)
 
 
 def estimate_lift(log: Log, policy: PolicyTerms, rival: PolicyTerms, predicted: CrossFit) -> tuple[float, float, float]:
-    """Return the doubly robust lift of a policy over a rival, and the ends of its 95 % interval."""
+    """
+    Return the doubly robust lift of a policy over a rival, and the ends of its 95 % interval.
+
+    It is wider with estimated propensities, as in `doubly_robust`.
+    """
     residual = (log.reward - predicted.predict(log.action)) / log.propensity
     lift = policy.expected - rival.expected + (policy.target - rival.target) * residual
     moments = cumulants(np.ones(len(lift)), lift, clusters=log.clusters)
+    moments = _widen(moments) if log.propensity_estimated else moments
     return moments.value, *interval(moments, positive=False)
 
 
@@ -154,6 +159,11 @@ def _check_column(name: str, values: AnyArray, rows: int, is_valid: Any, expecte
         raise DataError(
             f"{name}: {values[first]} in row {first} (and {rows - is_valid.sum() - 1} more), expected {expected}"
         )
+
+
+def _widen(moments: Cumulants) -> Cumulants:
+    """Return the cumulants of the mean of a log WIDENING² times smaller."""
+    return Cumulants(moments.value, moments.variance * WIDENING**2, moments.third * WIDENING**4)
 
 
 def _build_estimate(

@@ -66,9 +66,11 @@ class ArmMixture(NamedTuple):
         """Return the probability of each chosen candidate, given those above and not the arm (slots,)."""
         remaining, weights, propensities = np.stack(self.arms, 1), np.array(self.shares), list[float]()
         for i in chosen:
-            joint = weights * remaining[i] / remaining.sum(0)
-            propensities.append(float(joint.sum() / weights.sum()))
-            remaining[i], weights = 0.0, joint
+            total = remaining.sum(0)
+            joint = weights * np.divide(remaining[i], total, out=np.zeros_like(total), where=total > 0)
+            propensities.append(propensity := float(joint.sum()))
+            remaining[i] = 0.0
+            weights = joint / propensity if propensity else weights  # at once, so that tiny products do not become 0
         return propensities
 
 

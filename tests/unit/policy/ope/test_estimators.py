@@ -1,6 +1,6 @@
 """The estimators: numbers worked by hand, what holds for any log, a maintained library's numbers, broken columns."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import partial
 
 import numpy as np
@@ -16,9 +16,12 @@ from adloom.arrays import AnyArray
 from adloom.errors import DataError
 from adloom.policy.ope import estimators
 from adloom.policy.ope.clusters import Clusters
-from adloom.policy.ope.estimate import Estimate
-from adloom.policy.ope.estimators import clipped_ips, direct, doubly_robust, ips, snips
+from adloom.policy.ope.estimate import WIDENING, Estimate
+from adloom.policy.ope.estimators import clipped_ips, direct, doubly_robust, estimate_lift, ips, snips
 from adloom.policy.ope.intervals import cumulants, zero_event_bound
+from adloom.policy.ope.reward_model import CrossFit
+from adloom.policy.ope.support import Support
+from adloom.policy.ope.terms import Log, PolicyTerms
 
 REWARD = np.array([1.0, 0.0, 1.0, 0.0])
 PROPENSITY = np.array([0.5, 0.5, 0.25, 0.25])
@@ -262,3 +265,22 @@ def test_users_with_a_row_each_change_nothing() -> None:
 def test_a_row_of_no_impressions_is_refused() -> None:
     with pytest.raises(DataError, match="weight: 0, expected the number of impressions of a row, above 0"):
         Clusters(np.array([1.0, 0.0]), np.zeros(2, np.int64))
+
+
+def test_a_lift_is_as_much_wider_with_estimated_propensities_as_a_value_is() -> None:
+    rng, rows = np.random.default_rng(5), 4000
+    action, place = rng.integers(2, size=rows), np.zeros(rows, int)
+    reward = (rng.random(rows) < np.where(action, 0.3, 0.2)).astype(float)
+    log = Log(("x", "y"), action, reward, np.full(rows, 0.5), place, place, Clusters.single(rows))
+    predicted = CrossFit(np.full((1, 1, 2), 0.25), np.ones((1, rows), np.float32), place)
+    terms = [probability_terms(action, share) for share in (0.9, 0.5)]
+    known, estimated = (
+        estimate_lift(replace(log, propensity_estimated=flag), *terms, predicted) for flag in (False, True)
+    )
+    assert estimated[0] == known[0] == pytest.approx(0.04, abs=0.02)
+    assert estimated[2] - estimated[1] == pytest.approx(WIDENING * (known[2] - known[1]), rel=0.01)
+
+
+def probability_terms(action: AnyArray, share: float) -> PolicyTerms:
+    target = np.where(action, share, 1 - share)
+    return PolicyTerms(target, np.full(len(action), 0.25), np.array([1 - share, share]), Support({}))

@@ -109,6 +109,14 @@ def test_the_propensity_of_a_slate_is_the_mean_over_arms(seed: int, slots: int) 
     assert np.prod(mixed) == pytest.approx(shares @ [probability(0), probability(1)])
 
 
+@pytest.mark.parametrize("shares", [[1.0], [0.5, 0.5]])
+def test_creatives_of_probability_zero_have_finite_propensities(shares: list[float]) -> None:
+    sure = np.array([1.0, 1e-300, 1e-300, 0.0])
+    mixed = ArmMixture(shares, [sure] * len(shares)).propensities([1, 0, 2, 3])
+    assert mixed == pytest.approx([1e-300, 1.0, 1.0, 0.0], rel=1e-9)
+    assert np.isfinite(ArmMixture([0.5, 0.5], [sure, np.full(4, 0.25)]).propensities([3, 2, 1, 0])).all()
+
+
 def test_a_policy_that_fails_decides_uniformly_for_its_own_users_only() -> None:
     failing = policy(2, [0.1, 0.1, 0.8], FailingScorer)
     records = decide([str(number) for number in range(60)], challenger=failing)

@@ -19,7 +19,7 @@ NEXT_STEP = "correct it, or let `adloom prepare` quarantine such rows"
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind))
 
 
 EXPECTED: dict[int, tuple[str, Callable[[pa.DataType], bool]]] = {  # by the identity of a column's type

@@ -75,7 +75,7 @@ def test_events_with_a_fault_are_refused(
         compare(tmp_path, EVENTS, EVENTS.assign(**{column: values}), context)
 
 
-@pytest.mark.parametrize("values", [[None] * 60, pd.array([None] * 60, "boolean")])
+@pytest.mark.parametrize("values", [[None] * 60, pd.Series(pd.NA, range(60), "boolean")])
 def test_impressions_without_clicks_are_compared_by_their_contexts(
     values: Any, tmp_path: Path, context: StageContext
 ) -> None:

@@ -273,9 +273,9 @@ def test_a_lift_is_as_much_wider_with_estimated_propensities_as_a_value_is() -> 
     reward = (rng.random(rows) < np.where(action, 0.3, 0.2)).astype(float)
     log = Log(("x", "y"), action, reward, np.full(rows, 0.5), place, place, Clusters.single(rows))
     predicted = CrossFit(np.full((1, 1, 2), 0.25), np.ones((1, rows), np.float32), place)
-    terms = [probability_terms(action, share) for share in (0.9, 0.5)]
+    better, even = (probability_terms(action, share) for share in (0.9, 0.5))
     known, estimated = (
-        estimate_lift(replace(log, propensity_estimated=flag), *terms, predicted) for flag in (False, True)
+        estimate_lift(replace(log, propensity_estimated=flag), better, even, predicted) for flag in (False, True)
     )
     assert estimated[0] == known[0] == pytest.approx(0.04, abs=0.02)
     assert estimated[2] - estimated[1] == pytest.approx(WIDENING * (known[2] - known[1]), rel=0.01)

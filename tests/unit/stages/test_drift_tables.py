@@ -86,5 +86,5 @@ def test_impressions_without_clicks_are_compared_by_their_contexts(
 
 
 def test_decimal_numbers_and_missing_optional_columns_are_fine(tmp_path: Path, context: StageContext) -> None:
-    rows = make_impressions(60, 1).assign(weight=pd.array([2] * 60, "Int64"), outcome_at=[None] * 60)
+    rows = make_impressions(60, 1).assign(weight=pd.array([2] * 60, "Int64"), outcome_at=None)
     assert compare(tmp_path, rows, rows, context)["alarms"] == 0

@@ -183,7 +183,8 @@ def validate(raw: pd.DataFrame, table: str, value_format: ValueFormat = PLAIN_FO
             rows[name] = pd.Series(None, raw.index, column.kind.dtype)
             continue
         rows[name], unreadable = column.kind.parse_column(raw[name], value_format)
-        reasons = reasons.mask((reasons == "") & (unreadable != ""), f"{name}: " + unreadable)
+        if (found := unreadable != "").any():
+            reasons = reasons.mask((reasons == "") & found, f"{name}: " + unreadable)
     parsed = pd.DataFrame(rows, index=raw.index)
     reasons = reasons.mask(reasons == "", _first_failures(parsed, table))
     if "currency" in raw:

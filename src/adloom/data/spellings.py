@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from adloom.data.splits import normalise_text
@@ -21,7 +22,7 @@ class SpellingCheck:
         """Look at the names of some valid rows."""
         for column, names in self._names.items():
             if column in rows and len(names) < MAX_NAMES:
-                names.update(rows[column].dropna().unique()[: MAX_NAMES - len(names)])
+                names.update(np.asarray(rows[column].dropna().unique()[: MAX_NAMES - len(names)], object))
 
     def warnings(self) -> list[str]:
         """Return which names have several spellings."""

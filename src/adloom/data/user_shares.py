@@ -84,4 +84,4 @@ def _to_floats(rows: pd.DataFrame, name: str, default: float) -> Float64Array:
 
 def _to_numbers(pseudonyms: pd.Series) -> UInt64Array:
     """Return the first 64 bits of each pseudonym."""
-    return np.frombuffer(bytes.fromhex("".join(pseudonyms)), ">u8")[::2].astype(np.uint64)
+    return np.frombuffer(bytes.fromhex("".join(np.asarray(pseudonyms, object))), ">u8")[::2].astype(np.uint64)

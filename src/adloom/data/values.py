@@ -63,11 +63,12 @@ class ColumnType:
         return clear_nulls(values, null_values) if is_text(values) else values
 
     def _explain(self, values: pyarrow.Array, unreadable: BoolArray, value_format: ValueFormat) -> pd.Series:
+        if not unreadable.any():
+            return pd.Series("", range(len(values)), "str")
         reasons = np.full(len(values), "", object)
-        if unreadable.any():
-            texts = to_text(values.filter(pyarrow.array(unreadable)))
-            steps = self.explain(texts, value_format) if self.explain else [""] * len(texts)
-            reasons[unreadable] = ["; ".join(filter(None, (self.unreadable, step))) for step in steps]
+        texts = to_text(values.filter(pyarrow.array(unreadable)))
+        steps = self.explain(texts, value_format) if self.explain else [""] * len(texts)
+        reasons[unreadable] = ["; ".join(filter(None, (self.unreadable, step))) for step in steps]
         return pd.Series(reasons, dtype="str")
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 QUARANTINE = "quarantine"  # name of the table of invalid rows
+SHARDS_AT_A_TIME = 5  # fewer take longer, more take more memory; pictures are large
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _write_rows(task: "Preparation", raw: Path, draft: Draft, context: StageCont
     """Write the rows and the quarantine; twice if the first pass had no room for all keys and some are repeated."""
     shards, quarantine = parquet.ShardWriter(draft.path), parquet.FullShardWriter(draft.path, QUARANTINE)
     with tqdm(desc=f"prepare {task.table}", unit="row", delay=1, disable=not context.progress) as bar:
-        for chunk in parquet.read_chunks(raw, RAW_TABLE):
+        for chunk in parquet.read_chunks(raw, RAW_TABLE, shards=1 if task.table == "creatives" else SHARDS_AT_A_TIME):
             prepared = task(chunk)
             shards.append(prepared.rows)
             quarantine.append(prepared.quarantine)

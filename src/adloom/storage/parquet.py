@@ -1,6 +1,6 @@
 """Tables as Parquet shards with reproducible bytes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -83,13 +83,32 @@ def count_rows(folder: Path, name: str = "rows") -> int:
 
 
 def read_chunks(
-    folder: Path, name: str = "rows", columns: Sequence[str] | None = None, split: str | None = None
+    folder: Path, name: str = "rows", columns: Sequence[str] | None = None, split: str | None = None, shards: int = 1
 ) -> Iterator[pd.DataFrame]:
-    """Yield the rows by shard, optionally of one split, in Arrow's types, which allow missing integers."""
+    """
+    Yield the rows, optionally of one split, in Arrow's types, which allow missing integers.
+
+    A chunk has the rows of so many shards, or of fewer where their columns differ.
+    """
     filters = [("split", "==", split)] if split else None
-    for path in list_shards(folder, name):
-        table = pq.read_table(path, columns=list(columns) if columns else None, filters=filters)
+    tables = (
+        pq.read_table(path, columns=list(columns) if columns else None, filters=filters)
+        for path in list_shards(folder, name)
+    )
+    for table in _join_tables(tables, shards):
         yield table.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _join_tables(tables: Iterable[pa.Table], count: int) -> Iterator[pa.Table]:
+    """Yield up to `count` consecutive tables of equal columns as one."""
+    joined: list[pa.Table] = []
+    for table in tables:
+        if joined and (len(joined) == count or table.schema != joined[0].schema):
+            yield pa.concat_tables(joined).combine_chunks()
+            joined = []
+        joined.append(table)
+    if joined:
+        yield pa.concat_tables(joined).combine_chunks()
 
 
 def read_batches(folder: Path, columns: Sequence[str], size: int) -> Iterator[pd.DataFrame]:

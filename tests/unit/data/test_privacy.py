@@ -58,12 +58,14 @@ def test_other_ids_stay_apart(text: str) -> None:
     assert privacy.normalise_user_id(text) == text
 
 
-@given(st.text() | st.from_regex(r"[ \ufeff]?-?[0-9]+(\.0+)?[ \u200b]?", fullmatch=True))
-def test_training_and_serving_give_one_pseudonym(text: str) -> None:
+@given(
+    st.text() | st.from_regex(r"[ \ufeff]?-?[0-9]+(\.0+)?[ \u200b]?", fullmatch=True),
+    st.sampled_from([b"k", KEY, b"k" * 64, b"k" * 65]),
+)
+def test_training_and_serving_give_one_pseudonym(text: str, key: bytes) -> None:
     normal = privacy.normalise_user_id(text)
     assert privacy.normalise_user_id(normal) == normal
-    served = privacy.make_pseudonymiser(KEY)(text)
-    assert served == privacy.pseudonymise(normal, KEY)
+    assert privacy.make_pseudonymiser(key)(text) == privacy.pseudonymise(normal, key)
 
 
 def test_pseudonyms_keep_users_apart() -> None:

@@ -24,6 +24,13 @@ def test_rows_come_back_in_order_over_shards(tmp_path: Path) -> None:
     assert [len(chunk) for chunk in parquet.read_chunks(tmp_path)] == [parquet.ROWS_PER_SHARD] * 2 + [1]
 
 
+def test_several_shards_of_equal_columns_are_one_chunk(tmp_path: Path) -> None:
+    shards = parquet.ShardWriter(tmp_path)
+    for part in (rows(2), rows(3), rows(1), rows(1).drop(columns="split"), rows(4)):
+        shards.append(part)
+    assert [len(chunk) for chunk in parquet.read_chunks(tmp_path, shards=2)] == [5, 1, 1, 4]
+
+
 def test_a_split_and_columns_can_be_chosen(tmp_path: Path) -> None:
     parquet.write(rows(5), tmp_path)
     assert parquet.read(tmp_path, split="test", columns=["n"]).to_dict("list") == {"n": [1, 3]}

@@ -4,8 +4,10 @@ import atexit
 import os
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
+import httpx
 import pandas as pd
 import pytest
 from hypothesis import settings
@@ -21,6 +23,8 @@ MakeTable = Callable[[str, pd.DataFrame], Path]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs inherit an ignored SIGINT
 os.environ["KUBECONFIG"] = os.devnull  # tests never use a real cluster
+# httpx.get loads all certificates again in each call, for 20 ms: too long in loops that wait for a server.
+httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 # No deadline: an example's duration depends on the machine. `--hypothesis-profile explore` looks for new examples.
 settings.register_profile("adloom", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)

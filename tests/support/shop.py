@@ -52,7 +52,7 @@ def params() -> dict[str, Any]:
     loaded["train_style"]["enabled"] = False  # it needs pretrained weights
     loaded["train_music"] |= small | {"hidden": 16}
     loaded["segment"] |= {"segments_min": 2, "segments_max": 3, "min_segment_size": 5, "bootstraps": 3}
-    loaded["recommend"] |= {"lstm": {"epochs": 1, "steps_per_epoch": 4, "hidden": 8, "length": 8}}
+    loaded["recommend"] |= {"models": ["popularity", "neighbours", "factors"]}
     loaded["evaluate"] |= {"threads": 1, "bootstraps": 20, "gan_samples": 100, "lstm_samples": 100, "tunes": 5}
     loaded["evaluate"]["features"] = None
     loaded["gate"]["audience"] = [{"metric": "smallest_segment", "at_least": 5}]

@@ -39,7 +39,7 @@ from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
 from adloom.storage.local import FolderStore
 
-EXAMPLES = 40  # requests for each endpoint and mode: a few seconds an app
+EXAMPLES = 20  # requests for each endpoint and mode: a few seconds an app
 APPS = ("decide", "all")
 ASKED = [(app, path) for app in APPS for path in server.APPS[app].endpoints]
 SHOWN = sorted(PAGES - {"/openapi.json"})  # which is the document, and is not asked as an operation

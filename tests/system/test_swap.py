@@ -38,7 +38,7 @@ KEYS = (PUBLISHED_KEY, b"a key for tests only")  # each pair's audience is under
 MODELS = ("audience", "policy")
 SWAPS = 10
 CLIENTS = 4
-PAUSE = 0.004  # seconds between two requests of a client, which leave time to the registry
+PAUSE = 0.02  # seconds between two requests of a client, which leave time to the registry
 AWAY = "the registry does not answer"
 UNFETCHED = "cannot be fetched"
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # seconds, tries
@@ -141,7 +141,7 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
     environment = {
         **IMPATIENT,
         "ADLOOM_TOKENS_FILE": "tokens",
-        "ADLOOM_FOLLOW_SECONDS": "0.05",
+        "ADLOOM_FOLLOW_SECONDS": "0.2",
         "ADLOOM_PSEUDONYM_KEY": KEYS[1].decode(),
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{door.port}",
     }

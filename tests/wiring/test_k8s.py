@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -149,7 +150,9 @@ def test_kubeflows_plugin_needs_the_policies(k8s: Path) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_object_is_valid(version: str, distinct: list[Object]) -> None:
+def test_every_object_is_valid(version: str, distinct: list[Object], monkeypatch: pytest.MonkeyPatch) -> None:
+    read_schema_once = cache(kubernetes_validate.utils.schema_contents)
+    monkeypatch.setattr(kubernetes_validate.utils, "schema_contents", read_schema_once)
     known = [item for item in distinct if item["kind"] not in {*CUSTOM, "TrainingRuntime", "SparkApplication"}]
     assert len(known) > 50
     for item in known:

@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import logsumexp
 
 from adloom.arrays import AnyArray
 from adloom.errors import DataError
@@ -170,7 +169,7 @@ def lower_bound(lifts: Lifts, loss: float, alpha: float = ALPHA) -> float:
     lowest = -loss + (value + loss) * 1e-9
 
     def excess(claim: float) -> float:
-        return float(logsumexp(_log_fortunes(lifts, loss, claim)) - log(len(STAKES))) + log(alpha)
+        return float(np.logaddexp.reduce(_log_fortunes(lifts, loss, claim)) - log(len(STAKES))) + log(alpha)
 
     return float(brentq(excess, lowest, value)) if excess(lowest) > 0 else -loss
 
@@ -179,7 +178,7 @@ def find_p_value(lifts: Lifts, loss: float, margin: float) -> float:
     """Return the always-valid p-value of "the mean lift is at most -margin" (Johari et al. 2022)."""
     if loss <= margin:
         return 0.0
-    return float(min(1.0, np.exp(log(len(STAKES)) - logsumexp(_log_fortunes(lifts, loss, -margin)))))
+    return float(min(1.0, np.exp(log(len(STAKES)) - np.logaddexp.reduce(_log_fortunes(lifts, loss, -margin)))))
 
 
 def impressions_needed(lifts: Lifts, loss: float, margin: float, alpha: float = ALPHA) -> int | None:
@@ -189,7 +188,7 @@ def impressions_needed(lifts: Lifts, loss: float, margin: float, alpha: float = 
     growth, rows = _log_fortunes(lifts, loss, -margin), lifts.impressions
 
     def excess(times: float) -> float:
-        return float(logsumexp(growth * times) - log(len(STAKES))) + log(alpha)
+        return float(np.logaddexp.reduce(growth * times) - log(len(STAKES))) + log(alpha)
 
     if excess(1.0) > 0:
         return 0

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from adloom.ads.composition import AdContent, Design
+from adloom.ads.headlines import COMPLAINTS, drop_other_products, find_same_category
 from adloom.ads.placements import Placement
 from adloom.ads.rendering import ImageFormat
 from adloom.ads.variants import (
@@ -31,7 +32,7 @@ from adloom.serving.api.decide_schemas import ModelOrigin
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import MAX_ITEMS, MAX_PICTURE_PIXELS, CopyRequest, CopyRules, GenerateRequest
 from adloom.serving.creatives import generate
-from adloom.serving.creatives.generate import NOTHING_REJECTED
+from adloom.serving.creatives.generate import NOTHING_REJECTED, CopyJob
 from adloom.serving.creatives.issuer import describe_origin
 from adloom.serving.models.loader import LoadedModel, Models
 
@@ -154,25 +155,29 @@ def _find_pictures(
 
 
 def _find_lines(brief: CreativeBrief, models: Models, kit: BrandKit, plan: VariantPlan) -> list[str]:
-    """Return the given headline, or distinct lines of the model: those with a word of the brand's tone come first."""
+    """
+    Return the given headline, or distinct lines of the model, without complaints and names of other products.
+
+    Those with a word of the brand's tone come first.
+    """
     if brief.headline is not None:
         return [" ".join(brief.headline.split())]
     lstm = models.lstm
     plan.note_model(lstm)
-    category = brief.category if brief.category in lstm.card.categories else None
-    if brief.category != category:
+    category = find_same_category(brief.category, lstm.card.categories)
+    if category is None and brief.category is not None:
         plan.basis.append(f"lines are of no category, because lstm does not know {brief.category!r}")
     rules = CopyRules(
         max_characters=min(placement.max_characters for placement in brief.placements),
-        banned_words=kit.banned_words,
         no_claims=True,
     )
     lines: list[str] = []
     for seed, count in _split(brief.n * SPARE, brief.seed):
         request = CopyRequest(category=category, n=count, seed=seed, rules=rules)
-        (written,) = generate.write_lines([generate.prepare_copy(request, models)])
-        lines += written
-    distinct = drop_similar_lines([" ".join(line.split()) for line in lines])
+        lines += _write_lines(generate.prepare_copy(request, models), (*kit.banned_words, *COMPLAINTS))
+    products = [*lstm.card.categories, *(models.gan.card.categories if "gan" in models.loaded else ())]
+    suitable = drop_other_products([" ".join(line.split()) for line in lines], brief.category, products)
+    distinct = drop_similar_lines(suitable)
     if not distinct:
         detail = "headline: the copywriter wrote no line that keeps the rules; give a headline"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "headline")
@@ -180,6 +185,13 @@ def _find_lines(brief: CreativeBrief, models: Models, kit: BrandKit, plan: Varia
         tone = match_words(kit.tone)
         distinct.sort(key=lambda line: not tone.search(line))
     return distinct
+
+
+def _write_lines(job: CopyJob, banned: tuple[str, ...]) -> list[str]:
+    """Return lines without these words, of which a request over HTTP may have fewer."""
+    request = replace(job.line_request, rules=replace(job.line_request.rules, banned=banned))
+    (written,) = generate.write_lines([replace(job, line_request=request)])
+    return written
 
 
 def _score_lines(brief: CreativeBrief, lines: Sequence[str], models: Models, plan: VariantPlan) -> Float64Array:

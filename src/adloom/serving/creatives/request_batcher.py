@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from adloom.serving.metrics import BatchMetrics
 from adloom.threads import lower_priority
 
-THREADS = 2  # one runs the model while the other decodes or encodes
+THREADS = 1  # more run Python at the same time, so that decisions wait longer, and answer no more requests
 
 Request = TypeVar("Request")
 Reply = asyncio.Future[bytes]
@@ -21,7 +21,7 @@ class RequestBatcher(Generic[Request]):
     """
     Answer requests in batches of a limited size.
 
-    A batch takes the requests that wait when one of THREADS threads is free. It never waits for more.
+    A batch takes the requests that wait when the batch before has ended. It never waits for more.
     """
 
     def __init__(

@@ -7,7 +7,9 @@ deciders take turns, and the median of their ratios is printed with its quartile
 the answers are encoded, and with the log, which an experiment writes afterwards.
 """
 
+import gc
 import time
+from math import inf
 from statistics import median, quantiles
 from typing import Any
 
@@ -20,6 +22,7 @@ from adloom.decision_log.record import encode as encode_record
 from adloom.experiments.definition import Experiment, parse_arms
 from adloom.policy.scorer import Policy, Scorer
 from adloom.serving.api.decide_schemas import DecideRequest, ModelOrigin
+from adloom.serving.decide.endpoint import FINISH_TOGETHER
 from adloom.serving.decide.service import Decider, encode
 from adloom.serving.models.card import ModelCard
 from adloom.serving.models.loader import LoadedExperiment, LoadedModel, Models
@@ -80,32 +83,37 @@ def create_bodies() -> list[bytes]:
     return [msgspec.json.encode(body) for body in bodies]
 
 
-def measure(decider: Decider, bodies: list[bytes], batch: int) -> tuple[float, float]:
-    """Return the CPU seconds of one round until the answers, and in all."""
+def measure(decider: Decider, bodies: list[bytes], batch: int, finish_at: float) -> float:
+    """Return the CPU seconds of one round, in which decisions are logged as soon as there are so many."""
     decode = msgspec.json.Decoder(DecideRequest).decode
-    start, after = time.process_time(), 0.0
+    start = time.process_time()  # a call within the round would empty the caches of the CPU
     for first in range(0, len(bodies), batch):
         requests = [(decode(body), time.perf_counter()) for body in bodies[first : first + batch]]
         for answer in decider.answer(requests):
             encode(answer)
-        answered = time.process_time()
-        decider.finish()
-        after += time.process_time() - answered
-    total = time.process_time() - start
-    return total - after, total
+        if decider.unlogged >= finish_at:
+            decider.finish()
+    seconds = time.process_time() - start
+    decider.finish()
+    return seconds
 
 
 def main() -> None:
     """Print the cost of experiments."""
     bodies, alone = create_bodies(), create_decider("")
+    gc.collect()
+    gc.freeze()  # as the service does
     for arms in ("champion=100", "champion=80,challenger=15,control=5"):
         decider = create_decider(arms)
         for batch in (1, 4, 16):
-            pairs = [(measure(alone, bodies, batch), measure(decider, bodies, batch)) for _ in range(ROUNDS)]
-            plain = median(without for (_, without), _ in pairs) / DECISIONS * 1e6
+            pairs = [
+                [measure(each, bodies, batch, limit) for each in (alone, decider) for limit in (inf, FINISH_TOGETHER)]
+                for _ in range(ROUNDS)
+            ]
+            plain = median(logged for _, logged, *_ in pairs) / DECISIONS * 1e6
             print(f"{arms}, batch {batch}: {plain:.1f} µs alone", end="")
             for number, name in enumerate(("until the answer", "in all")):
-                ratios = [new[number] / old[number] for old, new in pairs]
+                ratios = [seconds[number + 2] / seconds[number] for seconds in pairs]
                 low, _, high = quantiles(ratios)
                 print(f"; {name} x{median(ratios):.3f} ({low:.3f} to {high:.3f})", end="")
             print()

@@ -1,14 +1,15 @@
 """
 The arms of a running experiment.
 
-A decision is drawn from its own arm. The other arms, and a policy in the shadow, are scored when the answer is sent;
-then the decision is logged with the mixture of all arms.
+A decision is drawn from its own arm. The other arms, and a policy in the shadow, are scored when some answers are sent;
+then the decisions are logged with the mixture of all arms.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -54,13 +55,12 @@ class ArmMixture(NamedTuple):
 
     shares: list[float]  # (arms,) of the decisions that show ads
     arms: list[Float64Array]  # (arms,) of (candidates,)
+    probabilities: list[float]  # (candidates,) of all arms
 
     def complete(self, decision: Decision, chosen: Sequence[int]) -> Decision:
         """Return a decision with the probabilities of all arms; `chosen` are indices of candidates (slots,)."""
-        weighted = [share * arm for share, arm in zip(self.shares, self.arms, strict=True)]
-        probabilities = sum(weighted[1:], weighted[0]).tolist()
-        propensities = [probabilities[i] for i in chosen] if len(chosen) < 2 else self.propensities(chosen)
-        return structs.replace(decision, probabilities=probabilities, propensities=propensities)
+        propensities = [self.probabilities[i] for i in chosen] if len(chosen) < 2 else self.propensities(chosen)
+        return structs.replace(decision, probabilities=self.probabilities, propensities=propensities)
 
     def propensities(self, chosen: Sequence[int]) -> list[float]:
         """Return the probability of each chosen candidate, given those above and not the arm (slots,)."""
@@ -135,19 +135,28 @@ class ServingExperiment:
 
     def mix(self, own: Sequence[OwnScores], score_all: ScoreAll) -> list[ArmMixture]:
         """Return the probabilities in all arms that show ads; a policy that fails decides uniformly."""
-        uniform = [np.full(n := len(scores.request.candidates), 1 / max(n, 1)) for scores in own]
-        by_arm: list[list[Float64Array]] = []
-        for arm in self._shown:
-            probabilities = [
-                u if s.arm != arm or s.probabilities is None else s.probabilities
-                for s, u in zip(own, uniform, strict=True)
-            ]
-            if policy := self.arms[arm].policy:
-                others = [row for row, scores in enumerate(own) if not scores.is_late and scores.arm != arm]
-                for row, scored in zip(others, score_all(policy, [own[i].request for i in others]), strict=True):
-                    probabilities[row] = uniform[row] if scored is None else scored
-            by_arm.append(probabilities)
-        return [ArmMixture(self._shares, [*arms]) for arms in zip(*by_arm, strict=True)]
+        sizes = [len(scores.request.candidates) for scores in own]
+        parts = [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
+        uniform = (1 / np.maximum(sizes, 1)).repeat(sizes)
+        even = [uniform[part] for part in parts]
+        arms = [self._score_arm(arm, own, even, score_all) for arm in self._shown]
+        mixed = np.zeros(len(uniform))
+        for share, arm in zip(self._shares, arms, strict=True):
+            mixed += share * arm
+        probabilities = mixed.tolist()  # of all decisions at once
+        return [ArmMixture(self._shares, [arm[part] for arm in arms], probabilities[part]) for part in parts]
+
+    def _score_arm(
+        self, arm: int, own: Sequence[OwnScores], even: Sequence[Float64Array], score_all: ScoreAll
+    ) -> Float64Array:
+        """Return the concatenated probabilities of all decisions in an arm."""
+        if not (policy := self.arms[arm].policy):
+            return np.concatenate(even)
+        probabilities = [s.probabilities if s.arm == arm else None for s in own]
+        others = [row for row, scores in enumerate(own) if not scores.is_late and scores.arm != arm]
+        for row, scored in zip(others, score_all(policy, [own[i].request for i in others]), strict=True):
+            probabilities[row] = scored
+        return np.concatenate([u if p is None else p for u, p in zip(even, probabilities, strict=True)])
 
     def compare_shadow(self, own: Sequence[OwnScores], score_all: ScoreAll, statistics: ExperimentStatistics) -> None:
         """Score requests of the baseline by the shadow, and observe its latency, errors and distance."""

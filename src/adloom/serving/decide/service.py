@@ -188,6 +188,11 @@ class Decider:
         distributions = iter(self._distributions([case for case in cases if isinstance(case, _Case)]))
         return [_try(self._answer, case, *next(distributions)) if isinstance(case, _Case) else case for case in cases]
 
+    @property
+    def unlogged(self) -> int:
+        """The number of answered decisions that `finish` will log."""
+        return len(self._unmixed)
+
     def finish(self) -> None:
         """Log the answered decisions of an experiment, with the mixture of its arms."""
         unmixed, self._unmixed = self._unmixed, []

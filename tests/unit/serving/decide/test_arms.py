@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from starlette.testclient import TestClient
+from tests.support.decision_logs import wait_until
 from tests.support.experiments import experiment, in_arm
 
 from adloom.decision_log.record import Decision
 from adloom.decision_log.verify import check_decision
 from adloom.policy.scorer import Policy, Scorer, draw_slate
 from adloom.serving import app
-from adloom.serving.api.decide_schemas import DECIDE, DecideRequest, ModelOrigin
+from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, DecideRequest, ModelOrigin
 from adloom.serving.decide.arms import ArmMixture
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models.card import ModelCard
@@ -105,16 +106,16 @@ def test_the_propensity_of_a_slate_is_the_mean_over_arms(seed: int, slots: int) 
             product, left[i] = product * left[i] / left.sum(), 0.0
         return product
 
-    mixed = ArmMixture(shares.tolist(), [*columns.T]).propensities(slate.chosen)
+    mixed = ArmMixture(shares.tolist(), [*columns.T], []).propensities(slate.chosen)
     assert np.prod(mixed) == pytest.approx(shares @ [probability(0), probability(1)])
 
 
 @pytest.mark.parametrize("shares", [[1.0], [0.5, 0.5]])
 def test_creatives_of_probability_zero_have_finite_propensities(shares: list[float]) -> None:
     sure = np.array([1.0, 1e-300, 1e-300, 0.0])
-    mixed = ArmMixture(shares, [sure] * len(shares)).propensities([1, 0, 2, 3])
+    mixed = ArmMixture(shares, [sure] * len(shares), []).propensities([1, 0, 2, 3])
     assert mixed == pytest.approx([1e-300, 1.0, 1.0, 0.0], rel=1e-9)
-    assert np.isfinite(ArmMixture([0.5, 0.5], [sure, np.full(4, 0.25)]).propensities([3, 2, 1, 0])).all()
+    assert np.isfinite(ArmMixture([0.5, 0.5], [sure, np.full(4, 0.25)], []).propensities([3, 2, 1, 0])).all()
 
 
 def test_a_policy_that_fails_decides_uniformly_for_its_own_users_only() -> None:
@@ -199,11 +200,32 @@ def test_a_shadow_that_fails_is_counted_and_affects_no_answer() -> None:
     assert "adloom_shadow_errors_total 1.0" in service.exporter.export().decode()
 
 
-def test_an_answer_over_http_is_logged_with_the_mixture() -> None:
-    loaded, log = LoadedExperiment(experiment(ARMS), {1: CHAMPION, 2: CHALLENGER}), MemoryLog()
+def open_service(log: MemoryLog) -> TestClient:
+    loaded = LoadedExperiment(experiment(ARMS), {1: CHAMPION, 2: CHALLENGER})
     models = Models({"policy": CHAMPION}, {}, experiment=loaded)
-    client = TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
+    return TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
+
+
+def ask(client: TestClient, users: int) -> list[str]:
+    """Return the ids of a decision per user."""
     body = {"placement": "home", "candidates": list(CREATIVES), "tmax_ms": 60_000}
-    answers = [client.post(DECIDE, json={**body, "user_id": str(user)}).json() for user in range(20)]
-    assert [answer["decision_id"] for answer in answers] == [record.decision_id for record in log.records]  # type: ignore[union-attr]
+    return [client.post(DECIDE, json={**body, "user_id": str(user)}).json()["decision_id"] for user in range(users)]
+
+
+def test_answers_over_http_are_logged_with_the_mixture_many_at_a_time() -> None:
+    log = MemoryLog()
+    with open_service(log) as client:
+        ids = ask(client, 20)
+        wait_until(lambda: len(log.records) == 20)  # no further request comes
+        ids += ask(client, 80)
+    assert ids == [record.decision_id for record in log.records]  # type: ignore[union-attr]
     assert all(record.probabilities == pytest.approx(MIXTURE) for record in log.records)  # type: ignore[union-attr]
+
+
+def test_a_decision_is_logged_before_its_feedback() -> None:
+    log = MemoryLog()
+    with open_service(log) as client:
+        [identity] = ask(client, 1)
+        client.post(FEEDBACK, json={"decision_id": identity, "creative_id": "hat", "kind": "click"})
+        kinds = [type(record).__name__ for record in log.records]
+    assert kinds == ["Decision", "Feedback"]

@@ -1,7 +1,8 @@
 """
 A network mixed with n-grams: the probability of each next token is the product of both models', each with an exponent.
 
-The exponents of this log-linear interpolation (Klakow 1998) are fitted to sequences that trained neither model.
+The exponents of this log-linear interpolation (Klakow 1998) are fitted to lines that trained neither model. Where both
+models expect a training line, their product expects it more than each: a limit keeps copies as rare as in n-grams.
 """
 
 from collections.abc import Sequence, Set
@@ -87,13 +88,13 @@ class Mixture(Generic[S]):
     """A network and n-grams of the same tokens, as one model."""
 
     def __init__(self, network: SequenceModel[S], ngrams: TokenNgrams, exponents: Float64Array) -> None:
-        self.network, self._ngrams = network, ngrams
+        self.network, self.ngrams = network, ngrams
         self.exponents = exponents  # (2,) of the network and of the n-grams
         self._ngram_logits = lru_cache(CACHE_BYTES // (4 * len(ngrams.symbol)))(self._compute_ngram_logits)
 
     def start(self, batch: int) -> MixtureState[S]:
         """Return the state before the first token."""
-        return MixtureState(self.network.start(batch), self._ngrams.start(batch))
+        return MixtureState(self.network.start(batch), self.ngrams.start(batch))
 
     def __call__(self, token: Int64Array, state: MixtureState[S]) -> tuple[Float32Array, MixtureState[S]]:
         """Return logits (batch, sequence, vocabulary), and the next state."""
@@ -105,22 +106,22 @@ class Mixture(Generic[S]):
         logits, network = self.network(token, state.network)
         contexts, steps = state.contexts, list[list[Float32Array]]()
         for column in token.T:
-            contexts = self._ngrams.advance(contexts, column)
+            contexts = self.ngrams.advance(contexts, column)
             steps.append([self._ngram_logits(*context) for context in contexts.T.tolist()])
         return logits, np.stack(steps, axis=1), MixtureState(network, contexts)
 
     def _compute_ngram_logits(self, *context: int) -> Float32Array:
-        logits: Float32Array = np.log(np.maximum(self._ngrams.probabilities(context), LOWEST)).astype(np.float32)
+        logits: Float32Array = np.log(np.maximum(self.ngrams.probabilities(context), LOWEST)).astype(np.float32)
         return logits
 
     def to_arrays(self) -> dict[str, AnyArray]:
         """Return the n-grams and exponents, for `load_mixture`."""
         tables = {
             f"{name}_{k}": getattr(table, name)
-            for k, table in enumerate(self._ngrams.tables)
+            for k, table in enumerate(self.ngrams.tables)
             for name in ("keys", "discounted", "backoff")
         }
-        return {"exponents": self.exponents, "symbol": self._ngrams.symbol, **tables}
+        return {"exponents": self.exponents, "symbol": self.ngrams.symbol, **tables}
 
 
 def load_mixture(network: SequenceModel[S], path: Path) -> SequenceModel[Any]:
@@ -137,25 +138,58 @@ def load_mixture(network: SequenceModel[S], path: Path) -> SequenceModel[Any]:
         return Mixture(network, TokenNgrams(arrays["symbol"], tuple(tables)), arrays["exponents"])
 
 
-def fit_exponents(network: Float32Array, ngrams: Float32Array, target: Int64Array) -> Float64Array:
-    """
-    Return the exponents of both models (2,) that make tokens likeliest.
+@dataclass(frozen=True)
+class ScoredLines:
+    """The logits of both models for the tokens of lines."""
 
-    `network` and `ngrams` (tokens, vocabulary) are their logits, `target` (tokens,) the tokens that came.
+    logits: tuple[Float32Array, Float32Array]  # (tokens, vocabulary) of the network and of the n-grams
+    token: Int64Array  # (tokens,) what came
+    line: Int64Array  # (tokens,) number of its line
+
+    def log_probability(self, exponents: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Return the log probability of each line (lines,) in the mixture, and its gradient (lines, 2)."""
+        rows = np.arange(len(self.token))
+        mixed = exponents[0] * self.logits[0] + exponents[1] * self.logits[1]
+        mixed -= mixed.max(axis=1, keepdims=True)
+        odds = np.exp(mixed)
+        total = odds.sum(axis=1)
+        odds /= total[:, None]
+        columns = [
+            mixed[rows, self.token] - np.log(total),
+            *(each[rows, self.token] - (odds * each).sum(axis=1) for each in self.logits),
+        ]
+        sums = np.stack([np.bincount(self.line, column) for column in columns]).astype(np.float64)
+        return sums[0], sums[1:].T
+
+
+def fit_exponents(lines: ScoredLines, training: ScoredLines, limit: float) -> Float64Array:
+    """
+    Return the exponents of both models (2,) that make lines likeliest.
+
+    The probability of all training lines together is at most `limit`, so that the mixture does not copy more.
     """
     from scipy.optimize import minimize
 
-    logits, rows = (network, ngrams), np.arange(len(target))
-
-    def measure(exponents: Float64Array) -> tuple[float, list[float]]:
+    def measure(exponents: Float64Array) -> tuple[float, Float64Array]:
         """Return the mean nats of a token and their gradient; it is convex."""
-        mixed = exponents[0] * network + exponents[1] * ngrams
-        mixed -= mixed.max(axis=1, keepdims=True)
-        odds = np.exp(mixed)
-        odds /= odds.sum(axis=1, keepdims=True)
-        nats = -np.log(np.maximum(odds[rows, target], LOWEST)).mean()
-        return float(nats), [float(((odds * each).sum(axis=1) - each[rows, target]).mean()) for each in logits]
+        value, gradient = lines.log_probability(exponents)
+        return -float(value.sum()) / len(lines.token), -gradient.sum(axis=0) / len(lines.token)
 
-    fitted = minimize(measure, (0.5, 0.5), jac=True, method="L-BFGS-B", bounds=[(0, MAX_EXPONENT)] * 2)
+    def measure_room(exponents: Float64Array) -> tuple[float, Float64Array]:
+        """Return how far the log probability of the training lines is below the limit, and the gradient."""
+        value, gradient = training.log_probability(exponents)
+        highest = value.max()
+        share = np.exp(value - highest)
+        return np.log(limit) - highest - np.log(share.sum()), -(share @ gradient) / share.sum()
+
+    fitted = minimize(
+        measure,
+        (0.5, 0.5),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0, MAX_EXPONENT)] * 2,
+        constraints={"type": "ineq", "fun": lambda x: measure_room(x)[0], "jac": lambda x: measure_room(x)[1]},
+        options={"ftol": 1e-9},
+    )
     exponents: Float64Array = fitted.x
     return exponents

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_lines import LINES, Bigram, words
 
+from adloom.arrays import Float32Array, Float64Array, Int64Array
 from adloom.errors import ArtifactError
 from adloom.sequences import kneser_ney
-from adloom.sequences.mixture import MAX_EXPONENT, Mixture, TokenNgrams, fit_exponents, load_mixture
+from adloom.sequences.mixture import MAX_EXPONENT, Mixture, ScoredLines, TokenNgrams, fit_exponents, load_mixture
 from adloom.storage import npz
 
 WORDS = words()
@@ -75,17 +76,50 @@ def test_a_file_of_an_older_release_is_refused(tmp_path: Path) -> None:
         load_mixture(Bigram(WORDS), tmp_path / "ngrams.npz")
 
 
+def score(network: Float32Array, ngrams: Float32Array, token: Int64Array) -> ScoredLines:
+    """Return tokens that are lines of their own."""
+    return ScoredLines((network, ngrams), token, np.arange(len(token)))
+
+
+def fit_free(network: Float32Array, ngrams: Float32Array, token: Int64Array) -> Float64Array:
+    lines = score(network, ngrams, token)
+    return fit_exponents(lines, lines, limit=len(token))
+
+
 def test_the_exponents_find_the_better_model() -> None:
     target = np.random.default_rng(0).integers(0, 4, 500)
     knowing, ignorant = np.log(0.1 + 0.6 * np.eye(4, dtype=np.float32)[target]), np.zeros((500, 4), np.float32)
     right = knowing - np.log(np.exp(knowing).sum(axis=1, keepdims=True))
     drawn = np.array([np.random.default_rng(i).choice(4, p=np.exp(row)) for i, row in enumerate(right)])
-    assert fit_exponents(right, ignorant, drawn)[0] == pytest.approx(1, abs=0.15)  # its probabilities are true
-    assert fit_exponents(ignorant, right, drawn)[1] == pytest.approx(1, abs=0.15)
-    assert sum(fit_exponents(right, right, drawn)) == pytest.approx(1, abs=0.15)  # equal ones share
+    assert fit_free(right, ignorant, drawn)[0] == pytest.approx(1, abs=0.15)  # its probabilities are true
+    assert fit_free(ignorant, right, drawn)[1] == pytest.approx(1, abs=0.15)
+    assert sum(fit_free(right, right, drawn)) == pytest.approx(1, abs=0.15)  # equal ones share
 
 
 def test_exponents_are_bounded_where_nothing_is_surprising() -> None:
     certain = np.tile(np.array([10.0, 0.0], np.float32), (5, 1))
-    assert (fit_exponents(certain, certain, np.zeros(5, int)) <= MAX_EXPONENT).all()
-    assert fit_exponents(certain, certain, np.ones(5, int)) == pytest.approx(0, abs=1e-6)
+    assert (fit_free(certain, certain, np.zeros(5, int)) <= MAX_EXPONENT).all()
+    assert fit_free(certain, certain, np.ones(5, int)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("limit", [0.6, 0.8, 1.0])
+def test_training_lines_stay_as_rare_as_the_limit_says(limit: float) -> None:
+    """Two models agree on one line of two tokens: their product has more of it than 0.8 x 0.8 of each."""
+    model = np.log(np.tile(np.array([0.8, 0.2], np.float32), (2, 1)))
+    lines = score(model, model, np.zeros(2, int))
+    training = ScoredLines((model, model), np.zeros(2, int), np.zeros(2, int))
+    (value,), _ = training.log_probability(fit_exponents(lines, training, limit))
+    free = (4**4 / (4**4 + 1)) ** 2  # of the highest exponents, 2 and 2
+    assert np.exp(value) == pytest.approx(min(limit, free), abs=1e-6)
+
+
+def test_the_gradient_of_lines_is_that_of_differences() -> None:
+    rng = np.random.default_rng(1)
+    lines = ScoredLines(
+        tuple(rng.normal(size=(2, 5, 3)).astype(np.float32)), rng.integers(0, 3, 5), np.array([0, 0, 1, 1, 1])
+    )
+    at, step = np.array([0.4, 0.7]), 1e-4
+    _, gradient = lines.log_probability(at)
+    for k, change in enumerate(step * np.eye(2)):
+        above, below = (lines.log_probability(at + sign * change)[0] for sign in (1, -1))
+        assert gradient[:, k] == pytest.approx((above - below) / (2 * step), abs=1e-3)

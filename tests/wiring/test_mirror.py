@@ -9,6 +9,8 @@ DECLARATIONS = {  # types and constants only
     *("arrays.py", "music/tune.py", "data/context.py", "kubeflow/jobs/base.py", "credentials/records.py"),
 }
 ELSEWHERE = {
+    "catalogue/entry.py": "unit/catalogue/test_entries.py",
+    "catalogue/networks.py": "unit/catalogue/test_entries.py",
     "config/drift.py": "unit/config/test_params.py",
     "config/audience.py": "unit/config/test_params.py",
     "config/recommendation.py": "unit/config/test_params.py",

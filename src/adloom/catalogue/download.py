@@ -17,7 +17,8 @@ from pathlib import Path
 from filelock import FileLock
 from tqdm import tqdm
 
-from adloom.catalogue.entries import ENTRIES, Entry, Package
+from adloom.catalogue.entries import ENTRIES
+from adloom.catalogue.entry import Entry, Package
 from adloom.catalogue.formats import Members
 from adloom.catalogue.packages import Origin, Url
 from adloom.connection_errors import describe_error, require_reachable

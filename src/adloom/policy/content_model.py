@@ -9,7 +9,9 @@ import numpy as np
 
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array
 
-TEXT_BUCKETS = 64  # of hashed words
+TEXT_BUCKETS = 512  # of hashed words
+WORDS = 0.5  # length of the vector of a text's words; a sentence, which tells more, has 1
+BLOCK = 4096  # creatives scored at once, which bounds memory
 LONG_TEXT = 50.0  # characters; the length of a text is stated in this unit
 _WORD = re.compile(r"\w+")
 
@@ -20,7 +22,8 @@ class Contents:
 
     creatives: AnyArray
     category: AnyArray
-    features: Float64Array
+    features: AnyArray
+    encoder: str | None = None  # digest of the encoder of sentences; None without their features
 
     def __len__(self) -> int:
         return len(self.creatives)
@@ -33,9 +36,17 @@ class ContentModel:
     means: Float64Array  # (categories + 1, features) per category; the last is for an unknown one
     weights: Float64Array  # (features,)
 
-    def score(self, category: Int64Array, features: Float64Array) -> Float64Array:
-        """Return what contents (creatives, features) add to the scores of their categories (creatives,)."""
-        return np.asarray((features - self.means[category]) @ self.weights)
+    def score(self, category: Int64Array, features: AnyArray) -> Float64Array:
+        """
+        Return what contents (creatives, features) add to the scores of their categories (creatives,).
+
+        A feature that is NaN adds nothing; nor do the last ones, of sentences, where contents lack them.
+        """
+        known, scores = features.shape[1], np.zeros(len(features))
+        for start in range(0, len(features), BLOCK):
+            rows = slice(start, start + BLOCK)
+            scores[rows] = np.nan_to_num(features[rows] - self.means[category[rows], :known]) @ self.weights[:known]
+        return scores
 
 
 def average_weights(weights: Sequence[Float32Array], category: Int64Array, categories: int) -> Float32Array:
@@ -46,14 +57,23 @@ def average_weights(weights: Sequence[Float32Array], category: Int64Array, categ
     return result
 
 
-def join_features(embedding: Float64Array, texts: Sequence[str]) -> Float64Array:
-    """Return features from unit-length embeddings of pictures (creatives, n) and from texts, "" for none."""
-    return np.concatenate([embedding, np.array([_describe_text(text) for text in texts])], axis=1)
+def join_features(pictures: AnyArray, texts: Sequence[str], sentences: Sequence[AnyArray | None] = ()) -> Float32Array:
+    """
+    Return features (creatives, features) of pictures, words and sentences.
+
+    `pictures` are unit-length embeddings (creatives, n), `texts` are "" for none, and `sentences` their unit-length
+    embeddings, None for an unknown one.
+    """
+    words = np.array([_describe_text(text) for text in texts], np.float32)
+    known = [embedding for embedding in sentences if embedding is not None]
+    unknown = np.full(len(known[0]) if known else 0, np.nan)
+    filled = [unknown if embedding is None else embedding for embedding in sentences or [None] * len(texts)]
+    return np.concatenate([pictures, words, filled], axis=1, dtype=np.float32)
 
 
 def _describe_text(text: str) -> Float64Array:
-    """Return the length of a text, and its words hashed into buckets, of unit length."""
+    """Return the words of a text hashed into buckets, of length WORDS, and the length of the text."""
     words = np.zeros(TEXT_BUCKETS)
     for word in _WORD.findall(text.casefold()):
         words[zlib.crc32(word.encode("utf-8", "surrogatepass")) % TEXT_BUCKETS] += 1
-    return np.append(words / max(float(np.linalg.norm(words)), 1.0), len(text) / LONG_TEXT)
+    return np.append(WORDS * words / max(float(np.linalg.norm(words)), 1.0), len(text) / LONG_TEXT)

@@ -8,7 +8,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import ThreadpoolController
 
-from adloom.arrays import Float64Array, Int64Array
+from adloom.arrays import AnyArray, Float64Array, Int64Array
 from adloom.evaluation.statistics import mean
 from adloom.policy.content_model import ContentModel
 from adloom.policy.feature_space import FeatureSpace
@@ -23,7 +23,7 @@ PENALTIES: tuple[float, ...] = tuple(
     10.0 ** (step / 2) for step in range(-9, 5)
 )  # inverse strength: smaller shrinks creatives more
 MIN_CREATIVES = 5  # with history; fewer teach nothing about content
-CONTENT_PENALTIES = np.logspace(-3, 6, 19)  # of ridge regression; the largest leaves the category's score
+CONTENT_PENALTIES = np.logspace(0, 6, 13)  # of ridge regression; smaller ones fit the noise of few creatives
 
 
 @dataclass(frozen=True)
@@ -124,16 +124,22 @@ def fit_linear(data: Impressions, categories: Categories, penalty: float) -> Lin
     return LinearModel(design, coefficients, float(regression.intercept_[0]), penalty)
 
 
-def fit_content(category: Int64Array, features: Float64Array, excess: Float64Array, categories: int) -> ContentModel:
+def fit_content(category: Int64Array, features: AnyArray, excess: Float64Array, categories: int) -> ContentModel:
     """
-    Fit what scores have in excess of their categories' scores (creatives,) by ridge regression.
+    Fit what scores have in excess of their categories' scores (creatives,) by ridge regression; NaN is unknown.
 
     Generalised cross-validation over the creatives chooses the penalty (Golub, Heath and Wahba 1979).
     """
-    counts = np.bincount(category, minlength=categories + 1)
-    overall = features.mean(0)
-    means = np.array([features[category == i].mean(0) if count else overall for i, count in enumerate(counts)])
+    overall = _average_known(features, np.zeros(features.shape[1]))
+    means = np.array([_average_known(features[category == i], overall) for i in range(categories + 1)])
     if len(excess) < MIN_CREATIVES:
         return ContentModel(means, np.zeros(len(overall)))
-    regression = RidgeCV(CONTENT_PENALTIES, fit_intercept=False).fit(features - means[category], excess)
+    differences = np.nan_to_num(features - means[category])
+    regression = RidgeCV(CONTENT_PENALTIES, fit_intercept=False).fit(differences, excess)
     return ContentModel(means, regression.coef_)
+
+
+def _average_known(features: AnyArray, default: Float64Array) -> Float64Array:
+    """Return the mean of each feature over the creatives where it is not NaN; the default where there are none."""
+    count = (~np.isnan(features)).sum(0)
+    return np.where(count, np.nan_to_num(features).sum(0, np.float64) / np.maximum(count, 1), default)

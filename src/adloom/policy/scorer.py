@@ -222,8 +222,8 @@ class Scorer:
 
     def extend(self, contents: Contents | None) -> "Scorer":
         """Return a scorer that also scores creatives without history by their contents."""
-        if self._content is None or not contents:
-            return self
+        if self._content is None or not contents or contents.features.shape[1] > len(self._content.weights):
+            return self  # the last: a policy of another version of adloom, with other features
         categories = np.array(
             [self._priors.get(name, self._unknown_row) for name in contents.category.tolist()], np.int64
         )

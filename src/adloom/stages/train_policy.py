@@ -2,8 +2,8 @@
 Train the policy that decides which creative to show, as models/policy.
 
 Four models compete on the calibration period: uniform, the logging policy, smoothed reward rates and a linear model.
-User segments come from models/audience. New creatives are scored by category and, with models/cnn, by their
-pictures and texts.
+User segments come from models/audience. New creatives are scored by category, by their texts and, with models/cnn, by
+their pictures.
 
 The artifact holds policy.npz (the scorer), history.json (metrics) and card.json (all candidates and the choice).
 
@@ -27,6 +27,7 @@ from adloom.training.tracked_run import track_run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from adloom.arrays import Float32Array, StrArray
     from adloom.policy.content_model import Contents
     from adloom.policy.impressions import Impressions
     from adloom.policy.model_selection import Candidate
@@ -47,6 +48,7 @@ IMPRESSION_COUNTS = (
     "propensity_estimated",
 )
 CREATIVE_COLUMNS = ("creative_id", "category", "text")
+MIN_TEXTS = 20  # distinct ones in the log; with fewer, sentences tell little more than words
 
 
 @dataclass(frozen=True)
@@ -78,20 +80,20 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
     for folder in others.values():
         manifest.verify(folder)
     with track_run(STAGE, inputs.impressions, outputs.policy, params, context, others) as (draft, run):
-        metrics = _train(inputs, params, draft)
+        metrics = _train(inputs, params, draft, context)
         draft.write_json("history.json", {name: [[0, value]] for name, value in metrics.items()})
         run.log_metrics(metrics, 0)
     return metrics
 
 
-def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[str, float]:
+def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft, context: StageContext) -> dict[str, float]:
     from adloom.policy import model_selection
     from adloom.policy.cold_start import add_cold_start
     from adloom.policy.propensity_model import describe_overlap
     from adloom.policy.rewards import OUTCOMES
 
     data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params)
-    categories, contents = _read_creatives(inputs, data.creatives, params)
+    categories, contents = _read_creatives(inputs, data.creatives, params, context)
     if excluded.propensity_estimated:
         logger.warning("policy: no row has a propensity: %s", describe_overlap(data))
     candidates = model_selection.evaluate_candidates(data, categories, params)
@@ -103,7 +105,7 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft) -> dict[s
     complete.save(draft.path / "policy.npz")
     draft.rows.update(calibration=data.count, immature=excluded.immature)
     counts = {**asdict(excluded), "history": len(data.creatives), "value_cap": data.unit}
-    _write_card(draft, complete, candidates, chosen, inputs, params, counts)
+    _write_card(draft, complete, candidates, chosen, inputs, params, counts, contents)
     estimated = {OUTCOMES[params.reward].metric: chosen.value.value} if chosen.value.n else {}
     return {
         **estimated,
@@ -120,9 +122,12 @@ def _fit_chosen(data: "Impressions", categories: "Categories", chosen: "Candidat
 
 
 def _read_creatives(
-    inputs: Inputs, logged: tuple[str, ...], params: TrainPolicy
+    inputs: Inputs, logged: tuple[str, ...], params: TrainPolicy, context: StageContext
 ) -> "tuple[Categories, Contents | None]":
     """Return the categories and contents of creatives; none if the table lacks the log's creatives."""
+    import pandas as pd
+
+    from adloom.policy.content_model import Contents, join_features
     from adloom.policy.models import Categories
     from adloom.storage import parquet
 
@@ -134,16 +139,36 @@ def _read_creatives(
         return Categories(), None
     category_of = dict(zip(rows.index.tolist(), rows["category"].tolist(), strict=True))
     categories = Categories(tuple(sorted(set(category_of.values()))), category_of)
-    return categories, None if manifest.skip_reason(inputs.cnn) else _describe_contents(inputs, rows, params.threads)
+    texts = rows["text"].fillna("") if "text" in rows else pd.Series("", rows.index)
+    if manifest.skip_reason(inputs.cnn) and not texts.str.strip().any():
+        return categories, None
+    ids, pictures = _embed_pictures(inputs, rows.index, params.threads)
+    texts = texts.reindex(ids)
+    sentences, encoder = _embed_sentences(texts, logged, params, context)
+    features = join_features(pictures, texts.tolist(), sentences)
+    return categories, Contents(ids, rows["category"].reindex(ids).to_numpy(str), features, encoder)
 
 
-def _describe_contents(inputs: Inputs, rows: "pd.DataFrame", threads: int) -> "Contents":
-    """Return the features of creatives; pictures that the reader was not trained on are read here."""
+def _embed_sentences(
+    texts: "pd.Series[str]", logged: tuple[str, ...], params: TrainPolicy, context: StageContext
+) -> "tuple[list[Float32Array | None], str | None]":
+    """Return the embeddings of texts and their encoder's digest; none without an encoder or with few logged texts."""
+    from adloom.stages.text_embeddings import embed_texts
+
+    in_log = texts[texts.index.isin(logged)].str.strip()
+    if params.text_encoder is None or in_log[in_log != ""].nunique() < MIN_TEXTS:
+        return [], None
+    return embed_texts(texts.tolist(), params.text_encoder, context)
+
+
+def _embed_pictures(inputs: Inputs, in_table: "pd.Index[str]", threads: int) -> "tuple[StrArray, Float32Array]":
+    """Return creatives and the reader's embeddings of their pictures (creatives, n), of length 0 without a reader."""
     from adloom.creatives.inference import read_pictures
     from adloom.onnx_models.runtime import Reader
-    from adloom.policy.content_model import Contents, join_features
     from adloom.stages.creative_rows import open_creatives
 
+    if manifest.skip_reason(inputs.cnn):
+        return in_table.to_numpy(str), np.zeros((len(in_table), 0), np.float32)
     with np.load(inputs.cnn / "known.npz", allow_pickle=False) as known:
         ids, embedding = known["creative_id"], known["embedding"].astype(np.float32)
     table = open_creatives(inputs.creatives)
@@ -152,10 +177,8 @@ def _describe_contents(inputs: Inputs, rows: "pd.DataFrame", threads: int) -> "C
         ids = np.concatenate([ids, table.rows["creative_id"].iloc[unknown].to_numpy(str)])
         _, others = read_pictures(Reader(inputs.cnn, threads), table.decode_batches(unknown))
         embedding = np.concatenate([embedding, others.astype(np.float32)])
-    in_table = np.isin(ids, rows.index)
-    ids, rows = ids[in_table], rows.reindex(ids[in_table])
-    texts = rows["text"].fillna("").tolist() if "text" in rows else [""] * len(rows)
-    return Contents(ids, rows["category"].to_numpy(str), join_features(embedding[in_table], texts))
+    kept = np.isin(ids, in_table)
+    return ids[kept], embedding[kept]
 
 
 def _write_card(
@@ -166,6 +189,7 @@ def _write_card(
     inputs: Inputs,
     params: TrainPolicy,
     counts: Mapping[str, float],
+    contents: "Contents | None",
 ) -> None:
     from adloom.policy import model_selection
 
@@ -178,7 +202,8 @@ def _write_card(
         "exploration": "thompson" if policy.variances else "softmax",
         "features": policy.features,
         "audience": audience,
-        "reader": None if policy.content is None else manifest.digest(inputs.cnn),
+        "reader": None if policy.content is None or manifest.skip_reason(inputs.cnn) else manifest.digest(inputs.cnn),
+        "text_encoder": contents.encoder if contents else None,
         "reward": {"kind": params.reward, **({"cap": counts["value_cap"]} if params.reward == "value" else {})},
         "impressions": {name: counts[name] for name in IMPRESSION_COUNTS},
         "creatives": {"history": counts["history"], "new": len(policy.creatives) - counts["history"]},

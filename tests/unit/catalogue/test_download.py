@@ -17,7 +17,7 @@ from tests.support.silent_port import silent_port
 
 from adloom.catalogue import download, formats
 from adloom.catalogue.download import Downloads
-from adloom.catalogue.entries import Entry, Package
+from adloom.catalogue.entry import Entry, Package
 from adloom.catalogue.packages import Origin, PackageManager, Url
 from adloom.config.sources import Source
 from adloom.errors import DataError, ExternalServiceError

@@ -1,6 +1,7 @@
 """Entries of the catalogue: pins, licences, origins, and how their sources are read."""
 
-from adloom.catalogue.entries import EFFICIENTNET, ENTRIES, complete_source
+from adloom.catalogue.entries import ENTRIES, complete_source
+from adloom.catalogue.networks import NETWORKS
 from adloom.catalogue.packages import Url
 from adloom.config.sources import Source
 
@@ -17,11 +18,12 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
         "fiddle-tunes",
         "mnist-digits",
         "efficientnet-lite0",
+        "all-minilm-l6-v2",
         "adworld",
     }
     for name, known in ENTRIES.items():
         assert known.source.uri == name
-        assert known.source.format or known is EFFICIENTNET
+        assert known.source.format or known in NETWORKS
         assert known.source.licence
         assert [file.path for file in known.files] == sorted(file.path for file in known.files)
         assert all(file.version.removeprefix("sha256:").isalnum() and len(file.version) == 71 for file in known.files)

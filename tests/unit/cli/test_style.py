@@ -13,7 +13,7 @@ from tests.support.random_efficientnet import pin_weights
 from tests.support.random_readers import export_reader
 
 from adloom.catalogue import download
-from adloom.catalogue.entries import EFFICIENTNET
+from adloom.catalogue.networks import EFFICIENTNET
 from adloom.catalogue.packages import Url
 from adloom.cli.main import cli
 from adloom.config.sources import Source

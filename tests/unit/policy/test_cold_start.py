@@ -30,11 +30,12 @@ SHOWN = {name: [float(i % 2 == 0), 1.0] for i, name in enumerate(KNOWN)}
 
 
 def test_a_new_creative_is_scored_like_those_with_its_content(policy: Policy) -> None:
+    """Ridge regression keeps 5 / (5 + 1): centred content has squares of 20 / 4 in all, the least penalty is 1."""
     wider = add_cold_start(policy, contents(**SHOWN, poor=[0.0, 1.0], good=[1.0, 1.0], between=[0.5, 1.0]))
     assert wider.creatives == (*KNOWN, "between", "good", "poor")
     scores = wider.scorer.scores([ScoringRequest({"placement": "x"}, wider.creatives)])
     score = dict(zip(wider.creatives, scores, strict=True))
-    assert score["good"] - score["poor"] == pytest.approx(policy.bias[0] - policy.bias[1], rel=0.01)
+    assert score["good"] - score["poor"] == pytest.approx(5 / 6 * (policy.bias[0] - policy.bias[1]), rel=0.01)
     assert score["between"] == pytest.approx(policy.prior[0], abs=1e-6)
     before, after = (p.scorer.scores([ScoringRequest({"placement": "x"}, KNOWN)]) for p in (policy, wider))
     np.testing.assert_array_equal(before, after)

@@ -1,5 +1,6 @@
 """The stage: an artifact from impressions, equal bytes every time, with segments and pictures where there are any."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.conftest import MakeTable
 from tests.support.impression_tables import impressions_frame
 from tests.support.policies import PARAMS, simulate_impressions
+from tests.support.tiny_encoder import WIDTH, pin_encoder
 from tests.support.tiny_models import CATEGORIES, write_audience, write_reader
 
 from adloom.config.sources import Source
@@ -18,6 +20,7 @@ from adloom.context import StageContext
 from adloom.creatives.pictures import encode_pngs
 from adloom.data.privacy import PUBLISHED_KEY, pseudonymise
 from adloom.errors import ArtifactError, DataError
+from adloom.policy.content_model import TEXT_BUCKETS
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.stages.train_policy import Inputs, Outputs, run
 from adloom.storage import manifest
@@ -189,6 +192,35 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     assert unseen[0] > unseen[1]
     train(Inputs(table, inputs.audience, creatives, inputs.cnn), tmp_path / "unread", context)
     assert card(tmp_path / "unread")["creatives"] == {"history": 6, "new": 0}
+
+
+def test_a_new_text_is_scored_by_its_sentence_without_any_reader(
+    make_table: MakeTable, inputs: Inputs, tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts with the word wool are clicked four times as often."""
+    encoder = pin_encoder(tmp_path / "encoder", monkeypatch)
+    words = ["soft", "coat", "red", "bag", "new"]
+    texts = [" ".join([*pair, last]) for pair in itertools.combinations(words, 2) for last in ("wool", "of it")]
+    names = [f"shown-{number:02}" for number in range(len(texts))]
+    rng = np.random.default_rng(0)
+    shown = rng.integers(len(names), size=9000)
+    clicked = rng.random(9000) < np.where(shown % 2 == 0, 0.2, 0.05)
+    rows = impressions_frame(
+        creative_id=np.array(names)[shown], clicked=clicked, hours=np.arange(9000) / 20, propensity=1 / len(names)
+    )
+    table = make_table("impressions", rows.assign(split="calibration"))
+    creatives = pictures([*names, "new-wool", "new-other"])
+    creatives["category"], creatives["text"] = "Coat", [*texts, "red soft bag of wool", "red soft bag of it"]
+    params = PARAMS.model_copy(update={"text_encoder": str(encoder)})
+    own = replace(inputs, impressions=table, creatives=make_table("creatives", creatives))
+    run(own, Outputs(tmp_path / "policy"), params, context)
+    assert card(tmp_path / "policy")["text_encoder"] == manifest.sha256(encoder / "model.safetensors")
+    assert card(tmp_path / "policy")["reader"] is None
+    policy = Policy.load(tmp_path / "policy" / "policy.npz")
+    assert policy.content is not None
+    assert policy.content.weights.shape == (TEXT_BUCKETS + 1 + WIDTH,)
+    wool, other = policy.bias[[policy.creatives.index(name) for name in ("new-wool", "new-other")]]
+    assert wool > other + 0.3
 
 
 @pytest.mark.slow

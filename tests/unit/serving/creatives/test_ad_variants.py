@@ -9,7 +9,7 @@ from tests.support.tiny_models import LINES, write_policy
 
 from adloom.ads.placements import IAB
 from adloom.data.picture_files import PictureError
-from adloom.policy.content_model import ContentModel
+from adloom.policy.content_model import TEXT_BUCKETS, ContentModel
 from adloom.policy.scorer import Policy
 from adloom.serving.api.problems import Problem
 from adloom.serving.creatives.ad_variants import CreativeBrief, plan_variants, read_picture
@@ -91,7 +91,7 @@ class TestExpectedReward:
         self, models: Models, tmp_path: Path
     ) -> None:
         policy, cnn = Policy.load(write(tmp_path)), models.loaded["cnn"]
-        dimensions = cnn.model.known.embedding.shape[1] + 65  # of a picture and of a text
+        dimensions = cnn.model.known.embedding.shape[1] + TEXT_BUCKETS + 1  # of a picture and of a text
         weights = np.zeros(dimensions)
         weights[-1] = 2.0  # of the length of a text, in units of 50 characters
         content = ContentModel(np.zeros((len(policy.categories) + 1, dimensions)), weights)

@@ -242,7 +242,7 @@ def test_refresh_reads_champion_and_log_and_says_that_there_is_nothing_to_learn(
     with network.running("refresh") as container:
         code, said = container.end()
     assert code == 0, said
-    assert "nothing to learn yet: 0 of 0 impressions clicked" in said
+    assert "nothing to learn yet: 0 of 0 impressions have clicks" in said
 
 
 def test_all_containers_of_our_images_are_here(network: Network) -> None:

@@ -53,7 +53,7 @@ class Refresh:
     policy: Policy
     step: float  # share of the way from the champion to the new fit
     divergence: float  # KL divergence from the champion, in nats per decision
-    lift: float  # in clicks per impression of held-out users
+    lift: float  # in outcomes per impression of held-out users
     verdict: Verdict
     reasons: list[str]
 
@@ -64,27 +64,28 @@ def refresh_policy(
     penalty: float,
     max_divergence: float,
     guardrails: Mapping[str, float] = NO_GUARDRAILS,
+    goal: str = "click",
 ) -> Refresh:
     """
     Return the champion, refitted and moved as far as `max_divergence` allows, with a verdict.
 
-    `guardrails` are margins by kind of feedback, in outcomes per impression. Held-out users judge and never train, so
-    that a champion has no advantage on them. Raises DataError without clicks.
+    The goal is a kind of feedback. `guardrails` are margins by the other kinds, in outcomes per impression. Held-out
+    users judge and never train, so that a champion has no advantage on them. Raises DataError without the goal.
     """
     recent = read_weighted(statistics.to_evaluation(held_out=False))
-    training = read_weighted(statistics.to_impressions(held_out=False))
+    training = read_weighted(statistics.to_impressions(held_out=False, kind=goal))
     policy, step, divergence = _move(champion, training, recent, penalty, max_divergence)
-    lift = _estimate_lift(policy, champion, statistics, "click")
+    lift = _estimate_lift(policy, champion, statistics, goal)
     others = {kind: _estimate_lift(policy, champion, statistics, kind) for kind in guardrails}
     moved = f"moves {step:.0%} of the way to the new fit, {divergence:.4f} nats from the champion"
     share = f"{lift.unsupported:.1%} of the probability is on creatives without impressions"
     reasons = [
         f"{moved}, at most {max_divergence:g}",
         f"{share}, at most {MAX_UNSUPPORTED:.0%}",
-        lift.describe("click", 0.0),
+        lift.describe(goal, 0.0),
         *(other.describe(kind, guardrails[kind]) for kind, other in others.items()),
     ]
-    worse = lift.is_worse("click", 0.0) or any(other.is_worse(k, guardrails[k]) for k, other in others.items())
+    worse = lift.is_worse(goal, 0.0) or any(other.is_worse(k, guardrails[k]) for k, other in others.items())
     verdict: Verdict = "reject" if worse else "promote" if lift.unsupported <= MAX_UNSUPPORTED else "hold"
     return Refresh(policy, step, divergence, lift.value, verdict, reasons)
 

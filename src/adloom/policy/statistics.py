@@ -72,7 +72,11 @@ class ImpressionStatistics:
     @property
     def clicks(self) -> int:
         """The number of clicks."""
-        return int(self.cells["clicked"].sum())
+        return self.count("click")
+
+    def count(self, kind: str) -> int:
+        """Return the number of impressions with a kind of feedback."""
+        return int(self.cells[COUNT_OF[kind]].sum())
 
     @property
     def impressions(self) -> int:
@@ -124,16 +128,19 @@ class ImpressionStatistics:
         cells = _add_counts(self.cells, {name: -count for name, count in counts.items()} if len(left_out) else {})
         return cells[cells["shown"] > 0].reset_index(drop=True)
 
-    def to_impressions(self, held_out: bool | None = None) -> pd.DataFrame:
+    def to_impressions(self, held_out: bool | None = None, kind: str = "click") -> pd.DataFrame:
         """
         Return an impressions table with weights, for training: without propensities.
 
-        An impression that can still be clicked counts as much as the share of its clicks that have arrived.
+        The `kind` of feedback counts as their clicks. An impression that can still have one counts as much as the share
+        of them that has arrived.
         """
         cells = self.cells if held_out is None else self.cells[self.cells["held_out"] == held_out]
-        cells = cells.assign(shown=cells["shown"] * self.find_arrival(cells["hour"]))
+        cells = cells.assign(shown=cells["shown"] * self.find_arrival(cells["hour"], kind))
         columns = ["placement", "position", "creative_id", *_list_context(cells), *COUNTS]
-        rows = _expand(cells[columns].groupby(columns[: -len(COUNTS)], dropna=False, as_index=False).sum())
+        rows = _expand(
+            cells[columns].groupby(columns[: -len(COUNTS)], dropna=False, as_index=False).sum(), COUNT_OF[kind]
+        )
         return rows.assign(timestamp=EPOCH, propensity=1.0)
 
     def to_evaluation(self, held_out: bool, kind: str = "click") -> pd.DataFrame:
@@ -225,7 +232,7 @@ def _close(cells: pd.DataFrame, oldest: int) -> pd.DataFrame:
     return merge_cells([cells[~closed], before])
 
 
-def _expand(cells: pd.DataFrame, outcome: str = "clicked") -> pd.DataFrame:
+def _expand(cells: pd.DataFrame, outcome: str) -> pd.DataFrame:
     """Return a row with its weight per cell and outcome."""
     missed = cells.assign(clicked=False, weight=(cells["shown"] - cells[outcome]).clip(lower=0))
     rows = pd.concat([missed, cells.assign(clicked=True, weight=cells[outcome])], ignore_index=True)

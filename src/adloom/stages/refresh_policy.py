@@ -107,23 +107,28 @@ def refresh(
     from adloom.policy.rewards import GUARDRAILS, OUTCOMES
 
     card = read_card(folder)
-    if (reward := TrainPolicy.model_validate(card["params"]).reward) != "click":
+    if (reward := TrainPolicy.model_validate(card["params"]).reward) == "value":
         raise ConfigError(
-            f"policy refresh: the champion, policy {champion.version}, learns from train_policy.reward: {reward}, but "
-            "a refresh counts clicks only; retrain with `adloom run` instead"
+            f"policy refresh: the champion, policy {champion.version}, learns from train_policy.reward: value, but a "
+            "refresh counts clicks and conversions, not their value; retrain with `adloom run` instead"
         )
-    counted = {"impressions": statistics.impressions, "clicks": statistics.clicks}
+    counted = {"impressions": statistics.impressions, OUTCOMES[reward].events: statistics.count(reward)}
     invalid = statistics.find_invalid(find_rules(params))
     statistics = statistics.leave_out(invalid)
-    if reason := _explain_nothing_new(champion, card, counted, statistics):
+    if reason := _explain_nothing_new(champion, card, counted, statistics, reward):
         unchanged = Refresh(Policy.load(folder / "policy.npz"), 0.0, 0.0, 0.0, "hold", [reason])
         return unchanged, Outcome(pairing.POLICY, None, "hold", [reason], champion.version)
     penalty = max((c["penalty"] for c in card["candidates"] if c["penalty"]), default=DEFAULT_PENALTY)
-    rules = {rule.metric: rule for rule in params.gate.rules(pairing.POLICY) if rule.metric != GOAL_METRICS["click"]}
-    kinds = {OUTCOMES[kind].metric: kind for kind in GUARDRAILS}
+    rules = {rule.metric: rule for rule in params.gate.rules(pairing.POLICY) if rule.metric != GOAL_METRICS[reward]}
+    kinds = {OUTCOMES[kind].metric: kind for kind in GUARDRAILS - {reward}}
     guardrails = {kinds[name]: rule.margin or 0.0 for name, rule in rules.items() if name in kinds}
     refreshed = refresh_policy(
-        Policy.load(folder / "policy.npz"), statistics, penalty, params.refresh_policy.max_divergence, guardrails
+        Policy.load(folder / "policy.npz"),
+        statistics,
+        penalty,
+        params.refresh_policy.max_divergence,
+        guardrails,
+        reward,
     )
     if invalid.any():
         reason = f"leaves out {invalid.sum()} open impressions of robots or of users with too many of the clicks"
@@ -135,13 +140,19 @@ def refresh(
 
 
 def _explain_nothing_new(
-    champion: ModelVersion, card: dict[str, Any], counted: dict[str, int], statistics: "ImpressionStatistics"
+    champion: ModelVersion,
+    card: dict[str, Any],
+    counted: dict[str, int],
+    statistics: "ImpressionStatistics",
+    reward: str,
 ) -> str:
     """Return why a refresh has nothing to learn, or an empty text."""
     if counted.items() <= card.get("refresh", {}).items():
         return f"nothing new in the log since policy {champion.version} was refreshed"
-    if not 0 < statistics.clicks < statistics.impressions:
-        counts = f"{statistics.clicks} of {statistics.impressions} impressions clicked"
+    from adloom.policy.rewards import OUTCOMES
+
+    if not 0 < (rewarded := statistics.count(reward)) < statistics.impressions:
+        counts = f"{rewarded} of {statistics.impressions} impressions have {OUTCOMES[reward].events}"
         return f"nothing to learn yet: {counts}, expected some but not all"
     return ""
 

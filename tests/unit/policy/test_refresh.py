@@ -73,6 +73,16 @@ def test_a_guardrail_rejects_what_clicks_alone_would_promote(column: str, kind: 
     assert refresh_policy(champion(), guarded, 1.0, 0.3, {kind: 0.5}).verdict == "promote"
 
 
+def test_a_refresh_by_conversions_ignores_what_is_clicked_most() -> None:
+    statistics = simulate_tastes(RATES)
+    share = statistics.cells["creative_id"].map({"hat": 0.2, "bag": 0.02, "shoe": 0.02})
+    sold = replace(statistics, cells=statistics.cells.assign(converted=(statistics.cells["shown"] * share).astype(int)))
+    result = refresh_policy(champion(), sold, 1.0, 0.3, goal="conversion")
+    assert result.verdict == "promote"
+    assert result.reasons[-1].startswith("conversions per impression")
+    assert int(np.argmax(result.policy.probabilities(CONTEXT, CANDIDATES))) == CANDIDATES.index("hat")
+
+
 def test_a_move_to_creatives_that_the_log_never_showed_is_held() -> None:
     statistics = simulate_tastes(RATES)
     cells = statistics.cells.assign(candidates=statistics.cells["candidates"] + "\x1funseen")

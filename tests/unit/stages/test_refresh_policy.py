@@ -1,5 +1,6 @@
 """The state of a refresh survives kills, and only a refresh that the fast lane promotes becomes champion."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from tests.support import copywriters
 from tests.support.log_statistics import CANDIDATES, click_rows, shown_rows, simulate_tastes
 from tests.support.policies import simulate_impressions, write_policy
 
+from adloom.config.audience import TrainPolicy
 from adloom.context import StageContext
-from adloom.errors import UserError
+from adloom.errors import ConfigError, UserError
 from adloom.policy.scorer import Policy
 from adloom.policy.statistics import ImpressionStatistics
 from adloom.registry import promotion
@@ -18,6 +20,7 @@ from adloom.registry.base import CHAMPION, find_alias
 from adloom.registry.verdict import Outcome
 from adloom.stages.measure import read_card
 from adloom.stages.refresh_policy import RefreshState, StateStore, open_champion, refresh
+from adloom.storage import manifest
 from adloom.storage.local import FolderObjectStore
 
 RATES = {"hat": 0.1, "bag": 0.3, "shoe": 0.05}
@@ -142,10 +145,39 @@ def test_with_approval_a_person_promotes(registered: StageContext) -> None:
 @pytest.mark.parametrize("shown", [0, 2])
 def test_a_log_without_clicks_is_no_failure(shown: int, registered: StageContext) -> None:
     outcome = publish(registered, ImpressionStatistics.empty().add(shown_rows(range(shown)), click_rows([]), 2))
-    reason = f"nothing to learn yet: 0 of {shown} impressions clicked, expected some but not all"
+    reason = f"nothing to learn yet: 0 of {shown} impressions have clicks, expected some but not all"
     assert (outcome.verdict, outcome.champion, outcome.reasons) == ("hold", 1, [reason])
 
 
 def test_without_a_champion_the_next_step_is_named(context: StageContext) -> None:
     with pytest.raises(UserError, match="policy: no champion; `adloom run` makes one"), open_champion(context):
         pass
+
+
+def reward_by(context: StageContext, make_table: MakeTable, tmp_path: Path, reward: str) -> None:
+    """Register a champion that learns from another reward."""
+    folder = write_policy(tmp_path / reward, make_table("impressions", simulate_impressions(200)), 0.0)
+    params = TrainPolicy(reward=reward)  # type: ignore[arg-type] # it is validated
+    with manifest.draft(tmp_path / "other", "train_policy", params, {}) as draft:
+        shutil.copy(folder / "policy.npz", draft.path)
+        draft.describe({**read_card(folder), "format": 1}, params)
+    version = context.registry.register("policy", tmp_path / "other", {"verdict": "promote"})
+    context.registry.set_alias("policy", CHAMPION, version.version, "first")
+
+
+def test_a_champion_of_conversions_is_refreshed_by_conversions(
+    context: StageContext, make_table: MakeTable, tmp_path: Path
+) -> None:
+    reward_by(context, make_table, tmp_path, "conversion")
+    clicked = simulate_tastes(RATES)
+    assert publish(context, clicked).reasons == [
+        "nothing to learn yet: 0 of 6000 impressions have conversions, expected some but not all"
+    ]
+    sold = replace(clicked, cells=clicked.cells.assign(converted=clicked.cells["clicked"]))
+    assert publish(context, sold).champion == 2
+
+
+def test_a_champion_of_values_is_refused(context: StageContext, make_table: MakeTable, tmp_path: Path) -> None:
+    reward_by(context, make_table, tmp_path, "value")
+    with pytest.raises(ConfigError, match=r"learns from train_policy\.reward: value, .* retrain with `adloom run`"):
+        publish(context, simulate_tastes(RATES))

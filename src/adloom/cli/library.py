@@ -88,7 +88,7 @@ def show(creative_id: str, as_json: bool) -> None:
         chain = {"ancestors": list(ancestors), "children": [child.id for child in children]}
         print_json(record | chain | {"history": [review.model_dump(mode="json") for review in history]})
         return
-    record["features"] = {name: value for name, value in record["features"].items() if name != "embedding"}
+    record["features"] = {name: value for name, value in record["features"].items() if not name.endswith("embedding")}
     for name, value in record.items():
         if value not in (None, [], {}):
             click.echo(f"{name:12} {value}")
@@ -103,12 +103,19 @@ def show(creative_id: str, as_json: bool) -> None:
 @IDS
 @click.option("--reason", help="Why; required to approve what was rejected.")
 @BY
-def approve(ids: tuple[str, ...], reason: str | None, by: str) -> None:
+@click.option(
+    "--encoder",
+    metavar="URI",
+    help="Sentence encoder, such as all-minilm-l6-v2, so that policies score the texts of ads; default: that one if it "
+    "was downloaded.",
+)
+def approve(ids: tuple[str, ...], reason: str | None, by: str, encoder: str | None) -> None:
     """
     Approve creatives: decisions, exports and trainings may use them.
 
     Example: adloom library approve 9f86d081884c
     """
+    _encode_texts(ids, encoder)
     _review(ids, "approved", by, reason)
 
 
@@ -197,6 +204,27 @@ def _review(ids: Sequence[str], state: str, by: str, reason: str | None) -> None
     with _open() as opened:
         for creative_id in [opened.resolve(text) for text in ids]:
             click.echo(_format(opened.review(creative_id, state, by, reason)))
+
+
+def _encode_texts(ids: Sequence[str], uri: str | None) -> None:
+    """Store the embeddings of the texts of ads. Does nothing without an encoder."""
+    from adloom.config.settings import Settings
+    from adloom.context import build_context
+    from adloom.library.features import round_embedding
+    from adloom.stages.pretrained import ENCODER
+    from adloom.stages.text_embeddings import embed_texts
+
+    settings = Settings()
+    if uri is None and not (settings.home / "downloads" / ENCODER).is_dir():
+        return
+    context = build_context(settings, "adloom")
+    with _open() as opened:
+        ads = [ad for ad in (opened.get(opened.resolve(text)) for text in ids) if ad.kind == "ad" and ad.text]
+        embeddings, digest = embed_texts([ad.text or "" for ad in ads], uri or ENCODER, context) if ads else ([], "")
+        for ad, embedding in zip(ads, embeddings, strict=True):
+            if embedding is not None:
+                features = {"text_embedding": round_embedding(embedding), "text_encoder": digest}
+                opened.add_features(ad.id, features)
 
 
 def _check_names(category: str | None, placement: str | None) -> None:

@@ -116,6 +116,13 @@ class Library:
                 connection.execute(insert(reviews).values(creative=creative_id, **review.model_dump()))
         return self.get(creative_id)
 
+    def add_features(self, creative_id: str, features: Mapping[str, Any]) -> None:
+        """Add features to a creative; services notice with its next review. Raises UnknownCreativeError."""
+        creative = self.get(creative_id)
+        change = update(creatives).where(creatives.c.id == creative_id)
+        with self.database.write() as connection:
+            connection.execute(change.values(features={**creative.features, **features}))
+
     def list_reviews(self, creative_id: str) -> list[Review]:
         """Return a creative's reviews, the oldest first."""
         columns = [column for column in reviews.c if column.name not in ("sequence", "creative")]

@@ -3,17 +3,23 @@
 import csv
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.creatives import make_creative
 from tests.support.http_client import DARK, LIGHT, png
+from tests.support.tiny_encoder import pin_encoder
 from tests.support.tiny_models import DIMENSIONS, write_reader
 
 from adloom.cli.main import cli
+from adloom.config.settings import Settings
+from adloom.copywriting.sentence_encoder import SentenceEncoder
 from adloom.errors import ConfigError, DataError
+from adloom.library.location import open_library
 from adloom.library.records import ReviewError, UnknownCreativeError, content_id
 from adloom.storage import manifest
 
@@ -199,3 +205,20 @@ def test_another_url_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("ADLOOM_LIBRARY_URL", "mysql://kim:secret@host/shop")
     with pytest.raises(ConfigError, match=r"expected sqlite:///FILE or postgresql://"):
         run("list")
+
+
+def test_approval_stores_the_embedding_of_an_ads_text(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = pin_encoder(tmp_path / "encoder", monkeypatch)
+    with closing(open_library(Settings())) as library:
+        ad = library.add(make_creative(b"an ad", "ad", text="Soft wool"), b"an ad")
+        bare = library.add(make_creative(b"no text", "ad"), b"no text")
+    run("approve", ad.id, bare.id, "--by", "kim", "--encoder", str(encoder))
+    one, other = (read_json(run("show", each.id, "--json")) for each in (ad, bare))
+    expected = SentenceEncoder.load(encoder).encode(["Soft wool"])[0]
+    np.testing.assert_allclose(one["features"]["text_embedding"], expected, atol=6e-5)
+    assert one["features"]["text_encoder"] == manifest.sha256(encoder / "model.safetensors")
+    assert one["state"] == other["state"] == "approved"
+    assert "text_embedding" not in other["features"]
+    assert "text_embedding" not in run("show", ad.id).output

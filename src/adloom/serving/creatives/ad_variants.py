@@ -227,17 +227,19 @@ def _expect_rewards(
     plan.note_model(policy)
     names = [f"new {number}" for number in range(len(lines))]
     request = ScoringRequest({}, names, dict.fromkeys(names, category) if category else {})
-    cnn = models.loaded.get("cnn")
-    if cnn is None or policy.card.reader != cnn.origin.digest:
-        plan.basis.append("expected reward: the average of the category; the policy was not trained with this reader")
-        return policy.model.scores([request])
-    features = join_features(embeddings, lines)
-    contents = Contents(np.array(names), np.full(len(names), category or ""), features)
+    reader = policy.card.reader
+    contents = None
+    if reader is None or ("cnn" in models.loaded and reader == models.cnn.origin.digest):
+        features = join_features(embeddings if reader else np.zeros((len(lines), 0)), lines)
+        contents = Contents(np.array(names), np.full(len(names), category or ""), features)
+    scorer = policy.model.extend(contents)
     plan.basis.append(
-        "expected reward: the policy's score of a creative without history, which is the average of its category and "
-        "what its picture and text add"
+        "expected reward: the average of the category; the policy was not trained with this reader"
+        if scorer is policy.model
+        else "expected reward: the policy's score of a creative without history, which is the average of its category "
+        f"and what its {'picture and text add' if reader else 'text adds'}"
     )
-    return policy.model.extend(contents).scores([request])
+    return scorer.scores([request])
 
 
 def _split(count: int, seed: int) -> Iterable[tuple[int, int]]:

@@ -7,7 +7,7 @@ then the decisions are logged with the mixture of all arms.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
@@ -18,9 +18,9 @@ from msgspec import structs
 from adloom.arrays import Float64Array
 from adloom.decision_log.record import Decision, Tier
 from adloom.experiments.assignment import Assignment
-from adloom.policy.content_model import Contents
 from adloom.policy.scorer import Scorer, ScoringRequest
 from adloom.serving.api.decide_schemas import ModelOrigin
+from adloom.serving.library.ad_contents import AdContents, find_contents
 from adloom.serving.metrics import Histogram
 from adloom.serving.models.loader import LoadedExperiment
 
@@ -87,11 +87,11 @@ class ExperimentStatistics:
 class ServingExperiment:
     """A running experiment, prepared for decisions."""
 
-    def __init__(self, loaded: LoadedExperiment, ads: Mapping[str, Contents]) -> None:
+    def __init__(self, loaded: LoadedExperiment, ads: AdContents) -> None:
         experiment = loaded.experiment
         self.name = experiment.name
         scorers = {
-            version: model.model.extend(ads.get(model.card.reader or "")) for version, model in loaded.policies.items()
+            version: model.model.extend(find_contents(ads, model.card)) for version, model in loaded.policies.items()
         }
         self.shadow = None if experiment.shadow is None else scorers[experiment.shadow]
         self.arms = [

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from random import Random
@@ -17,7 +17,6 @@ from adloom.data.context import PREFIX
 from adloom.data.privacy import PUBLISHED_KEY, find_key, key_fingerprint, make_pseudonymiser, normalise_user_id
 from adloom.decision_log.log import LogStatistics
 from adloom.decision_log.record import Decision, Record, Tier
-from adloom.policy.content_model import Contents
 from adloom.policy.scorer import Scorer, ScoringRequest, draw_slate
 from adloom.serving.api.decide_schemas import (
     MAX_CANDIDATES,
@@ -30,6 +29,7 @@ from adloom.serving.api.decide_schemas import (
 from adloom.serving.api.problems import Problem
 from adloom.serving.decide.arms import ExperimentStatistics, OwnScores, ServingExperiment
 from adloom.serving.decide.probability_cache import LatencyEstimator, ProbabilityCache
+from adloom.serving.library.ad_contents import AdContents, find_contents
 from adloom.serving.library.shared_library import SharedLibrary, find_ads
 from adloom.serving.models.loader import Models
 from adloom.serving.request_context import new_id
@@ -95,11 +95,11 @@ class ServingSnapshot:
     experiment: ServingExperiment | None
 
     @classmethod
-    def create(cls, models: Models, keys: PseudonymKeys, ads: Mapping[str, Contents]) -> "ServingSnapshot":
+    def create(cls, models: Models, keys: PseudonymKeys, ads: AdContents) -> "ServingSnapshot":
         """
         Choose the pseudonym key of the audience, or our own if that is unknown.
 
-        The policy scores ads by their contents when it was trained with the reader of their embeddings.
+        The policy scores ads by their contents as far as its reader and its encoder have described them.
         """
         policy, audience = models.loaded.get("policy"), models.loaded.get("audience")
         required = audience.model.key_fingerprint if audience else None
@@ -110,7 +110,7 @@ class ServingSnapshot:
         return cls(
             make_pseudonymiser(key),
             used,
-            policy.model.extend(ads.get(policy.card.reader or "")) if policy else None,
+            policy.model.extend(find_contents(ads, policy.card)) if policy else None,
             policy.origin if policy else None,
             audience.model.members if audience and required == used else None,
             audience.origin if audience else None,

@@ -108,7 +108,9 @@ def _shorten(creatives: Iterable[Creative]) -> list[Creative]:
     """Return the creatives without their embeddings."""
     return [
         creative.model_copy(
-            update={"features": {name: value for name, value in creative.features.items() if name != "embedding"}}
+            update={
+                "features": {name: value for name, value in creative.features.items() if not name.endswith("embedding")}
+            }
         )
         for creative in creatives
     ]

@@ -3,20 +3,18 @@
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from adloom.errors import AdloomError
-from adloom.policy.content_model import Contents, join_features
 from adloom.serving.api.decide_schemas import MAX_CANDIDATES, LibrarySelection
 from adloom.serving.api.problems import Problem
+from adloom.serving.library.ad_contents import AdContents, describe_contents
 
 if TYPE_CHECKING:
-    from adloom.library.library import ApprovedAd, Library
+    from adloom.library.library import Library
 
 FIRST_SECONDS = 5.0  # that a service waits for the library when it starts
 
@@ -40,7 +38,7 @@ class LibrarySnapshot:
 
     ads: Mapping[tuple[str | None, str | None], ApprovedAds] = field(default_factory=dict)  # by category and size
     rejected: Mapping[str, Set[int]] = field(default_factory=dict)  # draw: the numbers of its rejected pictures
-    contents: Mapping[str, Contents] = field(default_factory=dict)  # approved ads by the reader of their embeddings
+    contents: AdContents = field(default_factory=dict)
 
 
 def take_snapshot(library: "Library") -> LibrarySnapshot:
@@ -52,22 +50,7 @@ def take_snapshot(library: "Library") -> LibrarySnapshot:
             ads[key].ids.append(ad.id)
             if ad.category is not None:
                 ads[key].categories[ad.id] = ad.category
-    return LibrarySnapshot(dict(ads), library.list_rejected_draws(), _describe_contents(approved))
-
-
-def _describe_contents(ads: Sequence["ApprovedAd"]) -> dict[str, Contents]:
-    by_reader: defaultdict[str, list[ApprovedAd]] = defaultdict(list)
-    for ad in ads:
-        if reader := ad.features.get("reader"):
-            by_reader[reader].append(ad)
-    return {
-        reader: Contents(
-            np.array([ad.id for ad in read]),
-            np.array([ad.category or "" for ad in read]),
-            join_features(np.array([ad.features["embedding"] for ad in read]), [ad.text or "" for ad in read]),
-        )
-        for reader, read in by_reader.items()
-    }
+    return LibrarySnapshot(dict(ads), library.list_rejected_draws(), describe_contents(approved))
 
 
 class SharedLibrary:

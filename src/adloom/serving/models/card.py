@@ -30,6 +30,7 @@ class ModelCard(BaseModel):
     audience: str | None = None  # digest of the audience that a policy or a recommender was trained with
     chosen: str | dict[str, Any] | None = None  # model of a recommender; others describe theirs
     reader: str | None = None  # digest of the picture reader that a policy was trained with
+    text_encoder: str | None = None  # digest of the sentence encoder that a policy was trained with
 
     @property
     def conditions(self) -> ConditionSpace:

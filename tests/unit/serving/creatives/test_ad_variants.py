@@ -105,6 +105,21 @@ class TestExpectedReward:
         assert rewards == pytest.approx([prior + 2 * len(v.content.headline) / 50 for v in plan.variants], rel=1e-5)
         assert rewards[0] == max(r for r in rewards if r is not None)
 
+    def test_a_policy_without_a_reader_counts_texts(self, models: Models, tmp_path: Path) -> None:
+        policy = Policy.load(write(tmp_path))
+        weights = np.append(np.zeros(TEXT_BUCKETS), 2.0)
+        content = ContentModel(np.zeros((len(policy.categories) + 1, len(weights))), weights)
+        trained = replace(
+            models.loaded["policy"],
+            model=replace(policy, content=content).scorer,
+            card=models.loaded["policy"].card.model_copy(update={"reader": None}),
+        )
+        plan = plan_variants(BRIEF, replace(models, loaded={**models.loaded, "policy": trained}), BRAND.kit)
+        assert plan.basis[-1].endswith("the average of its category and what its text adds")
+        prior = float(policy.prior[policy.categories.index("Bag")])
+        rewards = [variant.reward for variant in plan.variants]
+        assert rewards == pytest.approx([prior + 2 * len(v.content.headline) / 50 for v in plan.variants], rel=1e-5)
+
     def test_without_a_reader_it_is_the_average_of_the_category(self, models: Models) -> None:
         plan = plan_variants(BRIEF, without(models, "cnn"), BRAND.kit)
         assert plan.basis[-1].startswith("expected reward: the average of the category; the policy was not trained")

@@ -130,7 +130,7 @@ class TestLibrary:
         library = SharedLibrary(lambda: pytest.fail("a decision opens no database"))
         asked = msgspec.convert({**PLAIN, "candidates": {"library": {}}}, DecideRequest)
         for reader, expected in (("of the policy", [0.75, 0.25]), ("another", [0.5, 0.5])):
-            library.snapshot = LibrarySnapshot({(None, None): self.ADS}, contents={reader: contents})
+            library.snapshot = LibrarySnapshot({(None, None): self.ADS}, contents={(reader, None): contents})
             Decider(models, PseudonymKeys(None), log, "shop", library).decide([(asked, time.perf_counter())])
             assert logged(log).probabilities == pytest.approx(expected, abs=0.02)
 

@@ -2,14 +2,12 @@ import logging
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tests.support.creatives import make_creative, open_folder
 
 from adloom.errors import UnavailableError
 from adloom.library.library import Library
 from adloom.library.records import content_id
-from adloom.policy.content_model import join_features
 from adloom.serving.library.shared_library import SharedLibrary, take_snapshot
 
 
@@ -30,15 +28,11 @@ def test_a_snapshot_has_the_approved_ads_by_category_and_size(library: Library) 
     assert len(ads) == 4
 
 
-def test_a_snapshot_has_the_contents_of_ads_by_reader(library: Library) -> None:
-    read = {"embedding": [0.6, 0.8], "reader": "abc"}
-    one = approve(library, "one", category="Bag", text="Soft wool", features=read)
-    other = approve(library, "other", features=read)
-    approve(library, "unread", category="Bag")
+def test_a_snapshot_has_the_contents_of_approved_ads(library: Library) -> None:
+    one = approve(library, "one", category="Bag", text="Soft wool")
+    library.add(make_creative(b"a draft", "ad", text="Soft wool"), b"a draft")
     (contents,) = take_snapshot(library).contents.values()
-    assert contents.creatives.tolist() == [one, other]
-    assert contents.category.tolist() == ["Bag", ""]
-    np.testing.assert_array_equal(contents.features, join_features(np.array([[0.6, 0.8]] * 2), ["Soft wool", ""]))
+    assert contents.creatives.tolist() == [one]
 
 
 def test_a_snapshot_has_the_rejected_draws(library: Library) -> None:

@@ -17,9 +17,9 @@ from adloom.threads import lower_priority
 TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"  # without it, ONNX Runtime reports every session to Microsoft with a device id
 
 
-def open_session(path: Path, threads: int, seconds: float | None = None) -> Any:
+def open_session(model: Path | bytes, threads: int, seconds: float | None = None) -> Any:
     """
-    Open an ONNX file on the CPU; equal threads give equal bytes on one CPU type.
+    Open an ONNX file, or its content, on the CPU; equal threads give equal bytes on one CPU type.
 
     With `seconds`, a longer inference raises UnavailableError.
     """
@@ -30,7 +30,8 @@ def open_session(path: Path, threads: int, seconds: float | None = None) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would occupy a core
-    create = partial(onnxruntime.InferenceSession, str(path), options, providers=["CPUExecutionProvider"])
+    content = model if isinstance(model, bytes) else str(model)
+    create = partial(onnxruntime.InferenceSession, content, options, providers=["CPUExecutionProvider"])
     if seconds is None:
         return create()
     with ThreadPoolExecutor(1, initializer=lower_priority) as pool:  # the session's threads inherit its priority

@@ -37,9 +37,18 @@ class ItemFactors:
 
     def score(self, histories: Sequence[Int32Array]) -> Float32Array:
         """Return the products of the factors of each history's user and of the items (histories, items)."""
-        users = [_solve(self.factor[np.unique(h)], self._gram, self.alpha).astype(np.float32) for h in histories]
-        scores: Float32Array = np.stack(users) @ self.factor.T
+        scores: Float32Array = self.embed(histories) @ self.factor.T
         return scores
+
+    @property
+    def vectors(self) -> Float32Array:
+        """The factors of the items (items, factors)."""
+        return self.factor
+
+    def embed(self, histories: Sequence[Int32Array]) -> Float32Array:
+        """Return the factors of each history's user (histories, factors)."""
+        users = [_solve(self.factor[np.unique(h)], self._gram, self.alpha).astype(np.float32) for h in histories]
+        return np.stack(users)
 
     def to_arrays(self) -> Mapping[str, Any]:
         """Return the arrays of a file."""

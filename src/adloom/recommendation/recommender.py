@@ -14,9 +14,8 @@ from adloom.recommendation.factorization import ItemFactors
 from adloom.recommendation.item_neighbours import ItemNeighbours
 from adloom.recommendation.popularity import Popularity
 from adloom.recommendation.recurrent import Encode, RecurrentScorer
+from adloom.recommendation.shortlist import Shortlist, find_cut
 from adloom.storage import npz
-
-BLOCK = 128  # items whose highest scores are compared first, which takes a sixth of the time
 
 
 class ItemScorer(Protocol):
@@ -34,6 +33,7 @@ class Recommender:
     items: StrArray  # (items,), ascending
     popularity: Popularity
     scorer: ItemScorer
+    shortlist: Shortlist | None = None  # of the scorer; faster, and in the same order
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -48,6 +48,8 @@ class Recommender:
         """Return the n best items after a history without those seen; without history, the most popular ones."""
         if not len(history):
             return self.rank_popular(n, seen, segment)
+        if self.shortlist:
+            return self._name(self.shortlist.select(history, n, seen))
         return self._name(select_top_items(self.scorer.score([history])[0], n, seen))
 
     def rank_popular(self, n: int, seen: Int32Array, segment: str | None = None) -> list[str]:
@@ -63,10 +65,7 @@ def select_top_items(scores: Float32Array, n: int, seen: Int32Array) -> list[int
     """Return the n items with the highest scores without those seen, best first; ties go to the smaller number."""
     scores = scores.copy()
     scores[seen] = -np.inf
-    whole = len(scores) // BLOCK * BLOCK
-    highest = np.append(scores[:whole].reshape(-1, BLOCK).max(axis=1), scores[whole:])
-    cut = np.partition(highest, -n)[-n] if len(highest) > n else -np.inf  # n items or more reach it
-    best = np.flatnonzero((scores >= cut) & (scores > -np.inf))
+    best = np.flatnonzero((scores >= find_cut(scores, n)) & (scores > -np.inf))
     order: Int64Array = np.lexsort((best, -scores[best]))[:n]
     return best[order].tolist()  # type: ignore[no-any-return]
 

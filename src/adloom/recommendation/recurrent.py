@@ -25,14 +25,26 @@ class RecurrentScorer:
 
     def score(self, histories: Sequence[Int32Array]) -> Float32Array:
         """Return the logits of the next item after each history (histories, items)."""
+        logits: Float32Array = self._encode(histories) @ self.embedding.T + self.bias
+        return logits
+
+    @property
+    def vectors(self) -> Float32Array:
+        """The embeddings of the items with their biases (items, hidden + 1)."""
+        return np.column_stack([self.embedding, self.bias])
+
+    def embed(self, histories: Sequence[Int32Array]) -> Float32Array:
+        """Return the features after each history, and 1 for the bias (histories, hidden + 1)."""
+        return np.pad(self._encode(histories), ((0, 0), (0, 1)), constant_values=1)
+
+    def _encode(self, histories: Sequence[Int32Array]) -> Float32Array:
         recent = [history[-self.length :] for history in histories]
         lengths = np.array([len(history) + 1 for history in recent])
         token = np.full((len(recent), lengths.max()), BEGIN, np.int64)
         for row, history in enumerate(recent):
             token[row, 1 : len(history) + 1] = history + 1
-        features = self.encode(token)[np.arange(len(recent)), lengths - 1]
-        logits: Float32Array = features @ self.embedding.T + self.bias
-        return logits
+        features: Float32Array = self.encode(token)[np.arange(len(recent)), lengths - 1]
+        return features
 
     def to_arrays(self) -> Mapping[str, Any]:
         """Return the arrays of a file."""

@@ -24,3 +24,4 @@ def test_the_last_items_are_encoded_and_padding_is_not_read() -> None:
     scores = scorer.score([np.array([9, 0, 1, 4], np.int32), np.array([6], np.int32)])
     assert seen[0].tolist() == [[0, 1, 2, 5], [0, 7, 0, 0]]
     assert scores.tolist() == [[5, 10.5], [7, 14.5]]
+    assert (scorer.embed([np.array([6], np.int32)]) @ scorer.vectors.T).tolist() == [[7, 14.5]]

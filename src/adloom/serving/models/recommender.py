@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from adloom.errors import ArtifactError
+from adloom.onnx_models.integer_product import IntegerProduct
 from adloom.onnx_models.runtime import ItemEncoder
+from adloom.recommendation.factorization import ItemFactors
 from adloom.recommendation.histories import Histories
 from adloom.recommendation.recommender import Recommender, load_items, load_models, load_popularity
+from adloom.recommendation.recurrent import RecurrentScorer
+from adloom.recommendation.shortlist import Shortlist
 from adloom.serving.models.card import INFERENCE_TIMEOUT, ModelCard, check_output
 from adloom.storage import manifest
 
@@ -34,6 +38,9 @@ def open_recommender(folder: Path, card: ModelCard, threads: int) -> ItemRecomme
     check_output(folder, "scores", scorer.score([first]), (1, len(items)))
     if (key := manifest.read(folder).facts.get("key")) is None:
         raise ArtifactError(f"{folder}: its manifest names no pseudonym key; run `adloom recommend` again")
-    recommender = Recommender(items, load_popularity(folder), scorer)
+    shortlist = None
+    if isinstance(scorer, ItemFactors | RecurrentScorer):
+        shortlist = Shortlist.build(scorer, IntegerProduct())
+    recommender = Recommender(items, load_popularity(folder), scorer, shortlist)
     recommender.find_items(items[:1].tolist())  # the first search builds an index
     return ItemRecommender(recommender, Histories.load(folder / "histories.npz"), key)

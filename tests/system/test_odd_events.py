@@ -12,6 +12,7 @@ from tests.support import shop
 
 from adloom.audience.segment_index import SegmentIndex
 from adloom.config import params
+from adloom.config.audience import Privacy
 from adloom.context import StageContext
 from adloom.data.privacy import pseudonymise
 from adloom.errors import DataError
@@ -144,8 +145,10 @@ def test_a_user_with_half_of_all_events_is_named_and_left_out(project: Project) 
     assert any(f"50% of all rows (pseudonym {name}…)" in warning for warning in project.summary["warnings"])
     assert project.summary["bots"] == [name]
     assert project.segment("robot", "u0")[0] is None
-    assert project.segment("robot", "u0", bots="segment")[0] == "bots"
-    assert project.segment("u0", "u1", bots="segment") == project.segment("u0", "u1")
+    assert project.segment("robot", "u0", bots="segment")[0] is None, "a segment of fewer than privacy.k users"
+    alone = {"bots": "segment", "privacy": Privacy(k=1)}
+    assert project.segment("robot", "u0", **alone)[0] == "bots"
+    assert project.segment("u0", "u1", **alone) == project.segment("u0", "u1")
 
 
 @pytest.mark.parametrize("name", ["b.csv", "b.parquet"])

@@ -58,8 +58,8 @@ class Segment(ConfigModel):
     purchase: str = Field("purchase", description="The value of `event` that counts as a purchase.")
     bots: Literal["exclude", "segment"] = Field(
         "exclude",
-        description="Users that prepare names for their share of all events are left out, or form the segment `bots`, "
-        "which may be smaller than privacy.k.",
+        description="Users that prepare names for their share of all events are left out, or form the segment `bots`; "
+        "fewer than privacy.k are left out always.",
     )
     exposure: str | None = Field(
         None, description="The value of `event` that is an exposure to an ad; by default no event is."

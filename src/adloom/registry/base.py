@@ -56,6 +56,10 @@ class Registry(Protocol):
         """Register an artifact, or update the tags if it is registered."""
         ...
 
+    def delete(self, version: ModelVersion) -> None:
+        """Delete a version without aliases."""
+        ...
+
     def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """Record an event; set the alias to the version of the last event, perhaps another's, and return it."""
         ...

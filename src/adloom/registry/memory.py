@@ -39,6 +39,11 @@ class MemoryRegistry:
             versions.append(ModelVersion(model, len(versions) + 1, {**tags, "manifest_digest": digest}))
             return versions[-1]
 
+    def delete(self, version: ModelVersion) -> None:
+        """Delete a version."""
+        with self.lock:
+            self.known[version.model] = [v for v in self.known[version.model] if v.version != version.version]
+
     def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """Set an alias."""
         with self.lock:

@@ -62,6 +62,11 @@ class MlflowRegistry:
                     self._server.client.set_model_version_tag(self._name(model), str(version.version), name, value)
             return replace(version, tags={**version.tags, **tags})
 
+    def delete(self, version: ModelVersion) -> None:
+        """Delete a version; its run keeps the files."""
+        with self._server.translate_errors(f"delete {version.model} {version.version}"):
+            self._server.client.delete_model_version(self._name(version.model), str(version.version))
+
     def set_alias(self, model: str, alias: str, version: int, reason: str, by: Actor = "gate") -> int:
         """Record the alias event first, then set the alias."""
         with self._server.translate_errors(f"let {alias} mean {model} {version}"):

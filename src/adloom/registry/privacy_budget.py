@@ -1,8 +1,9 @@
 """The privacy budget: epsilon of all versions of a model together, in the tags of the versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from adloom.registry.base import ModelVersion
+from adloom.registry.base import ModelVersion, Registry
 
 EPSILON_TAG = "privacy_epsilon"
 
@@ -17,3 +18,21 @@ def find_overrun(versions: Sequence[ModelVersion], digest: str, epsilon: float, 
         f"privacy: epsilon {epsilon:g} and the {total:g} of versions {', '.join(map(str, spent)) or 'none'} are above "
         f"segment.privacy.budget {budget:g}; users are hidden no longer if you raise it, so release less often"
     )
+
+
+def register_release(
+    registry: Registry, model: str, folder: Path, tags: Mapping[str, str], budget: float
+) -> tuple[ModelVersion, str | None]:
+    """
+    Register a release with its EPSILON_TAG; return its version, and why it is over the budget, or None.
+
+    Of processes that register at the same time, those over the budget with the versions before theirs delete their own.
+    """
+    known = {version.version for version in registry.versions(model)}
+    version = registry.register(model, folder, tags)
+    earlier = [other for other in registry.versions(model) if other.version < version.version]
+    overrun = find_overrun(earlier, version.digest, float(tags[EPSILON_TAG]), budget)
+    if overrun is None or version.version in known:
+        return version, None
+    registry.delete(version)
+    return version, overrun

@@ -17,7 +17,7 @@ from adloom.config.params import Register
 from adloom.context import StageContext
 from adloom.errors import ConfigError, ExternalServiceError
 from adloom.registry import pairing, privacy_budget, promotion
-from adloom.registry.base import CHAMPION, ModelVersion, find_alias, find_digest
+from adloom.registry.base import CHAMPION, ModelVersion, Registry, find_alias, find_digest
 from adloom.registry.verdict import Outcome, apply_verdict
 from adloom.stages.judging import Candidate, build_tags, judge
 from adloom.stages.measure import find_spec, read_card, resolve_judge
@@ -90,9 +90,9 @@ def register(candidate: Candidate, params: Register, context: StageContext, data
             return Outcome(model, None, "reject", [overrun], champion.version if champion else None)
         judgement = judge(candidate, version, champion, params, context)
         tags = build_tags(candidate, judgement, params) | ({"dataset": dataset} if dataset else {})
-        if epsilon := manifest.read(candidate.model).facts.get("epsilon"):
-            tags[privacy_budget.EPSILON_TAG] = epsilon
-        version = registry.register(model, candidate.model, tags)  # stores lost files again
+        version, overrun = _register_version(candidate.model, model, tags, registry)
+        if overrun:
+            return Outcome(model, None, "reject", [overrun], champion.version if champion else None)
         current = find_alias(registry.versions(model), CHAMPION)
         if (current and current.version) == (champion and champion.version):
             approve = params.gate.approve
@@ -107,8 +107,22 @@ def _find_overrun(model: Path, versions: list[ModelVersion]) -> str | None:
     epsilon = manifest.read(model).facts.get("epsilon")
     if epsilon is None:
         return None
-    budget = read_card(model)["params"]["privacy"]["budget"]
-    return privacy_budget.find_overrun(versions, manifest.digest(model), float(epsilon), budget)
+    return privacy_budget.find_overrun(versions, manifest.digest(model), float(epsilon), _read_budget(model))
+
+
+def _read_budget(model: Path) -> float:
+    budget: float = read_card(model)["params"]["privacy"]["budget"]
+    return budget
+
+
+def _register_version(
+    folder: Path, model: str, tags: dict[str, str], registry: Registry
+) -> tuple[ModelVersion, str | None]:
+    """Register an artifact, or store its lost files again; return why its version is over the privacy budget."""
+    if epsilon := manifest.read(folder).facts.get("epsilon"):
+        tags = tags | {privacy_budget.EPSILON_TAG: epsilon}
+        return privacy_budget.register_release(registry, model, folder, tags, _read_budget(folder))
+    return registry.register(model, folder, tags), None
 
 
 def format_outcomes(outcomes: list[Outcome]) -> dict[str, float | str]:

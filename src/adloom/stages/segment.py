@@ -108,7 +108,8 @@ def _segment_users(
     migration = trace_changes(segmenter, segment, past, inputs.events, params)
     draft.write_json("migration.json", migration.to_json())
     segmenter.save(draft.path / "segmenter.npz")
-    sizes = _write_members(draft, users, segment, segmenter.names, _find_bots(draft, everyone, inputs.events), params)
+    bots = _find_bots(draft, everyone, inputs.events, params)
+    sizes = _write_members(draft, users, segment, segmenter.names, bots)
     _write_profiles(draft, data, segmenter, segment, migration, params, context.pseudonym_key, inputs.events)
     _write_diagnostics(draft, data.features, fitted, params)
     _write_card(draft, candidates, chosen, segmenter, reach, params)
@@ -117,14 +118,22 @@ def _segment_users(
     return counted | {name: value for name, value in measured.items() if value is not None}
 
 
-def _find_bots(draft: manifest.Draft, events: "ibis.Table", table: Path) -> list[str]:
-    """Count the bots, and return those among the events."""
+def _find_bots(draft: manifest.Draft, events: "ibis.Table", table: Path, params: Segment) -> list[str]:
+    """Count the bots, and return those among the events if they may form a segment."""
     from adloom.audience.bots import find_bots, read_bots
 
     if not (bots := read_bots(table)):
         return []
     draft.rows["bots"] = len(bots)
-    return find_bots(events, bots)
+    if params.bots == "exclude":
+        return []
+    found, smallest = find_bots(events, bots), params.privacy.smallest
+    if len(found) < smallest:
+        logger.warning(
+            "segment: %d bots are left out: a segment has at least %d users (segment.privacy)", len(found), smallest
+        )
+        return []
+    return found
 
 
 def _require_users(data: "Calibration", events: "ibis.Table", params: Segment) -> None:
@@ -167,7 +176,6 @@ def _write_members(
     segment: "IntegerArray",
     names: tuple[str, ...],
     bots: list[str],
-    params: Segment,
 ) -> "Int64Array":
     """Write the segments, of each user (users,); return the number of users of each that is published."""
     import numpy as np
@@ -183,7 +191,7 @@ def _write_members(
         (rows["user_id"][is_published[part]].tolist(), part[is_published[part]]) for rows, part in parts
     )
     count = int(sizes.sum())
-    if bots and params.bots == "segment":
+    if bots:
         members, names, count = add_bots(members, bots, len(names)), (*names, SEGMENT), count + len(bots)
     SegmentIndex.write(draft.path / "members.npz", members, count, names)
     return np.trim_zeros(sizes, "b")

@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import Metric
 from pydantic import AliasChoices
 
 from adloom import errors
+from adloom.cli.drift_metrics import DriftMetrics
 from adloom.cli.experiment_metrics import ExperimentMetrics
 from adloom.cli.main import cli
 from adloom.config.params import Params
@@ -175,6 +176,7 @@ def metrics() -> str:
             *CanaryMetrics().collect(),
             *creatives.collect(),
             *ExperimentMetrics(CollectorRegistry()).collect(),
+            *DriftMetrics(CollectorRegistry()).collect(),
         )
     ]
     return _table(("metric", "type", "labels", "meaning"), rows)

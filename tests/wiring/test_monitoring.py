@@ -16,6 +16,7 @@ from tests.support.experiments import count, experiment
 from tests.support.tiny_models import write_models
 from tests.support.tokens import tokens_file
 
+from adloom.cli.drift_metrics import DriftMetrics
 from adloom.cli.experiment_metrics import ExperimentMetrics
 from adloom.config.models import MODELS
 from adloom.config.settings import Settings
@@ -35,6 +36,8 @@ from adloom.serving.creatives.canary import CanaryMetrics, Outcome, Role
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
+from adloom.stages.drift import RESULT
+from adloom.tracking.memory import MemoryTracker
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "components" / "monitoring"
 BY_PROMETHEUS = {"job", "namespace", "pod"}  # labels that Prometheus adds
@@ -78,6 +81,15 @@ def export_experiment() -> str:
     return generate_latest(registry).decode()
 
 
+def export_drift() -> str:
+    """Return the metrics of a comparison."""
+    exported, tracker = DriftMetrics(registry := CollectorRegistry()), MemoryTracker()
+    result = {"at": 1, "alarms": 1, "effects": [["impressions", "ctx_segment", 0.3]]}
+    with tracker.start_run("drift comparison", {}, {RESULT: json.dumps(result)}):
+        exported.update(tracker)
+    return generate_latest(registry).decode()
+
+
 def export_canary() -> str:
     """Return the metrics of a challenger that answered."""
     exported = CanaryMetrics()
@@ -116,7 +128,7 @@ def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     creatives = server.create_named_app("creatives", models, ServiceDependencies(PseudonymKeys(None)))
     for metric, labels in export_metrics(creatives).items():
         samples.setdefault(metric, []).extend(labels)
-    for metric, labels in parse_samples(export_experiment() + export_canary()).items():
+    for metric, labels in parse_samples(export_experiment() + export_canary() + export_drift()).items():
         samples.setdefault(metric, []).extend(labels)
     for metric, labels in export_metrics(trigger_server.create_app(fail_trigger, Settings(tokens_file=tokens))).items():
         samples.setdefault(metric, []).extend(labels)

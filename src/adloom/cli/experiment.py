@@ -197,21 +197,26 @@ def watch(params_path: Path, once: bool, metrics_port: int | None) -> None:
     """
     Read new segments of the decision log every 15 seconds, and end the running experiment by its rules.
 
-    A breached guardrail rolls it back at once. With --until-evidence, a better arm is promoted.
+    A breached guardrail rolls it back at once. With --until-evidence, a better arm is promoted. The metrics also have
+    the last comparison of `adloom drift` or of the scoring pipeline.
 
     Example: adloom experiment watch --metrics-port 9100
     """
     from prometheus_client import CollectorRegistry, start_http_server
 
+    from adloom.cli.drift_metrics import DriftMetrics
     from adloom.cli.experiment_metrics import ExperimentMetrics
 
     metrics = ExperimentMetrics(exported := CollectorRegistry())
+    drift = DriftMetrics(exported)
     if metrics_port:
         start_http_server(metrics_port, registry=exported)
     counter: ArmCounter | None = None
     while True:
         try:
             counter = _look(params_path, counter, metrics)
+            if metrics_port:
+                drift.update(load_context(params_path)[1].tracker)
         except AdloomError as error:
             if once:
                 raise

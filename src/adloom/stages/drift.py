@@ -8,7 +8,9 @@ artifact holds drift.json and report.html.
 Example: adloom drift data/dataset data/recent
 """
 
+import json
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 STAGE = "drift"
 PAGE = "report.html"
+RESULT = "drift_result"  # tag of a run in MLflow: JSON for metrics
+MAX_EFFECTS = 50  # in it, alarms and the smallest p-values first
 COLUMNS = {"impressions": "impression_id", "events": "event", "creatives": "image"}  # table: a column that only it has
 MIN_ROWS = 50  # of a table in a period
 MAX_PICTURES = 2_000  # of a period; others are left out at random
@@ -92,9 +96,18 @@ def run(inputs: Inputs, outputs: Outputs, params: Drift, context: StageContext) 
     periods = {"reference": reference, "current": current}
     folders = {f"{name}_{table}": period[table] for name, period in periods.items() for table in tables}
     _write(result, outputs.report, params, folders, context)
+    _record(result, context)
     numbers = {"features": float(len(result.findings)), "alarms": float(len(result.alarms))}
     lines = "\n".join(f"{name}: {reason}" for name, reason in result.skipped.items())
     return {**numbers, "reason": result.reason, "not_compared": lines}
+
+
+def _record(result: "Detection", context: StageContext) -> None:
+    """Keep the numbers for metrics in MLflow."""
+    effects = [[each.table, each.feature, each.effect] for each in result.findings[:MAX_EFFECTS]]
+    content = {"at": int(time.time()), "alarms": len(result.alarms), "effects": effects}
+    with context.tracker.start_run("drift comparison", {}, {RESULT: json.dumps(content)}):
+        pass
 
 
 def find_tables(folder: Path) -> dict[str, Path]:

@@ -164,4 +164,4 @@ def test_a_recorded_run_is_reproduced_in_a_worktree_of_its_commit(origin: Origin
 def test_a_run_without_a_record_is_named(origin: Origin) -> None:
     ran = origin.call(origin.folder, "adloom", "reproduce", "0" * 32)
     assert ran.returncode == 2
-    assert ran.stderr.startswith(f"adloom: run {'0' * 32}: no such run in MLflow at sqlite:///")
+    assert ran.stderr.splitlines()[-1].startswith(f"adloom: run {'0' * 32}: no such run in MLflow at sqlite:///")

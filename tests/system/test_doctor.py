@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support import kfp_server, mlflow_server, shop
+from tests.support import kfp_server, shop
 from tests.support.kfp_server import StandIn
 from tests.support.mlflow_server import MlflowServer
 from tests.support.seaweedfs import BUCKET, Server
@@ -21,14 +21,6 @@ BUCKET_KEPT = "doctor-kept"
 SENTINEL = "sentinel-of-a-secret"
 ENDS_WITHIN = 60  # seconds, most of them for MLflow's import on a busy machine
 Call = Callable[[Mapping[str, str]], "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def served(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    database, files = f"sqlite:///{folder}/server.db", f"s3://{BUCKET}/mlflow"
-    with mlflow_server.running(folder, database, files, server.environment()) as served:
-        yield served
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +72,7 @@ def call(project: Path) -> Call:
 
 
 def test_with_everything_up_all_is_well_and_nothing_is_left(
-    server: Server, served: MlflowServer, kubeflow: StandIn, project: Path, call: Call
+    server: Server, mlflow: MlflowServer, kubeflow: StandIn, project: Path, call: Call
 ) -> None:
     before = {path.name for path in project.iterdir()}
     ended = call(
@@ -90,7 +82,7 @@ def test_with_everything_up_all_is_well_and_nothing_is_left(
             "ADLOOM_KFP_ENDPOINT": kubeflow.url,
             "ADLOOM_LOG_URI": str(project / "log"),
             "ADLOOM_PSEUDONYM_KEY_FILE": "key",
-            "MLFLOW_TRACKING_URI": served.uri,
+            "MLFLOW_TRACKING_URI": mlflow.uri,
         }
     )
     found = json.loads(ended.stdout)

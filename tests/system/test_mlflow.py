@@ -250,28 +250,31 @@ def test_nothing_is_left_in_the_working_folder(folder: Path) -> None:
 
 
 OPEN = """
-import os, sys, time
-from pathlib import Path
+import multiprocessing, sys
+import mlflow.store.tracking.sqlalchemy_store  # which each process would import for seconds
 from adloom.tracking.mlflow import MlflowTracker
-from mlflow.tracking import MlflowClient
 
-uri, meeting = sys.argv[1], Path(sys.argv[2])
-(meeting / str(os.getpid())).touch()
-while len(list(meeting.iterdir())) < 3:  # imports take seconds, and all are to begin at the same moment
-    time.sleep(0.001)
-with MlflowTracker(uri, "shop").start_run("train_cnn", {}, {}) as run:
-    run.log_metrics({"loss": 1.0}, 1)
+def track():
+    together.wait()
+    with MlflowTracker(sys.argv[1], "shop").start_run("train_cnn", {}, {}) as run:
+        run.log_metrics({"loss": 1.0}, 1)
+
+fork = multiprocessing.get_context("fork")
+together = fork.Barrier(3)
+processes = [fork.Process(target=track) for _ in range(3)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+sys.exit(any(process.exitcode for process in processes))
 """
 
 
 def test_processes_that_open_an_empty_database_together_all_track(tmp_path: Path) -> None:
-    meeting = tmp_path / "meeting"
-    meeting.mkdir()
-    command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path / 'mlflow.db'}", str(meeting)]
+    command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path / 'mlflow.db'}"]
     quiet = os.environ | CLIENT_VARIABLES
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=quiet) for _ in range(3)]
-    errors = [process.communicate(timeout=300)[1] for process in processes]
-    assert [(process.returncode, error) for process, error in zip(processes, errors, strict=True)] == [(0, "")] * 3
+    ended = subprocess.run(command, capture_output=True, text=True, env=quiet, timeout=300, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
         assert database.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall() == [("FINISHED", 3)]
 

@@ -1,6 +1,7 @@
 """The built-in catalogue: public data to start with, every package and every file pinned by its sha256."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from adloom.catalogue import formats
 from adloom.catalogue.entry import Entry, Package, pin_wheel
@@ -91,6 +92,21 @@ REVIEWS = Entry(
         format="csv",
         columns={"text": "title", "category": "department"},
         licence="CC0 (Women's E-Commerce Clothing Reviews)",
+    ),
+)
+
+REVIEW_TEXTS = replace(
+    REVIEWS,
+    about="The same titles with the texts of the reviews, which the copywriter learns from too",
+    convert=formats.convert_review_texts,
+    files=(
+        SourceFile("reviews.csv", 6851146, "sha256:2f5044ae054b3a3a993fe23777272d161b490297e919f9ac3f742e5995c15ed8"),
+    ),
+    source=REVIEWS.source.model_copy(
+        update={
+            "uri": "clothing-reviews-with-texts",
+            "columns": {"text": "title", "category": "department", "body": "review"},
+        }
     ),
 )
 
@@ -281,7 +297,10 @@ ADWORLD = Entry(
     tables=("copy", "creatives", "events", "impressions"),
 )
 
-TABLES = (FASHION, REVIEWS, CDNOW, MOVIELENS, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES, ADWORLD)
+TABLES = (
+    FASHION, REVIEWS, REVIEW_TEXTS, CDNOW, MOVIELENS, OPEN_BANDIT, DIGITS, TWEMOJI, TWEMOJI_PEOPLE, FIDDLE_TUNES,
+    ADWORLD,
+)  # fmt: skip
 ENTRIES: Mapping[str, Entry] = {entry.source.uri: entry for entry in (*TABLES, *NETWORKS)}
 NAMED = {LIBRARY: Source(uri=LIBRARY, format="jsonl")}  # sources outside the catalogue
 

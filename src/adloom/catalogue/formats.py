@@ -64,9 +64,18 @@ def decompress(members: Members) -> dict[str, bytes]:
 
 def convert_reviews(members: Members) -> dict[str, bytes]:
     """Return the reviews that have a title as CSV: title, department, class, rating."""
+    return _convert_reviews(members, {"Class Name": "class", "Rating": "rating"})
+
+
+def convert_review_texts(members: Members) -> dict[str, bytes]:
+    """Return the reviews that have a title as CSV: title, department, review."""
+    return _convert_reviews(members, {"Review Text": "review"})
+
+
+def _convert_reviews(members: Members, columns: dict[str, str]) -> dict[str, bytes]:
     import pyarrow.parquet as pq
 
-    names = {"Title": "title", "Department Name": "department", "Class Name": "class", "Rating": "rating"}
+    names = {"Title": "title", "Department Name": "department", **columns}
     (parquet,) = members.values()
     rows = pq.read_table(io.BytesIO(parquet), columns=list(names)).to_pylist()
     with_title = [[row[name] for name in names] for row in rows if row["Title"]]

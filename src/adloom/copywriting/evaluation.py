@@ -20,6 +20,7 @@ from adloom.copywriting.click_model import ClickModel
 from adloom.copywriting.lines import GUIDANCE, TEMPERATURE, TOP_P, LineRequest, LineRules, write_lines
 from adloom.copywriting.near_duplicates import find_near_duplicates
 from adloom.copywriting.scoring import line_bits
+from adloom.copywriting.sentences import list_sentences
 from adloom.copywriting.tokenizer import Tokenizer
 from adloom.errors import DataError
 from adloom.evaluation import figures, statistics
@@ -53,7 +54,7 @@ def evaluate(
     """
     train, validation, test = (_select_lines(rows, split) for split in ("train", "validation", "test"))
     ranked = click_evaluation.measure(clicks, train, test) if clicks else {}
-    known = verbatim_filter.fingerprint_lines(train["text"])
+    known = verbatim_filter.fingerprint_lines([*train["text"], *list_sentences(train)])
     test = _drop_known(test, known)
     candidates = baseline.fit_candidates(train["text"].tolist(), validation["text"].drop_duplicates().tolist())
     best = baseline.choose_best(candidates)

@@ -11,6 +11,7 @@ from adloom.sequences.mixture import Mixture, ScoredLines, TokenNgrams, fit_expo
 from adloom.sequences.scoring import iterate_batches
 
 HIGHEST_ORDER = 6  # tokens
+LINE_WEIGHT = 3  # how many other sentences a line counts for in the n-grams
 MAX_ODDS = 2**23  # of tokens that the exponents are fitted to
 REPEATED = 1000  # the likeliest training lines, which are most of all copies
 
@@ -21,17 +22,20 @@ def mix(
     train: Sequence[str],
     validation: Sequence[str],
     categories: Sequence[str | None],
+    sentences: Sequence[str] = (),
 ) -> Mixture[S]:
     """
-    Return the mixture of a network and n-grams of the training lines.
+    Return the mixture of a network and n-grams of the training lines and of other sentences.
 
-    The n-grams' order and the exponents are those that predict the validation lines, of these categories, best. The
-    mixture writes the likeliest training lines at most as often as the n-grams alone.
+    The order of the lines' n-grams and the exponents are those that predict the validation lines, of these categories,
+    best. The mixture writes the likeliest training lines at most as often as n-grams of the lines alone.
     """
-    learned, encoded = ([tokenizer.encode(line) for line in lines] for lines in (train, validation))
-    models = kneser_ney.fit_orders(learned, HIGHEST_ORDER, tokenizer.size - len(tokenizer.special))
+    learned, encoded, others = ([tokenizer.encode(line) for line in lines] for lines in (train, validation, sentences))
+    possible = tokenizer.size - len(tokenizer.special)
+    models = kneser_ney.fit_orders(learned, HIGHEST_ORDER, possible)
     best = min(models, key=lambda model: float(model.line_bits(encoded).sum()))
-    ngrams = TokenNgrams.build(best, tokenizer.size, tokenizer.special - {tokenizer.end}, tokenizer.end)
+    chosen = kneser_ney.fit(learned * LINE_WEIGHT + others, len(best.orders), possible) if others else best
+    ngrams = TokenNgrams.build(chosen, tokenizer.size, tokenizer.special - {tokenizer.end}, tokenizer.end)
     mixture = Mixture(network, ngrams, np.ones(2))
     lines = [tokenizer.encode_line(line, name) for line, name in zip(validation, categories, strict=True)]
     odds = sum(map(len, lines)) * tokenizer.size

@@ -114,6 +114,9 @@ CONTRACTS: Mapping[str, Contract] = {
             "group": Column(TEXT, "Lines that share a split, such as the variants of one test.", required=False),
             "impressions": Column(COUNT, "How often the line was shown.", required=False),
             "clicks": Column(COUNT, "How often it was clicked.", required=False),
+            "body": Column(
+                FREE_TEXT, "Longer text with the line, such as the review that it heads; to learn from.", required=False
+            ),
         },
         key="copy_id",
     ),

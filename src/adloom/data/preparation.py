@@ -10,7 +10,7 @@ from PIL import Image
 from adloom.arrays import Int64Array
 from adloom.config.params import Period, Prepare
 from adloom.config.value_formats import PLAIN_FORMAT, ValueFormat
-from adloom.data import attributes, contracts, pictures, privacy, splits, tunes
+from adloom.data import attributes, bodies, contracts, pictures, privacy, splits, tunes
 from adloom.data.context import PREFIX
 from adloom.data.contracts import CONTRACTS
 from adloom.data.currencies import CurrencyConverter
@@ -297,7 +297,7 @@ def _finish_copy(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> F
     groups = [splits.hash_content(f"group {group}".encode()) for group in rows["group"].dropna()]
     units = contents.copy()
     units[rows["group"].notna()] = np.array(groups, np.uint64)
-    return rows.assign(split=splits.split_by_hash(units)), reasons, contents
+    return rows.assign(split=splits.split_by_hash(units), body=bodies.keep_training_sentences), reasons, contents
 
 
 def _finish_tunes(task: Preparation, rows: pd.DataFrame, reasons: pd.Series) -> FinishedRows:

@@ -2,8 +2,9 @@
 Train the copywriter: byte-pair tokens of data/dataset/copy, an LSTM that continues them, and n-grams it is mixed with.
 
 The artifact models/lstm holds copywriter.onnx, tokenizer.json, ngrams.npz (the n-grams and the exponents of the
-mixture), known.npz (fingerprints of the training lines, so that serving can reject verbatim copies), sample_lines.json,
-history.json and card.json; for lines with clicks also clicks.npz, a model that ranks lines.
+mixture), known.npz (fingerprints of the training lines and of sentences of their bodies, so that serving can reject
+verbatim copies), sample_lines.json, history.json and card.json; for lines with clicks also clicks.npz, a model that
+ranks lines. The n-grams learn from sentences of bodies too.
 
 Example: adloom train-lstm
 """
@@ -68,6 +69,7 @@ def _train(
     train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm, session: "TrainingSession"
 ) -> "History":
     from adloom.copywriting import click_model, tokenizer, verbatim_filter
+    from adloom.copywriting.sentences import list_sentences
     from adloom.sequences.module import SequenceModule
     from adloom.stages import sequence_export
     from adloom.storage import npz
@@ -85,8 +87,9 @@ def _train(
     folder = session.draft.path
     sequence_export.export_onnx(module.net, folder / "copywriter.onnx")
     (folder / "tokenizer.json").write_text(words.to_json(), encoding="utf-8")
-    npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines(train["text"]))
-    mixture = _mix(folder, words, train, validation, params)
+    sentences = list_sentences(train)
+    npz.save(folder / "known.npz", fingerprints=verbatim_filter.fingerprint_lines([*train["text"], *sentences]))
+    mixture = _mix(folder, words, train, sentences, validation, params)
     npz.save(folder / "ngrams.npz", **mixture.to_arrays())
     if clicks := click_model.fit(train, validation):
         npz.save(folder / "clicks.npz", **clicks.to_arrays())
@@ -121,13 +124,18 @@ def _tokenise(rows: "pd.DataFrame", words: "Tokenizer") -> "TokenDataset":
 
 
 def _mix(
-    folder: Path, words: "Tokenizer", train: "pd.DataFrame", validation: "pd.DataFrame", params: TrainLstm
+    folder: Path,
+    words: "Tokenizer",
+    train: "pd.DataFrame",
+    sentences: list[str],
+    validation: "pd.DataFrame",
+    params: TrainLstm,
 ) -> "Mixture[LstmState]":
     from adloom.copywriting.mixing import mix
     from adloom.onnx_models.runtime import Copywriter
 
     lines = train["text"].drop_duplicates().tolist()
-    return mix(Copywriter(folder, params.threads), words, lines, *_list_distinct(validation))
+    return mix(Copywriter(folder, params.threads), words, lines, *_list_distinct(validation), sentences)
 
 
 def _write_samples(folder: Path, words: "Tokenizer", params: TrainLstm) -> list[dict[str, object]]:

@@ -10,6 +10,7 @@ def test_every_entry_is_pinned_and_says_how_it_is_read_and_under_which_licence()
     assert set(ENTRIES) == {
         "fashion-mnist",
         "clothing-reviews",
+        "clothing-reviews-with-texts",
         "cdnow",
         "twemoji",
         "twemoji-people",

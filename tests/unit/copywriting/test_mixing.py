@@ -46,3 +46,8 @@ def test_the_mixture_copies_no_more_than_the_ngrams() -> None:
     ngrams = Mixture(memorised, mixture.ngrams, np.array([0.0, 1.0]))
     ours, theirs = (np.exp2(-line_bits(one, WORDS, LINES, [None] * len(LINES))).sum() for one in (mixture, ngrams))
     assert ours <= theirs * 1.001
+
+
+def test_other_sentences_help_to_predict_lines() -> None:
+    alone, helped = (mix(Ignorant(WORDS), WORDS, LINES, HELD, NONE, sentences) for sentences in ((), HELD * 3))
+    assert line_bits(helped, WORDS, HELD, NONE).sum() < line_bits(alone, WORDS, HELD, NONE).sum()

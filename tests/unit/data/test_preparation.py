@@ -204,6 +204,13 @@ def test_variants_of_one_test_never_cross_splits(tests: list[int]) -> None:
     assert renamed["split"].tolist() == rows["split"].tolist()
 
 
+def test_only_training_lines_keep_their_bodies() -> None:
+    raw = pd.DataFrame({"copy_id": map(str, range(30)), "text": [f"Line {i}" for i in range(30)], "body": "Yes. Yes!"})
+    rows = Preparation("copy", PARAMS, PRIVATE, KEY)(raw).rows
+    assert set(rows["split"][rows["body"].notna()]) == {"train"}
+    assert set(rows["split"][rows["body"].isna()]) == {"validation", "test"}
+
+
 def test_a_line_without_a_group_is_split_by_its_text() -> None:
     raw = pd.DataFrame({"copy_id": list("abcd"), "text": ["Red", "Blue", "red", "blue"], "group": None})
     grouped, alone = (Preparation("copy", PARAMS, PRIVATE, KEY)(rows).rows for rows in (raw, raw.iloc[:, :2]))

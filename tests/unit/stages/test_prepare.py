@@ -136,7 +136,7 @@ RAW = {
 }
 COLUMNS = {
     "creatives": "creative_id category image text kind width height channels source licence split",
-    "copy": "copy_id text category group impressions clicks split",
+    "copy": "copy_id text category group impressions clicks body split",
     "events": "user_id timestamp event item_id quantity value currency split half",
     "impressions": "impression_id timestamp user_id placement position creative_id candidates clicked propensity "
     "logging_policy decision_id conversions value currency complaints cost weight outcome_at "

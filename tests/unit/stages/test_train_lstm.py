@@ -176,6 +176,16 @@ def test_lines_without_any_category(tmp_path: Path) -> None:
     assert [s["category"] for s in json.loads((folder / "sample_lines.json").read_text())] == [None]
 
 
+def test_sentences_of_bodies_are_learned_and_never_served(trained: tuple[Path, MemoryRun], tmp_path: Path) -> None:
+    table = rows().assign(body="A red hat")
+    folder, _ = train(tmp_path, write(tmp_path, table))
+    known, before = (np.load(path / "known.npz")["fingerprints"] for path in (folder, trained[0]))
+    assert verbatim_filter.is_known(known, ["a RED hat"]).all()
+    assert len(known) == len(before) + 1
+    assert (folder / "copywriter.onnx").read_bytes() == (trained[0] / "copywriter.onnx").read_bytes()
+    assert (folder / "ngrams.npz").read_bytes() != (trained[0] / "ngrams.npz").read_bytes()
+
+
 EMOJI = ["\U0001f600", "\U0001f44d\U0001f3fd", "\u2764\ufe0f\U0001f525", "\U0001f457\U0001f45a", "\U0001f9e5"]
 
 

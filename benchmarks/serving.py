@@ -36,6 +36,7 @@ import numpy as np
 from load_generator import Load, processor_seconds, run_wrk  # type: ignore[import-not-found] # of this folder
 
 from adloom.ads.placements import IAB
+from adloom.config.models import MODELS
 from adloom.config.settings import Settings
 from adloom.copywriting.lines import write_together
 from adloom.creatives import pictures as creative_pictures
@@ -284,7 +285,7 @@ def compare_decisions(folder: Path, scratch: Path, models: Models) -> None:
 def measure_start(folder: Path, scratch: Path, models: Models) -> None:
     """Print the time until a service is ready by cached bundles while MLflow is away."""
     cache = BundleCache(scratch / "bundles")
-    for artifact in folder.iterdir():
+    for artifact in map(folder.joinpath, MODELS):
         if (artifact / manifest.MANIFEST).is_file():
             digest = manifest.digest(artifact)
             cache.folder.mkdir(exist_ok=True)

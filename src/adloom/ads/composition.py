@@ -1,7 +1,7 @@
 """Compose an ad: place picture, headline, button, disclaimer and logo by the rules of a template."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from adloom.ads.artwork import Shades, Treatment
@@ -23,6 +23,7 @@ BUTTON_CONTRAST = 3.0  # WCAG 2.2, success criterion 1.4.11
 FILL = 0.92  # most of a column's middle that headline and button take
 NAME_SIZE = 0.85  # of a written name, of the logo's height
 SIDE = 0.34  # most of a strip's column that its button takes
+LOW_SIDE = 0.6  # most of a low column that its button takes, with the logo at its side
 
 
 @dataclass(frozen=True)
@@ -127,11 +128,12 @@ class _Layout:
         self.solids: dict[str, Box] = {}
 
     def fill_column(self) -> None:
-        """Stack logo, headline and button, and disclaimer: the first at the top, the last at the bottom."""
-        area = self._template.column
+        """Stack logo, headline and button, and disclaimer; in a low column the logo is at the side of the button."""
+        area = column = self._template.column
+        is_low = self._template.covers and area.height <= area.width / 2
         if self._template.logo:
             self._place_logo(self._template.logo)
-        elif not self._template.covers or area.height > area.width / 2:
+        elif not is_low:
             used = self._place_logo(Box(area.x, area.y, area.width, self._placement.logo)) + self._gap
             area = area.inset(0, used, 0, 0)
         if self._disclaimer:
@@ -139,7 +141,9 @@ class _Layout:
             used = text.height + self._gap
             self._add_text("disclaimer", text, Box(area.x, area.bottom - text.height, area.width, text.height))
             area = area.inset(0, 0, 0, used)
-        self._place_message(area)
+        self._place_message(area, area.width * (LOW_SIDE if is_low else 1))
+        if is_low:
+            self._place_logo_beside(self.solids["button"], column)
 
     def fill_row(self) -> None:
         """Put headline above disclaimer, and at their side the logo above the button."""
@@ -168,9 +172,9 @@ class _Layout:
             bottom = Box(area.x, top + headline.height + gap, area.width, disclaimer.height)
             self._add_text("disclaimer", disclaimer, bottom)
 
-    def _place_message(self, area: Box) -> None:
+    def _place_message(self, area: Box, button_width: float) -> None:
         """Put headline and button into the middle of what is left of the column."""
-        label = self._fit_label(area.width)
+        label = self._fit_label(button_width)
         button_height = BUTTON_HEIGHT * label.size
         height = FILL * area.height - button_height - self._gap
         headline = self._fit(self._content.headline, area.width, height, "headline")
@@ -204,6 +208,17 @@ class _Layout:
         height = width / self._brand.logo.aspect
         self.solids["logo"] = Box(_start(area, width, place), area.y, width, height)
         return height
+
+    def _place_logo_beside(self, button: Box, column: Box) -> None:
+        """Put the logo into the space at the side of the button."""
+        gap, is_right = 2 * self._gap, self._align(self._content.headline) == "right"
+        start, end = (column.x, button.x - gap) if is_right else (button.right + gap, column.right)
+        area = Box(start, button.y, max(end - start, 1.0), self._placement.logo)
+        if self._brand.logo is None:
+            height = self._fit_name(area).height
+        else:
+            height = min(area.height, area.width / self._brand.logo.aspect)
+        self._place_logo(replace(area, y=button.y + (button.height - height) / 2))
 
     def _fit_name(self, area: Box) -> FittedText:
         sizes = SizeRange(NAME_SIZE * area.height, min(7.0, NAME_SIZE * area.height), 1)

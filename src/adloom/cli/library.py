@@ -285,7 +285,8 @@ def _describe_files(
 
 
 def _format(creative: Creative) -> str:
-    what = creative.text or f"{creative.width}x{creative.height}"
+    size = f"{creative.width}x{creative.height}" if creative.width else ""
+    what = f"{size} {creative.text or ''}".strip()
     text = what if len(what) <= WIDEST else f"{what[: WIDEST - 1]}…"
     start = f"{_shorten(creative.id)}  {creative.kind:7}  {creative.state:8}"
     return f"{start}  {creative.category or '-':16}  {text}".rstrip()

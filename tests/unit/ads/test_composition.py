@@ -1,10 +1,10 @@
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.brands import BRAND, compose_ad, with_kit
+from tests.support.brands import BRAND, HEADLINE, compose_ad, with_kit
 
 from adloom.ads.colours import contrast
 from adloom.ads.composition import choose_button, choose_scheme
@@ -31,6 +31,25 @@ def test_parts_never_overlap_and_stay_in_the_safe_area(
     assert all(safe.contains(box, 0.01) for box in parts)
     assert not any(first.overlaps(second) for first, second in combinations(parts, 2))
     assert all(block.text.width <= block.box.width + 0.5 for block in ad.texts)
+
+
+@pytest.mark.parametrize("logo", [None, Logo("data:,", 3.0)])
+def test_every_ad_shows_its_brand(logo: Logo | None) -> None:
+    for size, template in product(PLACEMENTS, range(3)):
+        ad = compose_ad(size, template=template, brand=replace(BRAND, logo=logo))
+        assert ("logo" in ad.solids) == (logo is not None)
+        assert [block.role for block in ad.texts].count("name") == (logo is None)
+
+
+@pytest.mark.parametrize(("headline", "is_right"), [(HEADLINE, False), ("שלום עולם", True)])
+def test_a_low_column_has_the_brand_at_the_side_of_the_button(headline: str, is_right: bool) -> None:
+    ad = compose_ad(
+        "970x250", headline, template=2, action="Shop the collection", brand=replace(BRAND, logo=Logo("data:,", 3.0))
+    )
+    logo, button = ad.solids["logo"], ad.solids["button"]
+    assert (logo.right < button.x) if is_right else (logo.x > button.right)
+    assert logo.y + logo.height / 2 == pytest.approx(button.y + button.height / 2)
+    assert button.width <= 0.6 * ad.template.column.width + 0.1
 
 
 def test_the_button_is_as_wide_as_its_text_and_two_pads() -> None:

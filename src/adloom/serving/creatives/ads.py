@@ -190,7 +190,7 @@ def _find_picture(request: AdsRequest, dependencies: ServiceDependencies) -> Pic
 
 
 def _read_from_library(creative_id: str, shared: SharedLibrary | None) -> PictureSource:
-    with open_shared(shared) as library:
+    with open_shared(shared, "picture_id") as library:
         creative = library.get(creative_id)
         if creative.state == "rejected":
             detail = "picture_id: was rejected; choose another picture, or approve it with a reason"

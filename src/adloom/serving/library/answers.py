@@ -37,14 +37,14 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_shared(shared: SharedLibrary | None) -> Iterator["Library"]:
-    """Provide the library; turn its errors into Problem."""
+def open_shared(shared: SharedLibrary | None, field: str = "id") -> Iterator["Library"]:
+    """Provide the library; turn its errors into Problem, an unknown id into one of the request's `field`."""
     if shared is None:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, NO_LIBRARY)
     try:
         yield shared.get()
     except UnknownCreativeError:
-        raise Problem(HTTPStatus.NOT_FOUND, "no creative of this id in the library", "id") from None
+        raise Problem(HTTPStatus.NOT_FOUND, "no creative of this id in the library", field) from None
     except ReviewError as error:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), "reason") from None
     except (AdloomError, OSError) as error:  # such as a full disk

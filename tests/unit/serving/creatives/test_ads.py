@@ -114,7 +114,7 @@ def test_a_picture_with_heavy_credentials_makes_the_ad_too_heavy(studio: TestCli
         ({"picture": "?"}, 422, "picture"),
         ({"picture": encode(b"\x89PNG\r\n\x1a\nhello")}, 422, "picture"),
         ({"picture": encode(png(np.zeros((1, 300), np.uint8)))}, 422, "picture"),
-        ({"picture_id": f"sha256:{'0' * 64}"}, 404, "id"),
+        ({"picture_id": f"sha256:{'0' * 64}"}, 404, "picture_id"),
         ({"category": "Bag", "headline": "\x00"}, 422, "headline"),
     ],
 )

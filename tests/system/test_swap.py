@@ -36,9 +36,9 @@ from adloom.storage import manifest
 
 KEYS = (PUBLISHED_KEY, b"a key for tests only")  # each pair's audience is under one of them
 MODELS = ("audience", "policy")
-SWAPS = 10
+SWAPS = 7
 CLIENTS = 4
-PAUSE = 0.02  # seconds between two requests of a client, which leave time to the registry
+PAUSE = 0.05  # seconds between two requests of a client, which leave time to the registry
 AWAY = "the registry does not answer"
 UNFETCHED = "cannot be fetched"
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # seconds, tries
@@ -128,7 +128,7 @@ def refresh(url: str, token: str) -> httpx.Response:
     return httpx.post(url + REFRESH, headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
 
-def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlflow_are_away(
+def test_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlflow_are_away(
     pairs: list[Path], mlflow: MlflowServer, project: str, door: Relay, relay: Relay, tmp_path: Path
 ) -> None:
     params = PARAMS.read_text(encoding="utf-8").replace("project: demo", f"project: {project}")
@@ -160,7 +160,7 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
             before = load.count
             wait_until(lambda: load.count > before + 100)
 
-        swap([1, 0, 1, 0, 1])
+        swap([1, 0, 1])
         relay.refuse()  # S3 is away
         promote(registry, versions[2])  # whose files nobody here has yet
         wait_until(lambda: UNFETCHED in running.errors)
@@ -175,7 +175,7 @@ def test_ten_pairs_are_taken_under_load_and_nothing_fails_while_s3_and_then_mlfl
         assert listed(running.url) == digests(pairs[0])
         door.heal()
         relay.heal()
-        swap([1, 2, 1, 0])
+        swap([1, 2, 1])
         text = httpx.get(f"{running.url}/metrics").text
         for model in MODELS:
             assert metric(text, f'adloom_model_swaps_total{{model="{model}"}}') == SWAPS

@@ -151,7 +151,7 @@ class Promoting:
 
 def test_champions_are_followed_and_pins_are_not(serve: Serve, place: Path) -> None:
     shop = Promoting(place)
-    quick = {"ADLOOM_FOLLOW_SECONDS": "0.2"}
+    quick = {"ADLOOM_FOLLOW_SECONDS": "0.5"}
     followed, url = serve("--follow", "champion", **quick)
     _, pinned = serve("--follow", "champion", "--pin", "policy=1", **quick)
     _, still = serve(ADLOOM_HOME=str(place / "empty"))  # without a cache it is ready after its only query
@@ -173,14 +173,14 @@ def test_champions_are_followed_and_pins_are_not(serve: Serve, place: Path) -> N
 
 def test_workers_follow_too(serve: Serve, place: Path) -> None:
     shop = Promoting(place)
-    _, url = serve("--follow", "champion", "--workers", "2", ADLOOM_FOLLOW_SECONDS="0.2")
+    _, url = serve("--follow", "champion", "--workers", "2", ADLOOM_FOLLOW_SECONDS="0.5")
     assert shop.policy("creative-1") == 2
     until(lambda: all(httpx.post(url + DECIDE, json=PLAIN).json()["policy"]["version"] == 2 for _ in range(20)))
 
 
 def test_without_any_champion_it_answers_all_the_same(serve: Serve, place: Path) -> None:
     shutil.copy(PARAMS, place)
-    _, url = serve("--follow", "champion", ADLOOM_FOLLOW_SECONDS="0.2")
+    _, url = serve("--follow", "champion", ADLOOM_FOLLOW_SECONDS="0.5")
     assert httpx.get(f"{url}/readyz").json()["sources"] == {"audience": "none", "policy": "none", "recommender": "none"}
     assert httpx.post(url + DECIDE, json=PLAIN).json()["tier"] == "default"
     shop = Promoting(place)

@@ -17,7 +17,6 @@ ELSEWHERE = {
     "config/training.py": "unit/config/test_params.py",
     "experiments/counts.py": "unit/experiments/test_analysis.py",
     "recommendation/figures.py": "unit/recommendation/test_evaluation.py",
-    "serving/models/recommender.py": "unit/serving/models/test_loader.py",
     "stages/item_lstm.py": "unit/stages/test_recommend.py",
     "library/migrations/versions/creatives.py": "unit/library/test_tables.py",
     "serving/api/library_schemas.py": "unit/serving/library/test_answers.py",

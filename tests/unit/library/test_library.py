@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 from tests.support.creatives import make_creative, open_folder
@@ -133,6 +133,7 @@ def test_a_review_is_kept_with_its_history(library: Library) -> None:
     assert history[-1].time == approved.reviewed_at
 
 
+@settings(max_examples=40)
 @given(
     reviews=st.lists(st.tuples(st.sampled_from(["approved", "rejected"]), st.sampled_from([None, "why"])), max_size=8)
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.impression_tables import NO_CATEGORIES, dense_probabilities, read_frame
 
@@ -18,6 +18,7 @@ names = st.sampled_from(["x", "y", "z", ""])
 
 
 @pytest.mark.slow
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(names, names, st.sampled_from("abc")), min_size=2, max_size=30),
     st.sampled_from([0.0, 0.01, 0.2, 0.6]),

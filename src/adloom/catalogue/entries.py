@@ -100,7 +100,7 @@ REVIEW_TEXTS = replace(
     about="The same titles with the texts of the reviews, which the copywriter learns from too",
     convert=formats.convert_review_texts,
     files=(
-        SourceFile("reviews.csv", 6851146, "sha256:2f5044ae054b3a3a993fe23777272d161b490297e919f9ac3f742e5995c15ed8"),
+        SourceFile("reviews.csv", 6847632, "sha256:fbd9c491f8a9d20cd8c459b274f810bb6df295f7e41bbfbe685e2a921a6e8f01"),
     ),
     source=REVIEWS.source.model_copy(
         update={

@@ -78,8 +78,12 @@ def _convert_reviews(members: Members, columns: dict[str, str]) -> dict[str, byt
     names = {"Title": "title", "Department Name": "department", **columns}
     (parquet,) = members.values()
     rows = pq.read_table(io.BytesIO(parquet), columns=list(names)).to_pylist()
-    with_title = [[row[name] for name in names] for row in rows if row["Title"]]
+    with_title = [[_join_lines(row[name]) for name in names] for row in rows if row["Title"]]
     return {"reviews.csv": _csv([list(names.values()), *with_title])}
+
+
+def _join_lines(value: object) -> object:
+    return " ".join(value.splitlines()) if isinstance(value, str) else value
 
 
 def convert_ratings(members: Members) -> dict[str, bytes]:

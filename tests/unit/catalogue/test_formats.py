@@ -86,13 +86,13 @@ def test_gzip_is_taken_off_so_that_the_content_is_pinned() -> None:
 def test_reviews_without_a_title_are_left_out() -> None:
     stream = io.BytesIO()
     rows = {"Title": ["Nice, soft", None, ""], "Department Name": ["Tops", "Tops", None], "Class Name": ["Knits"] * 3}
-    rows |= {"Rating": [5, 4, 3], "Age": [30, 40, 50], "Review Text": ["I love it.", "Fine", None]}
+    rows |= {"Rating": [5, 4, 3], "Age": [30, 40, 50], "Review Text": ["I love it.\nSo soft,", "Fine", None]}
     pq.write_table(pa.table(rows), stream)
     members = {"reviews.parquet": stream.getvalue()}
     converted = formats.convert_reviews(members)
     assert converted == {"reviews.csv": b'title,department,class,rating\n"Nice, soft",Tops,Knits,5\n'}
     with_texts = formats.convert_review_texts(members)
-    assert with_texts == {"reviews.csv": b'title,department,review\n"Nice, soft",Tops,I love it.\n'}
+    assert with_texts == {"reviews.csv": b'title,department,review\n"Nice, soft",Tops,"I love it. So soft,"\n'}
 
 
 def test_bandit_logs_are_joined_with_what_their_folders_say() -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from adloom.arrays import Int64Array
 from adloom.data.context import REFUND
+from adloom.errors import DataError
 
 _UNIT = 1e6  # of a value: sums of whole numbers are exact in any order
 
@@ -25,6 +26,19 @@ def find_period(events: ibis.Table) -> tuple[pd.Timestamp, pd.Timestamp]:
 def list_kinds(events: ibis.Table) -> list[str]:
     """Return the values of `event`, sorted."""
     return sorted(_fetch_distinct(events, "event"))
+
+
+def find_currency(events: ibis.Table) -> str | None:
+    """Return the currency of the values, None where it is not stated. Raises DataError for several."""
+    if not {"value", "currency"} <= {*events.columns}:
+        return None
+    names = sorted(_fetch_distinct(events.filter(events.value.notnull(), events.currency.notnull()), "currency"))
+    if len(names) > 1:
+        raise DataError(
+            f"events: values in {', '.join(names)}, expected one currency; set prepare.currency and "
+            "prepare.currency_rates, and run `adloom prepare` again"
+        )
+    return names[0] if names else None
 
 
 def describe_later(events: ibis.Table, start: pd.Timestamp, purchase: str) -> ibis.Table:

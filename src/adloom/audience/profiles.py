@@ -33,7 +33,7 @@ _DETAILS = (
 
 @dataclass(frozen=True)
 class Profile:
-    """A segment; medians are in days, purchases and the currency of the data."""
+    """A segment; medians are in days, purchases and money."""
 
     segment: str
     name: str
@@ -52,6 +52,7 @@ class Profile:
     lift: float | None = None  # of later purchases over all users, in the last third of the calibration period
     journey: Mapping[str, float] | None = None  # segments of its users of two thirds of the period: shares now
     trend: Mapping[str, float] | None = None  # change since the champion's segment of this id: users and value_share
+    currency: str | None = None  # of money; None where the events do not state it
 
     def to_json(self) -> dict[str, Any]:
         """Return the profile for profiles.json."""
@@ -74,6 +75,7 @@ def describe_segments(
     segmenter: Segmenter,
     history: SegmentHistory | None = None,
     previous: Sequence[Mapping[str, Any]] = (),
+    currency: str | None = None,
 ) -> list[Profile]:
     """
     Return the profile of each segment that has users, in the order of the segmenter's names.
@@ -104,10 +106,11 @@ def describe_segments(
             value_per_customer=None if group.value_share is None else group.value,
             **{name: None if np.isnan(x) else x for name, x in zip(FEATURES, group.median.tolist(), strict=True)},
             effects=dict(zip(FEATURES, group.effect.tolist(), strict=True)),
-            sentence=_compose_sentence(group, everyone),
+            sentence=_compose_sentence(group, everyone, currency),
             lift=_measure_lift(history, i),
             journey=_describe_journey(history, i, names),
             trend=_compare(group, last.get(names[i])),
+            currency=currency,
         )
         for i, title, group in zip(present, titles, groups, strict=True)
     ]
@@ -199,17 +202,18 @@ def _distinguish_titles(titles: Sequence[str], medians: Sequence[Float64Array]) 
     return [f"{title} ({n})" if longer.count(title) > 1 else title for title, n in zip(longer, number, strict=True)]
 
 
-def _compose_sentence(group: _Group, everyone: Float64Array) -> str:
+def _compose_sentence(group: _Group, everyone: Float64Array, currency: str | None) -> str:
     """Describe a segment by its medians, with those of all customers in brackets."""
     median, gap = group.median, group.median[INTERPURCHASE]
     value = "" if group.value_share is None else f", {group.value_share:.0%} of what all spent"
     interval = "" if np.isnan(gap) else f", {gap:.0f} days between purchases where there was more than one"
+    unit = f" {currency}" if currency else ""
     customers = f"{group.users:,} customer{'' if group.users == 1 else 's'} ({group.share:.0%}{value})"
     purchases = f"{median[FREQUENCY]:g} purchase{'' if median[FREQUENCY] == 1 else 's'} ({everyone[FREQUENCY]:g})"
     return (
         f"{customers}. Typically the last purchase is {median[RECENCY]:.0f} days ago (all customers: "
         f"{everyone[RECENCY]:.0f}), the first {median[TENURE]:.0f} ({everyone[TENURE]:.0f}); {purchases}, worth "
-        f"{median[MONETARY]:,.2f} ({everyone[MONETARY]:,.2f}) in all{interval}."
+        f"{median[MONETARY]:,.2f}{unit} ({everyone[MONETARY]:,.2f}) in all{interval}."
     )
 
 

@@ -33,7 +33,7 @@ def build_sections(
     `rates` has the share of each segment, and of `all`, that bought in the holdout period.
     """
     described = [Profile(**profile) for profile in card.get("profiles", [])]
-    profiles = described or describe_segments(batches, segment, segmenter)
+    profiles = described or describe_segments(batches, segment, segmenter, currency=card.get("currency"))
     doubts: Rows = [[doubt] for doubt in card.get("doubts", [])]
     words: Rows = [[p.segment, f"{p.name}. {p.sentence}"] for p in profiles]
     return [
@@ -73,8 +73,9 @@ def tabulate_prediction(metrics: Mapping[str, Metric]) -> Table:
 
 
 def _tabulate_profiles(profiles: Sequence[Profile], rates: Mapping[str, Metric]) -> Table:
+    currency = next((p.currency for p in profiles if p.currency), "a currency that the events do not state")
     caption = (
-        "Medians at the end of the calibration period; money is in the currency of the data. Names compare a segment "
+        f"Medians at the end of the calibration period; money is in {currency}. Names compare a segment "
         "with all other customers and with fixed numbers of days. The lift is the share that bought in the holdout "
         "period over that of all customers; the trend is the change of customers since the champion's segment "
         "of that id."

@@ -21,7 +21,7 @@ TABLES = ("creatives", "copy", "events", "impressions", "tunes")
 Project = Annotated[
     str, require_match("[a-z][a-z0-9-]{0,39}", "at most 40 lower-case letters, digits and hyphens, such as my-shop")
 ]
-Currency = Annotated[str, StringConstraints(min_length=1, to_upper=True)]
+Currency = Annotated[str, StringConstraints(pattern="^[A-Za-z]{3}$", to_upper=True)]  # of ISO 4217
 
 
 Pretrained = Annotated[str, Field(min_length=1, description=PRETRAINED_FEATURES)]

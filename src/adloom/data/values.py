@@ -169,7 +169,12 @@ LINE = ColumnType(
 )
 SHORT_TEXT = ColumnType("str", _parse_text, "not text", (NOT_LONG,))
 USER_ID = ColumnType("str", _parse_user_id, "not text", (NOT_LONG,))
-CURRENCY = ColumnType("str", _parse_currency, "not text")
+CURRENCY = ColumnType(
+    "str",
+    _parse_currency,
+    "not text",
+    (pa.Check.str_matches("^[A-Z]{3}$", error="not a code of ISO 4217 such as EUR"),),
+)
 PICTURE = ColumnType("object", _parse_text, "not a picture")
 SIGNED_NUMBER = ColumnType("float64", parse_number, "not a number", explain=explain_numbers)
 NUMBER = ColumnType("float64", parse_number, "not a number", (NOT_NEGATIVE,), explain_numbers)

@@ -82,7 +82,7 @@ def _segment_users(
     """Compute the users below the scratch folder, and read them in batches; return the metrics."""
     from adloom.audience import model_selection
     from adloom.audience.bots import drop_bots
-    from adloom.audience.events import count_events
+    from adloom.audience.events import count_events, find_currency
     from adloom.audience.fit import apply_to_all
     from adloom.audience.user_table import assign_users
     from adloom.stages.user_files import write_below
@@ -94,6 +94,7 @@ def _segment_users(
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
     data = model_selection.build_calibration(events, params.purchase, params.seed, write_below(scratch))
     _require_users(data, events, params)
+    currency = find_currency(events)
     users = data.users
     draft.rows.update(users=len(users), calibration=count)
     past = load_past(inputs.champion, users.scan("user_id"), params.privacy.smallest)
@@ -110,9 +111,9 @@ def _segment_users(
     segmenter.save(draft.path / "segmenter.npz")
     bots = _find_bots(draft, everyone, inputs.events, params)
     sizes = _write_members(draft, users, segment, segmenter.names, bots)
-    _write_profiles(draft, data, segmenter, segment, migration, params, context.pseudonym_key, inputs.events)
+    _write_profiles(draft, data, segmenter, segment, migration, currency, params, context.pseudonym_key, inputs.events)
     _write_diagnostics(draft, data.features, fitted, params)
-    _write_card(draft, candidates, chosen, segmenter, reach, params)
+    _write_card(draft, candidates, chosen, segmenter, reach, currency, params)
     measured = {"silhouette": chosen.silhouette, "stability_ari": chosen.stability, "segment_rate_auc": chosen.auc}
     counted = {"segments": float(len(sizes)), "smallest_segment": float(sizes.min()), "reach_lost": reach.lost}
     return counted | {name: value for name, value in measured.items() if value is not None}
@@ -203,6 +204,7 @@ def _write_profiles(
     segmenter: "Segmenter",
     segment: "IntegerArray",
     migration: "Migration",
+    currency: str | None,
     params: Segment,
     key: bytes | None,
     events: Path,
@@ -213,10 +215,11 @@ def _write_profiles(
     privacy, users = params.privacy, data.users
     if privacy.epsilon is None:
         history = model_selection.trace_history(data, segmenter, segment, privacy.smallest)
-        profiles = describe_segments(users, segment, segmenter, history, migration.previous)
+        profiles = describe_segments(users, segment, segmenter, history, migration.previous, currency)
         contents = [profile.to_json() for profile in profiles if profile.segment != SUPPRESSED]
     else:
-        contents = describe_noisily(draft, users, segment, segmenter.names, privacy, key, events)
+        noisy = describe_noisily(draft, users, segment, segmenter.names, privacy, key, events)
+        contents = [profile | {"currency": currency} for profile in noisy]
     draft.write_json("profiles.json", contents)
 
 
@@ -239,6 +242,7 @@ def _write_card(
     chosen: "Candidate",
     segmenter: "Segmenter",
     reach: "Reach",
+    currency: str | None,
     params: Segment,
 ) -> None:
     from adloom.audience import model_selection
@@ -253,6 +257,7 @@ def _write_card(
         "features": FEATURES,
         "segments": segmenter.names,
         "reach": asdict(reach),
+        "currency": currency,
         "rule": model_selection.describe_rule(params),
         "doubts": doubts,
         "chosen": model_selection.to_json(chosen),

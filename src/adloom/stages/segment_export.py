@@ -67,6 +67,7 @@ def describe_export(
         "by": by,
         "segment": request.segment,
         "audience_digest": manifest.digest(audience),
+        "currency": read_card(audience).get("currency"),
         "identifier": request.identifier,
         "platform": request.platform,
         **counts,

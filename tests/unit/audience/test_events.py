@@ -3,9 +3,11 @@
 import ibis
 import pandas as pd
 import pyarrow as pa
+import pytest
 from tests.support.toy_shops import CUT, events
 
-from adloom.audience.events import describe_later, find_period, find_segment_values, list_kinds
+from adloom.audience.events import describe_later, find_currency, find_period, find_segment_values, list_kinds
+from adloom.errors import DataError
 from adloom.storage.table_scan import hold_rows
 
 
@@ -50,3 +52,12 @@ def test_the_values_of_a_segment_are_those_of_its_users() -> None:
     users = ibis.memtable(pa.table({"user_id": ["a", "b"], "segment": [0, 1]}))
     segment, codes = find_segment_values(users, table, "item_id")
     assert sorted(zip(segment.tolist(), codes.tolist(), strict=True)) == [(0, 0), (0, 1), (1, 0)]
+
+
+def test_the_currency_is_that_of_the_values() -> None:
+    rows = events([("a", "2026-01-01", 9.0), ("b", "2026-01-01", 8.0), ("c", "2026-01-01", None)])
+    assert find_currency(hold_rows(rows)) is None
+    assert find_currency(hold_rows(rows.assign(currency=pd.Series([None] * 3, dtype="str")))) is None
+    assert find_currency(hold_rows(rows.assign(currency=["EUR", "EUR", "USD"]))) == "EUR"
+    with pytest.raises(DataError, match=r"^events: values in EUR, USD, expected one currency; set prepare\.currency"):
+        find_currency(hold_rows(rows.assign(currency=["EUR", "USD", "USD"])))

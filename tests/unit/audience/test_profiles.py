@@ -79,6 +79,9 @@ def test_medians_and_sentence_by_hand() -> None:
     )
     assert second.sentence.startswith("1 customer (25%, 1% of what all spent).")
     assert "1 purchase (4)" in second.sentence
+    users = np.array(rows)
+    euros = describe_segments([users], np.array([0, 0, 0, 1]), make_segmenter(users), currency="EUR")[0]
+    assert (euros.currency, "worth 60.50 EUR (55.25) in all" in euros.sentence) == ("EUR", True)
 
 
 def test_cohens_d_by_hand() -> None:

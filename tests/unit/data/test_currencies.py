@@ -53,5 +53,6 @@ def test_one_currency_or_none_needs_no_rate() -> None:
 
 
 def test_a_value_without_its_currency_breaks_the_row() -> None:
-    raw = frame(EVENT, {"currency": ""}, {"currency": "", "value": ""}, {"currency": "EUR"})
-    assert list(contracts.validate(raw, "events")[1]) == ["currency: missing", "", ""]
+    raw = frame(EVENT, {"currency": ""}, {"currency": "", "value": ""}, {"currency": "EUR"}, {"currency": "\u20ac"})
+    unknown = "currency: not a code of ISO 4217 such as EUR"
+    assert list(contracts.validate(raw, "events")[1]) == ["currency: missing", "", "", unknown]

@@ -42,7 +42,7 @@ def nothing(out: Path) -> bool:
 @pytest.mark.slow
 def test_events_become_segments(make_table: MakeTable, out: Path, context: StageContext) -> None:
     rows = shop(120)
-    events = make_table("events", rows)
+    events = make_table("events", rows.assign(currency="EUR"))
     metrics = segment(events, out, context)
     assert metrics["segments"] == 3
     assert metrics["smallest_segment"] == 40
@@ -57,6 +57,8 @@ def test_events_become_segments(make_table: MakeTable, out: Path, context: Stage
     assert SegmentIndex.load(out / "members.npz").find(sorted(rows["user_id"].unique())) == assigned.tolist()
     profiles = json.loads((out / "profiles.json").read_text())
     assert profiles[0]["name"] == "Loyal, high value, recently active"
+    assert {profile["currency"] for profile in profiles} == {json.loads((out / "card.json").read_text())["currency"]}
+    assert profiles[0]["currency"] == "EUR"
 
 
 @pytest.mark.slow

@@ -276,11 +276,12 @@ def _open_counter(params_path: Path) -> "tuple[Experiment, ArmCounter]":
     from adloom.decision_log.arm_counts import ArmCounter
     from adloom.decision_log.log import find_log
 
-    params, context = load_context(params_path)
+    (params, context), settings = load_context(params_path), Settings()
     running = _find_running(context.registry)
     if running is None:
         raise UserError("no experiment is running; `adloom experiment start` starts one")
-    return running, ArmCounter(running, find_log(Settings()), params.project, context.store)
+    cache = settings.home / "experiments" / f"{running.key}.npz"  # so that each command reads new segments only
+    return running, ArmCounter(running, find_log(settings), params.project, context.store, cache)
 
 
 def _find_running(registry: "Registry") -> "Experiment | None":

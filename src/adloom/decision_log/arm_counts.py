@@ -1,123 +1,226 @@
-"""Count the decisions and outcomes of an experiment's arms, from segments that are read once each."""
+"""
+Count the decisions and outcomes of an experiment's arms, from segments that are read once each.
+
+Counts by user and arm, and what later segments may still change, are arrays, which a file may keep for the next
+process. A decision that waits for its outcomes takes about 30 bytes, a user in an arm 64.
+"""
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from adloom.arrays import AnyArray, BoolArray, Int64Array
 from adloom.decision_log import reading
 from adloom.decision_log.reading import SegmentRef
-from adloom.decision_log.record import Decision, Feedback, Line
+from adloom.decision_log.record import Decision, Feedback
 from adloom.decision_log.segment_file import format_day
-from adloom.errors import DataError
+from adloom.errors import ArtifactError, DataError
 from adloom.experiments.counts import FAILURES, GUARDRAILS, OUTCOMES, UserCounts
 from adloom.experiments.definition import Experiment
+from adloom.storage import npz
 from adloom.storage.base import Store
 
 SLOW = 20_000  # µs from arrival to answer; slower decisions count as slow
 DAY = 86_400_000_000  # µs
-COLUMNS = ("arm", "user", "decisions", *GUARDRAILS, "matured", "goal")
+COLUMNS = ("decisions", *GUARDRAILS, "matured", "goal")
+ARM_BITS = 8
+USER_DIGITS = (
+    13  # hexadecimal, of the pseudonym: 52 bits, which two of a million users share once in 10,000 experiments
+)
+FIELDS = {"pending": ("id", "time", "key", "outcomes"), "feedback": ("id", "time", "kind")}
+ANONYMOUS = 0
 
 
 @dataclass
-class _Pending:
-    """A decision that is younger than the maturity."""
+class _NewRecords:
+    """Columns of records that were read."""
 
-    row: int
-    time: int
-    outcomes: set[str]
+    decisions: dict[str, "array[int]"] = field(
+        default_factory=lambda: {name: array("q") for name in ("id", "time", "key", *FAILURES)}
+    )
+    feedback: dict[str, "array[int]"] = field(default_factory=lambda: {name: array("q") for name in FIELDS["feedback"]})
+
+    def add(self, arm: int, decision: Decision) -> None:
+        """Add a decision of an arm."""
+        user = ANONYMOUS if decision.user is None else int(decision.user[-USER_DIGITS:], 16)
+        row = _number(decision.decision_id), decision.time, user << ARM_BITS | arm
+        values = (*row, decision.tier == "default", decision.elapsed_us > SLOW)
+        for column, value in zip(self.decisions.values(), values, strict=True):
+            column.append(value)
+
+    def add_feedback(self, feedback: Feedback) -> None:
+        """Add feedback of a kind that counts."""
+        values = _number(feedback.decision_id), feedback.time, OUTCOMES.index(feedback.kind)
+        for column, value in zip(self.feedback.values(), values, strict=True):
+            column.append(value)
 
 
 class ArmCounter:
-    """Counts of one experiment in one log."""
+    """Counts of one experiment in one log; `cache` is a file that keeps them."""
 
-    def __init__(self, experiment: Experiment, log: str, project: str, store: Store) -> None:
+    def __init__(self, experiment: Experiment, log: str, project: str, store: Store, cache: Path | None = None) -> None:
         self.experiment, self._root, self._store = experiment, f"{log.rstrip('/')}/{project}", store
         self._arms = {arm.name: i for i, arm in enumerate(experiment.arms)}
         self._mark = f'"experiment":"{experiment.name}"'.encode()
-        self._table = array("q")
-        self._rows: dict[tuple[int, int], int] = {}  # user and arm: the offset in the table
-        self._users: dict[str, int] = {}
-        self._pending: dict[str, _Pending] = {}  # by decision
-        self._feedback: list[Feedback] = []  # without their decisions yet
+        self._keys = np.zeros(0, np.int64)  # (rows,) ascending: user and arm
+        self._counts = np.zeros((0, len(COLUMNS)), np.int64)
+        self._pending = _empty("pending")  # decisions younger than the maturity
+        self._feedback = _empty("feedback")  # without their decisions yet
         self._read: set[str] = set()  # segments
         self._latest = experiment.started
+        self._cache = cache
+        self._load()
 
     def update(self, at: int) -> UserCounts:
         """Read new segments up to a time in µs, and return all counts."""
-        for segment in self._find_segments(at):
-            key = segment.sha256 or segment.uri
-            if key not in self._read:
-                for record in segment.read_records(self._store, self._mark, b'"type":"feedback"'):
-                    self._add(record)
-                self._read.add(key)  # now, so that a segment is read again if the store failed
-        self._match_feedback()
-        self._count_matured()
-        table = np.array(self._table, np.int64).reshape(-1, len(COLUMNS))
-        columns = dict(zip(COLUMNS, table.T, strict=True))
-        events = {name: columns[name] for name in GUARDRAILS}
-        return UserCounts(
-            columns["arm"], columns["user"], columns["decisions"], events, columns["matured"], columns["goal"]
-        )
-
-    def _find_segments(self, at: int) -> Sequence[SegmentRef]:
-        segments: list[SegmentRef] = []
+        before = len(self._read)
         for day in range(self.experiment.started // DAY, at // DAY + 1):
-            try:
-                segments += reading.find_segments([f"{self._root}/{format_day(day * DAY)}"], self._store)
-            except DataError:  # no segment is finished yet
-                continue
-        return segments
+            self._read_day(f"{self._root}/{format_day(day * DAY)}")
+        if len(self._read) > before:
+            self._save()
+        user, counts = self._keys >> ARM_BITS, dict(zip(COLUMNS, self._counts.T, strict=True))
+        number = np.unique(user[user != ANONYMOUS], return_inverse=True)[1]
+        users = np.full(len(user), -1)
+        users[user != ANONYMOUS] = number
+        arm, events = self._keys & (2**ARM_BITS - 1), {name: counts[name] for name in GUARDRAILS}
+        return UserCounts(arm, users, counts["decisions"], events, counts["matured"], counts["goal"])
 
-    def _add(self, record: Line) -> None:
-        if isinstance(record, Decision) and record.experiment == self.experiment.name:
-            self._add_decision(record)
-        elif isinstance(record, Feedback) and record.time >= self.experiment.started:
-            self._feedback.append(record)
+    def _read_day(self, folder: str) -> None:
+        """Count the new segments of a day together: their names do not tell their order."""
+        new, keys = _NewRecords(), set[str]()
+        try:
+            for segment in _find_segments(folder, self._store):
+                key = segment.sha256 or segment.uri
+                if key not in self._read:
+                    self._read_segment(segment, new)
+                    keys.add(key)
+        finally:  # so that the others are read again if the store failed
+            self._read |= keys
+            if keys:
+                self._add_decisions({name: np.array(column) for name, column in new.decisions.items()})
+                self._match_feedback({name: np.array(column) for name, column in new.feedback.items()})
+                self._count_matured()
 
-    def _add_decision(self, decision: Decision) -> None:
-        arm = self._arms.get(decision.arm or "")
-        if arm is None or decision.time < self.experiment.started or decision.decision_id in self._pending:
-            return
-        user = -1 if decision.user is None else self._users.setdefault(decision.user, len(self._users))
-        row = self._rows.get((user, arm))
-        if row is None:
-            row = self._rows[user, arm] = len(self._table)
-            self._table.extend([arm, user, *[0] * (len(COLUMNS) - 2)])
-        self._count(row, "decisions")
-        for name, failed in zip(FAILURES, (decision.tier == "default", decision.elapsed_us > SLOW), strict=True):
-            if failed:
-                self._count(row, name)
-        self._latest = max(self._latest, decision.time)
-        self._pending[decision.decision_id] = _Pending(row, decision.time, set())
+    def _read_segment(self, segment: SegmentRef, new: _NewRecords) -> None:
+        """Add the records of a segment that were made since the start."""
+        for record in segment.read_records(self._store, self._mark, b'"type":"feedback"'):
+            if isinstance(record, Feedback):
+                if record.kind in OUTCOMES and record.time >= self.experiment.started:
+                    new.add_feedback(record)
+            elif isinstance(record, Decision) and record.experiment == self.experiment.name:
+                arm = self._arms.get(record.arm or "")
+                if arm is not None and record.time >= self.experiment.started:
+                    new.add(arm, record)
 
-    def _match_feedback(self) -> None:
+    def _add_decisions(self, new: dict[str, AnyArray]) -> None:
+        first = np.sort(np.unique(new["id"], return_index=True)[1])
+        first = first[~np.isin(new["id"][first], self._pending["id"])]
+        rows = {name: column[first] for name, column in new.items()}
+        self._count(rows["key"], "decisions")
+        for name in FAILURES:
+            self._count(rows["key"][rows[name] > 0], name)
+        self._latest = max(self._latest, int(rows["time"].max(initial=0)))
+        rows["outcomes"] = np.zeros(len(first), np.int64)
+        self._pending = _append(self._pending, rows)
+        order = np.argsort(self._pending["id"])
+        self._pending = _select(self._pending, order)
+
+    def _match_feedback(self, new: dict[str, AnyArray]) -> None:
         """Count the first outcome of each kind per decision; wait for decisions in segments that come later."""
-        waiting = []
-        for feedback in self._feedback:
-            decision = self._pending.get(feedback.decision_id)
-            if decision is None:
-                waiting.append(feedback)
-                continue
-            is_in_time = feedback.time <= decision.time + self._maturity
-            if is_in_time and feedback.kind in OUTCOMES and feedback.kind not in decision.outcomes:
-                decision.outcomes.add(feedback.kind)
-                self._count(decision.row, feedback.kind)
-        oldest = self._latest - self._maturity
-        self._feedback = [feedback for feedback in waiting if feedback.time >= oldest]
+        feedback, pending = _append(self._feedback, new), self._pending
+        row = np.searchsorted(pending["id"], feedback["id"])
+        inside = row.clip(max=max(len(pending["id"]) - 1, 0))
+        known = pending["id"][inside] == feedback["id"] if len(pending["id"]) else np.zeros(len(row), bool)
+        in_time = known.copy()
+        in_time[known] = feedback["time"][known] <= pending["time"][row[known]] + self._maturity
+        for kind, name in enumerate(OUTCOMES):
+            rows = np.unique(row[in_time & (feedback["kind"] == kind)])
+            rows = rows[pending["outcomes"][rows] >> kind & 1 == 0]
+            pending["outcomes"][rows] |= 1 << kind
+            self._count(pending["key"][rows], name)
+        self._feedback = _select(feedback, ~known & (feedback["time"] >= self._latest - self._maturity))
 
     def _count_matured(self) -> None:
-        limit = self._latest - self._maturity
-        matured = [key for key, decision in self._pending.items() if decision.time <= limit]
-        for decision in map(self._pending.pop, matured):
-            self._count(decision.row, "matured")
-            if self.experiment.goal in decision.outcomes:
-                self._count(decision.row, "goal")
+        matured = self._pending["time"] <= self._latest - self._maturity
+        goal = matured & (self._pending["outcomes"] >> OUTCOMES.index(self.experiment.goal) & 1 > 0)
+        self._count(self._pending["key"][matured], "matured")
+        self._count(self._pending["key"][goal], "goal")
+        self._pending = _select(self._pending, ~matured)
 
     @property
     def _maturity(self) -> int:
         return self.experiment.maturity_seconds * 1_000_000
 
-    def _count(self, row: int, column: str) -> None:
-        self._table[row + COLUMNS.index(column)] += 1
+    def _count(self, keys: Int64Array, column: str) -> None:
+        """Add one per key, which may repeat, to a column."""
+        found, times = np.unique(keys, return_counts=True)
+        if len(new := np.setdiff1d(found, self._keys, assume_unique=True)):
+            place = np.searchsorted(self._keys, new)
+            self._keys, self._counts = np.insert(self._keys, place, new), np.insert(self._counts, place, 0, axis=0)
+        self._counts[np.searchsorted(self._keys, found), COLUMNS.index(column)] += times
+
+    def _load(self) -> None:
+        """Take over the counts of the file, if they are of this log."""
+        if self._cache is None or not self._cache.is_file():
+            return
+        names = [
+            "root",
+            "latest",
+            "read",
+            "keys",
+            "counts",
+            *(f"{table}_{n}" for table in FIELDS for n in FIELDS[table]),
+        ]
+        try:
+            root, latest, read, keys, counts, *rest = npz.load(self._cache, names)
+        except ArtifactError:  # written by another release, or damaged: the log has everything
+            return
+        if str(root) == self._root:
+            self._latest, self._read, self._keys, self._counts = int(latest), {*read.tolist()}, keys, counts
+            columns = iter(rest)
+            self._pending, self._feedback = (dict(zip(FIELDS[table], columns, strict=False)) for table in FIELDS)
+
+    def _save(self) -> None:
+        if self._cache is None:
+            return
+        tables = {"pending": self._pending, "feedback": self._feedback}
+        columns = {f"{table}_{name}": tables[table][name] for table in FIELDS for name in FIELDS[table]}
+        self._cache.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._cache.with_suffix(".draft")
+        npz.save(
+            draft,
+            root=np.array(self._root),
+            latest=np.int64(self._latest),
+            read=np.array(sorted(self._read), np.str_),
+            keys=self._keys,
+            counts=self._counts,
+            **columns,
+        )
+        draft.replace(self._cache)
+
+
+def _find_segments(folder: str, store: Store) -> Sequence[SegmentRef]:
+    try:
+        return reading.find_segments([folder], store)
+    except DataError:  # no segment is finished yet
+        return []
+
+
+def _number(identity: str) -> int:
+    """Return 60 bits of an id."""
+    return int(identity[-15:], 16)
+
+
+def _empty(table: str) -> dict[str, AnyArray]:
+    return {name: np.zeros(0, np.int64) for name in FIELDS[table]}
+
+
+def _append(table: dict[str, AnyArray], rows: dict[str, AnyArray]) -> dict[str, AnyArray]:
+    return {name: np.concatenate([column, rows[name]]) for name, column in table.items()}
+
+
+def _select(table: dict[str, AnyArray], rows: Int64Array | BoolArray) -> dict[str, AnyArray]:
+    return {name: column[rows] for name, column in table.items()}

@@ -90,6 +90,30 @@ def test_a_segment_that_the_store_did_not_give_is_read_later(tmp_path: Path) -> 
     assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}
 
 
+def test_the_next_process_reads_new_segments_only_and_counts_the_same(tmp_path: Path) -> None:
+    log, cache = str(tmp_path), tmp_path / "home" / "counts.npz"
+    first = write_segment(tmp_path, frame_segment([shown(0, "champion"), click(0), click(1), shown(2, "control")]))
+    counts(ArmCounter(EXPERIMENT, log, "shop", FolderStore(), cache))
+    first.write_bytes(b"it is not read again")
+    records: list[Line] = [shown(1, "champion", user=None, user_key=None), shown(3600, "control"), click(2)]
+    write_segment(tmp_path, frame_segment(records, process="d" * 32))
+    expected = {(0, -1): (1, 1, 0, 0, 0, 0, 0), (0, 0): (1, 1, 0, 0, 0, 1, 1), (2, 0): (2, 1, 0, 0, 0, 0, 0)}
+    assert counts(ArmCounter(EXPERIMENT, log, "shop", FolderStore(), cache)) == expected
+    assert counts(ArmCounter(EXPERIMENT, log, "shop", FolderStore(), cache)) == expected
+
+
+@pytest.mark.parametrize("damage", ["other log", "no file of arrays"])
+def test_counts_of_another_log_or_without_sense_are_made_again(damage: str, tmp_path: Path) -> None:
+    cache, other = tmp_path / "counts.npz", tmp_path / "other"
+    write_segment(other, frame_segment([shown(5, "control")]))
+    counts(ArmCounter(EXPERIMENT, str(other), "shop", FolderStore(), cache))
+    if damage == "no file of arrays":
+        cache.write_bytes(b"PK")
+    write_segment(tmp_path / "log", frame_segment([shown(0, "champion")]))
+    counter = ArmCounter(EXPERIMENT, str(tmp_path / "log"), "shop", FolderStore(), cache)
+    assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}
+
+
 class ResettingStore(FolderStore):
     """A store that lists its files, but gives none while it is away."""
 

@@ -283,8 +283,7 @@ class Decider:
     def _of_category(self, category: str) -> list[str]:
         if (policy := self._serving.policy) is None:
             raise _invalid("category: no policy is served that knows its creatives; name candidates", "category")
-        creatives = policy.creatives_in(category)
-        if not creatives:
+        if not (creatives := policy.creatives_in(category)):
             raise _invalid(f"category: the policy knows no creative of {category[:40]!r}", "category")
         if len(creatives) > MAX_CANDIDATES:
             count = f"{len(creatives)} creatives of {category[:40]!r}"

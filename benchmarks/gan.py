@@ -36,6 +36,7 @@ from adloom.creatives.cnn_net import Body, Reader
 from adloom.creatives.efficientnet import EfficientNetLite0, embed_textures, load_efficientnet
 from adloom.creatives.gan_module import GanModule, standing_statistics
 from adloom.creatives.gan_net import Discriminator, Generator
+from adloom.creatives.picture_codes import encode_pictures
 from adloom.creatives.table import Creatives, CreativeTable
 from adloom.stages.creative_rows import open_creatives
 from adloom.stages.pretrained import fetch_pretrained
@@ -53,6 +54,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "relativistic alone": {"objective": "relativistic", "category_weight": 0},
     "relativistic R1 R2 alone": R3GAN | {"category_weight": 0},
     "hinge augmented": {"augmentation": "always"},
+    "reconstructed": {"reconstruction": "always"},
+    "not reconstructed": {"reconstruction": "never"},
 }
 JUDGE = TrainCnn(epochs=4, steps_per_epoch=200, batch_size=128, learning_rate=0.004, width=24, embedding=48, seed=1234)
 DRAWN, REAL, EMBEDDED = 5000, 5000, 1500  # pictures; fewer are seen by the pretrained network
@@ -147,10 +150,12 @@ def train(rows: Creatives, categories: int, params: TrainGan) -> tuple[nn.Module
         discriminator = Discriminator(channels, size, categories, params.width, normalize=params.spectral_norm)
         return GanModule(generator, discriminator, [categories], params)
 
-    conditions = np.eye(categories, dtype=np.float32)
+    conditions, codes = np.eye(categories, dtype=np.float32), []
+    if params.reconstruction == "always":
+        codes = [encode_pictures([rows.pixels], rows.category, params.latent)]
     with memory_session("train_gan") as session:
         start = time.perf_counter()
-        module, _ = loop.fit(build, PictureDataset(rows.pixels, conditions[rows.category]), params, session)
+        module, _ = loop.fit(build, PictureDataset(rows.pixels, conditions[rows.category], *codes), params, session)
         seconds = (time.perf_counter() - start) / params.steps_per_epoch
     return standing_statistics(module, torch.eye(categories)), seconds
 

@@ -150,6 +150,11 @@ class TrainGan(Training):
     augmentation: Literal["auto", "always", "never"] = Field(
         "auto", description="Whether real and generated pictures are moved at random; auto does so in small sets."
     )
+    reconstruction: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether the generator also learns to draw the training pictures from their principal components; "
+        "auto does so in small colour sets.",
+    )
     category_weight: float = Field(
         0.3,
         ge=0,

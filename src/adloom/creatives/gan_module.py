@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytorch_lightning as pl
 import torch
 from torch import nn
+from torch.nn import functional
 
 from adloom.config.params import TrainGan
 from adloom.creatives.augmentation import translate
@@ -17,6 +18,8 @@ from adloom.creatives.gan_progress import CollapseDetector, draw_by_batch_statis
 BETAS = (0.5, 0.99)
 STATISTICS_BATCHES = 64  # batches that the averaged generator's statistics come from
 PENALTY_INTERVAL = 8  # steps; the gradient penalty is computed in one of them, times as much
+CODE_NOISE = 0.1  # standard deviation around the codes of pictures
+RECONSTRUCTION_WEIGHT = 20.0  # of the mean absolute difference from the pictures of the codes
 
 
 class GanModule(pl.LightningModule):
@@ -24,7 +27,8 @@ class GanModule(pl.LightningModule):
     One step of each network per batch; the generator's averaged weights are the model.
 
     The auxiliary classifier learns from real pictures only. Attributes are dropped at random, so that a request may
-    leave them out. Lightning counts the steps of both optimizers, `steps` the generator's.
+    leave them out. Where a batch has the codes of its pictures, half of the generated ones start from codes and are
+    compared with these pictures. Lightning counts the steps of both optimizers, `steps` the generator's.
     """
 
     def __init__(
@@ -57,13 +61,18 @@ class GanModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> dict[str, torch.Tensor]:
         """Train the discriminator, then the generator, on one batch; return their losses."""
-        picture, condition = batch
+        picture, condition, *codes = batch
         picture = picture.contiguous(memory_format=self._layout)
         z = torch.randn(len(picture), self.params.latent, device=self.device)
+        known = picture[: len(picture) // 2 if codes else 0]
+        for code in codes:
+            z[: len(known), : code.shape[1]] *= CODE_NOISE
+            z[: len(known), : code.shape[1]] += code[: len(known)]
         condition = drop_attributes(condition, self.sizes)
         generated = self.generator(z, condition)
         loss, real = self._train_discriminator(picture, generated.detach(), condition)
-        losses = {"discriminator_loss": loss, "generator_loss": self._train_generator(generated, condition, real)}
+        adversarial_loss = self._train_generator(generated, condition, real, known)
+        losses = {"discriminator_loss": loss, "generator_loss": adversarial_loss}
         self.steps += 1
         self._update_average()
         self.collapse.update(picture, generated.detach(), condition[:, : self.sizes[0]], int(self.steps))
@@ -73,7 +82,7 @@ class GanModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the kernel distance to the reference."""
         if self.reference:
-            picture, condition = self.reference
+            picture, condition = self.reference[:2]
             generated = draw_by_batch_statistics(
                 self.average, condition.to(self.device), self.params.latent, self.params.batch_size
             )
@@ -94,12 +103,18 @@ class GanModule(pl.LightningModule):
         self._step_optimizer(0, total)
         return loss.detach(), real.detach()
 
-    def _train_generator(self, generated: torch.Tensor, condition: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+    def _train_generator(
+        self, generated: torch.Tensor, condition: torch.Tensor, real: torch.Tensor, known: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the loss; the first of the generated pictures should equal the `known` ones."""
         self.discriminator.requires_grad_(requires_grad=False)
         scores, logits = self.discriminator(self._augment(generated), condition)
         loss = generator_loss(self.params.objective, real, scores)
         classification = classification_loss(logits, condition, self.sizes)
-        self._step_optimizer(1, loss + self.params.category_weight * classification)
+        total = loss + self.params.category_weight * classification
+        if len(known):
+            total = total + RECONSTRUCTION_WEIGHT * functional.l1_loss(generated[: len(known)], known)
+        self._step_optimizer(1, total)
         self.discriminator.requires_grad_(requires_grad=True)
         return loss.detach()
 

@@ -45,7 +45,7 @@ def find_nearest(pictures: Iterable[UInt8Array], training: Iterable[UInt8Array])
 
     Both are batches of (pictures, channels, height, width), and each batch is used once.
     """
-    points = np.concatenate([_to_points(batch) for batch in pictures])
+    points = np.concatenate([reduce_pictures(batch) for batch in pictures])
     index = np.zeros(len(points), np.int64)
     least = np.full((len(points), SCALE_NEIGHBOUR), np.inf, np.float32)  # squared distances so far
     number = 0
@@ -80,7 +80,7 @@ def make_canaries(training: UInt8Array, seed: int) -> UInt8Array:
 
 def find_repeats(pictures: UInt8Array) -> BoolArray:
     """Return which pictures (pictures,) repeat an earlier one, mirrored or not, up to REPEAT grey levels."""
-    points = _to_points(pictures)
+    points = reduce_pictures(pictures)
     farthest = points[0].size * (REPEAT * (LEVELS - 1) / 255) ** 2
     repeats = np.zeros(len(points), bool)
     for start in range(0, len(points), PICTURES_PER_TILE):
@@ -109,11 +109,21 @@ def nearest_embeddings(embedding: Float32Array, training: Float32Array) -> tuple
     return index, np.sqrt(least.astype(np.float64)) / EMBEDDING_LEVELS
 
 
+def reduce_pictures(pictures: UInt8Array) -> UInt8Array:
+    """Return pictures averaged down to MAX_EDGE and rounded to LEVELS, so that sums are exact."""
+    number, channels, height, width = pictures.shape
+    factor = -(-height // MAX_EDGE)
+    blocks = pictures.reshape(number, channels, height // factor, factor, width // factor, factor)
+    small = blocks.mean((3, 5), dtype=np.float32)
+    points: UInt8Array = np.rint(small * np.float32((LEVELS - 1) / 255)).astype(np.uint8)
+    return points
+
+
 def _collect_tiles(batches: Iterable[UInt8Array]) -> Iterator[UInt8Array]:
     """Yield the points of batches, about TRAINING_PER_TILE at once."""
     tile: list[UInt8Array] = []
     for batch in batches:
-        tile.append(_to_points(batch))
+        tile.append(reduce_pictures(batch))
         if sum(map(len, tile)) >= TRAINING_PER_TILE:
             yield np.concatenate(tile)
             tile = []
@@ -165,13 +175,3 @@ def _compare(points: _Folded, training: _Folded) -> Float32Array:
     np.subtract(training.length, squares, out=squares)
     squares += points.length[:, None]
     return squares
-
-
-def _to_points(pictures: UInt8Array) -> UInt8Array:
-    """Return pictures averaged down to MAX_EDGE and rounded to LEVELS, so that sums are exact."""
-    number, channels, height, width = pictures.shape
-    factor = -(-height // MAX_EDGE)
-    blocks = pictures.reshape(number, channels, height // factor, factor, width // factor, factor)
-    small = blocks.mean((3, 5), dtype=np.float32)
-    points: UInt8Array = np.rint(small * np.float32((LEVELS - 1) / 255)).astype(np.uint8)
-    return points

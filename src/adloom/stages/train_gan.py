@@ -69,6 +69,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     from adloom.creatives.dcgan_net import DcganDiscriminator, DcganGenerator
     from adloom.creatives.gan_module import STATISTICS_BATCHES, GanModule, standing_statistics
     from adloom.creatives.gan_net import Discriminator, Generator
+    from adloom.creatives.picture_codes import encode_pictures
     from adloom.stages.creative_rows import open_creatives
     from adloom.training import loop
 
@@ -77,8 +78,10 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     channels, height, width = table.shape
     train = table.decode_split("train", space.categories)
     labels = table.number_labels(table.find_rows("train", space.categories), space)
-    rows = PictureDataset(train.pixels, Conditions(space, labels))
-    completed = gan_budget.complete_params(params, len(rows), channels, height, space.columns)
+    completed = gan_budget.complete_params(params, len(train), channels, height, space.columns)
+    is_reconstructed = completed.reconstruction == "always"
+    codes = [encode_pictures(train.split_batches(), train.category, completed.latent)] if is_reconstructed else []
+    rows = PictureDataset(train.pixels, Conditions(space, labels), *codes)
     reference = rows[np.linspace(0, len(rows) - 1, min(REFERENCE, len(rows))).astype(np.int64)]
 
     def build_module() -> GanModule:

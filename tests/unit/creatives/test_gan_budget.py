@@ -10,7 +10,8 @@ CHOSEN = TrainGan(epochs=4, batch_size=64, learning_rate=0.002)
 
 
 def test_explicit_params_stay() -> None:
-    params = CHOSEN.model_copy(update={"width": 5, "steps_per_epoch": 3, "augmentation": "never"})
+    update = {"width": 5, "steps_per_epoch": 3, "augmentation": "never", "reconstruction": "always"}
+    params = CHOSEN.model_copy(update=update)
     assert complete_params(params, 1000, 1, 28, 10) == params
 
 
@@ -34,3 +35,11 @@ def test_smaller_sets_get_more_steps_and_augmentation_but_not_without_end() -> N
     assert small.steps_per_epoch > 2 * large.steps_per_epoch
     assert small.augmentation == "always"
     assert tiny.steps_per_epoch == 75  # 300 passes, each of one batch
+
+
+@pytest.mark.parametrize(
+    ("pictures", "channels", "expected"),
+    [(1500, 3, "always"), (1500, 4, "always"), (1500, 1, "never"), (5000, 3, "never")],
+)
+def test_small_colour_sets_are_reconstructed(pictures: int, channels: int, expected: str) -> None:
+    assert complete_params(CHOSEN, pictures, channels, 64, 10).reconstruction == expected

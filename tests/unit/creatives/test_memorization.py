@@ -61,7 +61,7 @@ def test_distances_by_hand() -> None:
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3), (128, 3)])
 def test_sums_are_exact_in_every_order(size: int, channels: int) -> None:
     white = np.full((1, channels, size, size), 255, np.uint8)
-    point = memorization._to_points(white)
+    point = memorization.reduce_pictures(white)
     assert point.size * (memorization.LEVELS - 1) ** 2 < 2**24
     [[square]] = memorization._compare(*map(memorization._fold, (point, np.zeros_like(point))))
     assert float(square) == point.size * (memorization.LEVELS - 1) ** 2

@@ -10,8 +10,9 @@ from PIL import Image
 from tests.support import painted_pictures
 
 from adloom.config.params import TrainGan
-from adloom.creatives import gan_module, gan_progress
+from adloom.creatives import gan_module, gan_progress, pictures
 from adloom.creatives.gan_module import GanModule
+from adloom.creatives.picture_codes import encode_pictures
 from adloom.errors import ConfigError, DataError
 from adloom.onnx_models.runtime import Generator
 from adloom.stages import train_gan
@@ -135,6 +136,21 @@ def test_transparent_pictures_are_drawn_transparent_and_shown_on_white(tmp_path:
     assert json.loads((folder / "card.json").read_text())["image"]["channels"] == 4
     with Image.open(folder / "sample_sheet.png") as sheet:
         assert sheet.mode == "RGB"
+
+
+@pytest.mark.slow
+def test_the_code_of_a_picture_draws_one_like_it(tmp_path: Path) -> None:
+    rows = painted_pictures.rows(channels=3)
+    shades = np.random.default_rng(2).integers(20, 230, (60, 1, 1, 1), np.uint8)
+    rows["image"] = pictures.encode_pngs(np.broadcast_to(shades, (60, 3, 28, 28)))
+    params = PARAMS.model_copy(update={"epochs": 1, "steps_per_epoch": 100, "learning_rate": 0.006})
+    folder, _ = train(tmp_path, painted_pictures.write(tmp_path, rows), params)
+    number = np.flatnonzero(rows["split"] == "train")
+    z, category = np.zeros((len(number), PARAMS.latent), np.float32), number % 2
+    codes = encode_pictures([pictures.decode_pngs(rows["image"].iloc[number].tolist(), 3, 28, 28)], category, 5)
+    z[:, : codes.shape[1]] = codes
+    drawn = Generator(folder, threads=1)(z, np.eye(2, dtype=np.float32)[category])
+    assert np.corrcoef(drawn.mean((1, 2, 3)), shades[number, 0, 0, 0])[0, 1] > 0.8
 
 
 @pytest.mark.slow

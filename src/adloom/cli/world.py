@@ -40,7 +40,9 @@ def world() -> None:
 @click.option("--url", required=True, help="Service, such as http://localhost:3000.")
 @click.option("--impressions", type=click.IntRange(1), default=20_000, show_default=True, help="Decisions to ask for.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True, help="Seed of the world.")
-@click.option("--plot", type=Path, metavar="FILE.png", help="Draw the regret over time.")
+@click.option(
+    "--plot", type=Path, metavar="FILE.png", help="Draw the regret, and estimates with their truth, over time."
+)
 def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
     """
     Play the users of a simulated world against a running service, as an ad server does.
@@ -52,7 +54,7 @@ def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
     Example: adloom world run --url http://localhost:3000 --impressions 20000 --plot regret.png
     """
     from adloom.serving.ad_client import AdClient
-    from adloom.world.figures import draw_regret
+    from adloom.world.figures import draw_results
     from adloom.world.playing import Player
     from adloom.world.results import Results
 
@@ -68,7 +70,7 @@ def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
     for line in describe(results, player.tiers):
         click.echo(line)
     if plot:
-        plot.write_bytes(draw_regret(results))
+        plot.write_bytes(draw_results(results))
         click.echo(f"regret over time: {plot}")
     if interrupted:
         raise click.Abort

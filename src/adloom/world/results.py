@@ -12,6 +12,8 @@ from adloom.policy.ope.estimate import Estimate
 from adloom.policy.ope.estimators import snips
 from adloom.world.simulator import Log, concatenate_logs
 
+POINTS = 20  # of estimates over time
+
 
 @dataclass(frozen=True)
 class Results:
@@ -54,6 +56,13 @@ class Results:
     def estimate_uniform(self) -> Estimate:
         """Estimate the rate of uniform decisions from the propensities in this log."""
         return snips(self.clicked, self.propensity, self.even)
+
+    def estimate_over_time(self) -> tuple[AnyArray, list[Estimate], AnyArray]:
+        """Return numbers of impressions, and of so many the estimate of uniform decisions and its true value."""
+        ends = np.unique(np.linspace(0, len(self.hour), POINTS + 1)[1:].astype(int))
+        ends = ends[ends > 0]
+        estimates = [snips(self.clicked[:end], self.propensity[:end], self.even[:end]) for end in ends]
+        return ends, estimates, np.array([self.uniform[:end].mean() for end in ends])
 
     def compute_regrets(self) -> dict[str, AnyArray]:
         """Return the clicks lost so far to the oracle (impressions,), by these and by uniform decisions."""

@@ -43,3 +43,10 @@ def test_regret_adds_up(results: Results) -> None:
 def test_uniform_decisions_are_estimated_from_the_log(results: Results) -> None:
     weights = [0.5 / 0.8, 0.5 / 0.2, 0.5 / 0.8]
     assert results.estimate_uniform().value == pytest.approx(weights[0] / sum(weights))
+
+
+def test_estimates_over_time_end_with_that_of_the_whole_log(results: Results) -> None:
+    ends, estimates, truth = results.estimate_over_time()
+    assert ends.tolist() == [1, 2, 3]
+    assert estimates[-1] == results.estimate_uniform()
+    assert truth == pytest.approx([0.3, 0.2, 0.2])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 import onnx
@@ -34,7 +35,12 @@ def params(at_most: float = 100.0, margin: float = 0.01, *, approve: bool = Fals
             "policy": [MetricRule(metric="click_rate", margin=0)],
         }
     )
-    return load(ROOT / "params.yaml").model_copy(update={"evaluate": EVALUATE, "gate": gate})
+    return _load_defaults().model_copy(update={"evaluate": EVALUATE, "gate": gate})
+
+
+@cache
+def _load_defaults() -> Params:
+    return load(ROOT / "params.yaml")
 
 
 def copy_rows() -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Policies to measure and register: trained on a simulated log, or with hand-written scores."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ PARAMS = TrainPolicy(maturity_hours=2, temperatures=[0.3])
 SEED = 2
 
 
+@cache
 def simulate_impressions(rows: int = 12_000) -> pd.DataFrame:
-    """Return the log of uniform decisions in one world; the second half is holdout."""
+    """Return the log of uniform decisions in one world; the second half is holdout. Callers change none of it."""
     world = World(WORLD, SEED)
     parts = [
         prepare_table(simulate_log(world, None, rows // 2), split, i)

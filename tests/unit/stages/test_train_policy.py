@@ -79,7 +79,7 @@ def test_the_holdout_period_is_not_looked_at(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext
 ) -> None:
     train(inputs, tmp_path / "one", context)
-    rows = simulate_impressions()
+    rows = simulate_impressions().copy()
     rows.loc[rows["split"] == "holdout", "clicked"] = True
     train(Inputs(make_table("impressions", rows), *list(vars(inputs).values())[1:]), tmp_path / "other", context)
     files = [(tmp_path / name / "policy.npz").read_bytes() for name in ("one", "other")]

@@ -50,6 +50,8 @@ NEIGHBOURS = 10
 
 
 REAL = 2000  # pictures and titles
+DRAWS = 20  # of known titles
+REAL_RATE, REAL_IMPRESSIONS = 0.05, 600  # click rate, and impressions of a known creative
 SHARES = {"category": 0.2, "class": 0.2, "title": 0.4, "own": 0.2}  # of the variance of log click rates
 COARSE = {
     "T-shirt/top": "top", "Pullover": "top", "Coat": "top", "Shirt": "top", "Dress": "long", "Trouser": "long",
@@ -139,7 +141,7 @@ def predict_ratings(table: pd.DataFrame, features: dict[str, AnyArray]) -> None:
     rating = ((table["rating"] - table["rating"].mean()) / table["rating"].std()).to_numpy()
     for known in (30, 100, 300, 1000):
         for name, values in features.items():
-            results = np.array([predict(values, rating, known, seed) for seed in range(WORLDS)])
+            results = np.array([predict(values, rating, known, seed) for seed in range(DRAWS)])
             auc, correlation, explained = results.T
             print(f"{known:4} known titles, {name:20} AUC {auc.mean():.3f}, correlation {correlation.mean():.2f}, "
                   f"variance explained {explained.mean():.2f}, at worst {explained.min():.2f}", flush=True)  # fmt: skip
@@ -163,7 +165,7 @@ def measure_real(table: pd.DataFrame, features: dict[str, AnyArray], known: int,
     rng = np.random.default_rng(seed)
     chosen = rng.choice(REAL, known + NEW, replace=False)
     rows = table.iloc[chosen]
-    config = configure(known)
+    config = replace(configure(known), rate=REAL_RATE)
     parts = {
         "category": rows["category"].map(dict(zip(COARSE.values(), rng.normal(size=len(COARSE)), strict=True))),
         "class": rows["class"].map(dict(zip(COARSE, rng.normal(size=len(COARSE)), strict=True))),
@@ -172,7 +174,7 @@ def measure_real(table: pd.DataFrame, features: dict[str, AnyArray], known: int,
     }
     appeal = sum(SHARES[name] ** 0.5 * (part - part.mean()).to_numpy() / part.std() for name, part in parts.items())
     world = World(config, seed, config.spread * np.asarray(appeal)[None, None])
-    policy = fit(world, known, 600 * known, tuple(rows["category"][:known]))
+    policy = fit(world, known, REAL_IMPRESSIONS * known, tuple(rows["category"][:known]))
     own, rates = score_known(policy, known), world.rates[0, 0]
     ids = np.array([creative_id(i) for i in range(known + NEW)])
     category = rows["category"].to_numpy(str)
@@ -211,8 +213,7 @@ def fit(world: World, known: int, rows: int, categories: tuple[str, ...]) -> Pol
     uniform[:known] = 1 / known
     ids = [creative_id(i) for i in range(known)]
     frame = world.log(lambda now: np.tile(uniform, (len(now), 1)), rows).frame()
-    frame["candidates"] = [ids] * rows
-    table, _ = contracts.validate(frame.drop(columns="user_id"), "impressions")
+    table, _ = contracts.validate(frame.drop(columns=["user_id", "candidates"]), "impressions")
     data, _ = read_impressions(lambda columns: [table], timedelta(hours=12))
     names = tuple(sorted(set(categories) - {""}))
     known_categories = Categories(names, dict(zip(ids, categories, strict=True))) if names else Categories()

@@ -1,5 +1,6 @@
 """A model of what a creative's content, its picture and its text, adds to the score of its category."""
 
+import itertools
 import re
 import zlib
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ import numpy as np
 
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array
 
-TEXT_BUCKETS = 512  # of hashed words
+TEXT_BUCKETS = 1024  # of hashed words
 WORDS = 0.5  # length of the vector of a text's words; a sentence, which tells more, has 1
 BLOCK = 4096  # creatives scored at once, which bounds memory
 LONG_TEXT = 50.0  # characters; the length of a text is stated in this unit
@@ -64,11 +65,16 @@ def join_features(pictures: AnyArray, texts: Sequence[str], sentences: Sequence[
     `pictures` are unit-length embeddings (creatives, n), `texts` are "" for none, and `sentences` their unit-length
     embeddings, None for an unknown one.
     """
-    words = np.array([_describe_text(text) for text in texts], np.float32)
-    known = [embedding for embedding in sentences if embedding is not None]
-    unknown = np.full(len(known[0]) if known else 0, np.nan)
-    filled = [unknown if embedding is None else embedding for embedding in sentences or [None] * len(texts)]
-    return np.concatenate([pictures, words, filled], axis=1, dtype=np.float32)
+    width = next((len(embedding) for embedding in sentences if embedding is not None), 0)
+    start = pictures.shape[1]
+    features = np.zeros((len(texts), start + TEXT_BUCKETS + 1 + width), np.float32)
+    features[:, :start] = pictures
+    features[:, start + TEXT_BUCKETS + 1 :] = np.nan
+    for row, text, sentence in itertools.zip_longest(features, texts, sentences):
+        row[start : start + TEXT_BUCKETS + 1] = _describe_text(text)
+        if sentence is not None:
+            row[start + TEXT_BUCKETS + 1 :] = sentence
+    return features
 
 
 def _describe_text(text: str) -> Float64Array:

@@ -408,7 +408,7 @@ def measure_throughput(bench: Bench, servers: dict[str, Server]) -> float:
             cpu = {kind: median(load.cpu for load in rounds) for kind, rounds in loads.items()}
             for kind in list(servers)[1:]:
                 ratio = median(
-                    ours.answered / peer.answered for ours, peer in zip(loads["ours"], loads[kind], strict=True)
+                    ours.answered / max(peer.answered, 1) for ours, peer in zip(loads["ours"], loads[kind], strict=True)
                 )
                 what = f"{candidates} candidates, {connections} connections: decisions/s against {kind}"
                 target = targets.get(kind, bare_target)

@@ -31,6 +31,7 @@ from adloom.policy.statistics import HELD_OUT, ImpressionStatistics
 from adloom.world.simulator import Config, Contexts, Log, World, creative_id
 
 HOURS, WARM_UP = 24, 8
+MICROSECONDS = 3.6e9  # per hour
 CLICK_HOURS = 6
 PENALTY, TEMPERATURE, FLOOR, MAX_DIVERGENCE = 0.3, 0.25, 0.002, 0.05
 STRATEGIES: dict[str, Exploration] = {
@@ -61,6 +62,8 @@ class Reader:
             {
                 "key": key,
                 "hour": hour,
+                "time": (contexts.hour * MICROSECONDS).astype(np.int64),
+                "user": contexts.user,
                 "placement": np.char.add("p", contexts.placement.astype(str)),
                 "position": 1,
                 "creative_id": np.array(NAMES)[log.action],
@@ -71,6 +74,7 @@ class Reader:
             }
         )
         clicks = pd.DataFrame({"key": key, "kind": "click", "hour": log.outcome_hour})[log.clicked]
+        clicks["time"] = (clicks["hour"] * MICROSECONDS).astype(np.int64)
         waiting = clicks if self.waiting is None else pd.concat([self.waiting, clicks])
         here = waiting["hour"] <= now
         self.waiting = waiting[~here]

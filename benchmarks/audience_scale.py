@@ -1,5 +1,5 @@
 """
-The scale of `benchmarks/audience.py`: from a Parquet source to segments by the commands, with their peak memory.
+The scale of `benchmarks/audience.py`: from a Parquet source to scored users by the commands, with their peak memory.
 
 Run it under `systemd-run --scope -p MemoryMax=2G` to enforce the limit. RLIMIT_DATA does not work: allocators of DuckDB
 and PyArrow reserve addresses that they do not use.
@@ -13,7 +13,16 @@ import prepare  # type: ignore[import-not-found] # of this folder
 
 LIMIT = 2000  # MB of resident memory of each command
 BAR = 1.5  # time per event against that of a tenth of the events
-STAGES = {"ingest": "source.parquet", "prepare": "data/raw", "segment": "data/dataset"}  # and their inputs
+MODEL = "--model models/audience --table data/dataset/events --report reports/audience"
+STAGES = {  # commands, and what is deleted after them
+    "ingest": "source.parquet",
+    "prepare": "data/raw",
+    "segment": "",
+    f"evaluate {MODEL}": "",
+    f"register {MODEL}": "",
+    "promote audience 1 --reason benchmark": "",
+    "score": "data/dataset",
+}
 
 
 def measure_scale(_: Path, events: int) -> None:
@@ -40,6 +49,7 @@ def run_stages(events: int) -> tuple[float, float]:
             cost = prepare.measure_command(stage, folder)
             total, peak = total + cost.cpu, max(peak, cost.peak)
             numbers = f"{cost.wall:>9.1f}{cost.cpu:>9.1f}{cost.peak:>9.0f}{cost.cpu / events * 1e6:>14.2f}"
-            print(f"{stage:<12}{events:>13,}{numbers}", flush=True)
-            shutil.rmtree(folder / source) if (folder / source).is_dir() else (folder / source).unlink()
+            print(f"{stage.split()[0]:<12}{events:>13,}{numbers}", flush=True)
+            if source:
+                shutil.rmtree(folder / source) if (folder / source).is_dir() else (folder / source).unlink()
     return total, peak

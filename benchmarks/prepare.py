@@ -70,10 +70,10 @@ def write_source(path: Path, table: str, rows: int) -> None:
 
 
 def measure_command(command: str, folder: Path) -> Cost:
-    """Run an adloom command in a folder; raise RuntimeError if it fails."""
+    """Run an adloom command with its options in a folder; raise RuntimeError if it fails."""
     environment = {**os.environ, "ADLOOM_PSEUDONYM_KEY": "k" * 32, "CI": "true"}
     start = time.perf_counter()
-    arguments = [sys.executable, "-m", "adloom", command]
+    arguments = [sys.executable, "-m", "adloom", *command.split()]
     with subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -23,6 +23,7 @@ from adloom.policy.candidate_sets import CandidateSets
 from adloom.policy.evaluation import to_sample
 from adloom.policy.impressions import Impressions
 from adloom.policy.rewards import OUTCOMES
+from adloom.world.simulator import Config, World
 
 KINDS = ("click", "conversion", "complaint")
 METRICS = tuple(OUTCOMES[kind].metric for kind in KINDS)
@@ -31,15 +32,17 @@ RATES = np.array([0.05, 0.01, 0.005])  # by KINDS, of the mean creative
 SPREAD = 0.4  # of the logarithms of creatives' rates
 SAFE = 0.02  # margin that no candidate misses
 TOLERANCE = 1e-12
+CONFIG = Config(rate=float(RATES[0]), segments=1, placements=1, creatives=CREATIVES, users=1, wear_out=0.0, drift=0.0)
 
 Scenario = Literal["all at the margin", "clickbait", "better"]
 SCENARIOS: tuple[Scenario, ...] = ("all at the margin", "clickbait", "better")
 
 
 @dataclass(frozen=True)
-class World:
-    """Rates of creatives, the policies that are compared, and the margins of the gate."""
+class Contest:
+    """A world with the rates of its creatives, the policies that are compared, and the margins of the gate."""
 
+    world: World
     rates: AnyArray  # (kinds, creatives)
     logging: AnyArray  # (creatives,) probabilities
     champion: AnyArray
@@ -61,11 +64,13 @@ class Outcome(NamedTuple):
     wrong_uncorrected: bool
 
 
-def draw_world(rng: np.random.Generator, scenario: Scenario) -> World:
-    """Return a world; the log is uniform or skewed, and its policy is the champion or another one is."""
+def draw_contest(rng: np.random.Generator, scenario: Scenario) -> Contest:
+    """Return a contest; the log is uniform or skewed, and its policy is the champion or another one is."""
     scores = np.sort(rng.normal(0, SPREAD, (3, CREATIVES)), axis=1)  # the last creative has the most clicks
     order = {"all at the margin": (1, 1, -1), "clickbait": (1, -1, -1), "better": (1, 1, -1)}[scenario]
-    rates = RATES[:, None] * np.exp(np.stack([row[::step] for row, step in zip(scores, order, strict=True)]))
+    appeal = np.stack([row[::step] for row, step in zip(scores, order, strict=True)])
+    world = World(CONFIG, int(rng.integers(2**32)), appeal[:1, None], np.zeros(1, np.int64))
+    rates = np.concatenate([world.rates[0], RATES[1:, None] * np.exp(appeal[1:])])
     logging = rng.dirichlet(np.full(CREATIVES, 20.0 if rng.random() < 0.5 else 3.0)) * 0.8 + 0.2 / CREATIVES
     champion = logging if rng.random() < 0.5 else np.full(CREATIVES, 1 / CREATIVES)
     taste = np.exp((-2 if scenario == "all at the margin" else 2) * scores[0] / SPREAD)
@@ -76,16 +81,16 @@ def draw_world(rng: np.random.Generator, scenario: Scenario) -> World:
         "clickbait": np.array([0.0, losses[1], SAFE]),
         "better": np.array([0.0, SAFE, SAFE]),
     }[scenario]
-    return World(rates, logging, champion, candidate, margins.clip(min=0))
+    return Contest(world, rates, logging, champion, candidate, margins.clip(min=0))
 
 
-def run_world(world: World, rng: np.random.Generator, rows: int = ROWS, looks: int = LOOKS) -> Outcome:
+def run_contest(contest: Contest, rng: np.random.Generator, rows: int = ROWS, looks: int = LOOKS) -> Outcome:
     """Return what the gate did over all looks at a growing log."""
-    is_wrong = dict(zip(METRICS, world.losses >= world.margins - TOLERANCE, strict=True))
-    rules = [MetricRule(metric=name, margin=float(m)) for name, m in zip(METRICS, world.margins, strict=True)]
-    log, outcome = _draw_log(world, rng, rows), np.zeros(4, bool)
+    is_wrong = dict(zip(METRICS, contest.losses >= contest.margins - TOLERANCE, strict=True))
+    rules = [MetricRule(metric=name, margin=float(m)) for name, m in zip(METRICS, contest.margins, strict=True)]
+    log, outcome = _draw_log(contest, rng, rows), np.zeros(4, bool)
     for end in np.linspace(0, rows, looks + 1)[1:].astype(int):
-        compared = dict(_compare(world, log.select(slice(end)), rules))
+        compared = dict(_compare(contest, log.select(slice(end)), rules))
         decision = decide({}, compared, rules)
         passed = [reason.metric for reason in decision.reasons if reason.verdict == "promote"]
         alone = [name for name, comparison in compared.items() if comparison.enough]
@@ -100,17 +105,17 @@ def _find_losses(rates: AnyArray, champion: AnyArray, candidate: AnyArray) -> An
     return np.asarray(signs * (rates @ (champion - candidate)))
 
 
-def _draw_log(world: World, rng: np.random.Generator, rows: int) -> Impressions:
-    shown = rng.choice(CREATIVES, rows, p=world.logging).astype(np.int32)
-    click, conversion, complaint = (rng.random(rows) < rates[shown] for rates in world.rates)
+def _draw_log(contest: Contest, rng: np.random.Generator, rows: int) -> Impressions:
+    log = contest.world.log(lambda contexts: np.tile(contest.logging, (len(contexts), 1)), rows)
+    conversion, complaint = (rng.random(rows) < rates[log.action] for rates in contest.rates[1:])
     return Impressions(
         creatives=tuple("abcdef"),
         context={},
         sets=CandidateSets(np.array([0, CREATIVES]), np.arange(CREATIVES, dtype=np.int32)),
         offered=np.zeros(rows, np.int32),
-        shown=shown,
-        reward=click.astype(np.float64),
-        propensity=world.logging[shown],
+        shown=log.action.astype(np.int32),
+        reward=log.reward,
+        propensity=log.propensity,
         propensity_estimated=np.zeros(rows, bool),
         weight=np.ones(rows),
         user=np.full(rows, -1, np.int32),
@@ -119,10 +124,10 @@ def _draw_log(world: World, rng: np.random.Generator, rows: int) -> Impressions:
     )
 
 
-def _compare(world: World, log: Impressions, rules: list[MetricRule]) -> Iterator[tuple[str, Comparison]]:
+def _compare(contest: Contest, log: Impressions, rules: list[MetricRule]) -> Iterator[tuple[str, Comparison]]:
     for kind, rule in zip(KINDS, rules, strict=True):
         data, guardrail = (log, False) if kind == log.kind else (log.with_reward(kind), True)
-        chances, nothing = (world.candidate[log.shown], world.champion[log.shown]), np.zeros(len(log))
+        chances, nothing = (contest.candidate[log.shown], contest.champion[log.shown]), np.zeros(len(log))
         ours, theirs = (to_sample(data, nothing, chance, nothing, guardrail) for chance in chances)
         assert ours.compare
         yield rule.metric, ours.compare(ours, theirs, rule.margin or 0.0)
@@ -138,7 +143,7 @@ def main() -> None:
         outcomes = []
         for seed in range(worlds):
             rng = np.random.default_rng([seed, SCENARIOS.index(scenario)])
-            outcomes.append(run_world(draw_world(rng, scenario), rng))
+            outcomes.append(run_contest(draw_contest(rng, scenario), rng))
         shares = [f"{share:.1%}" for share in np.array(outcomes).mean(0)]
         print(f"| {scenario} | {' | '.join(shares)} |", flush=True)
 

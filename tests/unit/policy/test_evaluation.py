@@ -118,7 +118,7 @@ def test_the_gate_hardly_ever_errs_over_all_comparisons_and_looks(scenario: Any,
     outcomes = []
     for seed in range(20):
         rng = np.random.default_rng([seed, 9])
-        outcomes.append(policy_gate.run_world(policy_gate.draw_world(rng, scenario), rng, rows=8000, looks=4))
+        outcomes.append(policy_gate.run_contest(policy_gate.draw_contest(rng, scenario), rng, rows=8000, looks=4))
     assert sum(outcome.wrong for outcome in outcomes) <= 1
     assert sum(outcome.worse_promoted for outcome in outcomes) <= 1
     assert sum(outcome.promoted for outcome in outcomes) >= fewest

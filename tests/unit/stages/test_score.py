@@ -15,6 +15,7 @@ from adloom.context import StageContext
 from adloom.creatives import pictures
 from adloom.errors import DataError, UserError
 from adloom.registry.base import CHAMPION
+from adloom.stages import score
 from adloom.stages.score import Inputs, Outputs, run
 from adloom.storage import manifest, parquet
 
@@ -56,6 +57,22 @@ def test_users_get_segments_and_pictures_get_categories(
     readings = scored(target, "readings")
     assert readings[["creative_id", "category"]].values.tolist()[:2] == [["a", CATEGORIES[0]], ["b", CATEGORIES[-1]]]
     assert readings["probability"].between(1 / 3, 1).all()
+
+
+def test_users_of_a_large_table_are_scored_in_ranges_with_equal_bytes(
+    tmp_path: Path, champions: StageContext, make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    days = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 60, 400), "D")
+    users = [f"{user:02x}" for user in rng.integers(0, 256, 400)]
+    orders = pd.DataFrame({"user_id": users, "timestamp": days, "event": "purchase", "value": 5.0})
+    table = Inputs(tmp_path / "none", make_table("events", orders.assign(split="calibration")))
+    manifest.skip(table.creatives, "prepare", ConfigModel(), "no source")
+    run(table, Outputs(tmp_path / "whole"), Score(), champions)
+    monkeypatch.setattr(score, "EVENTS_AT_A_TIME", 70)
+    run(table, Outputs(tmp_path / "ranges"), Score(), champions)
+    assert scored(tmp_path / "ranges", "segments")["user_id"].tolist() == sorted(set(users))
+    assert manifest.digest(tmp_path / "ranges") == manifest.digest(tmp_path / "whole")
 
 
 def test_the_manifest_names_the_champions(tmp_path: Path, inputs: Inputs, champions: StageContext) -> None:

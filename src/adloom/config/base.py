@@ -38,7 +38,8 @@ def load_file(path: Path, kind: type[AnyModel], advice: str) -> AnyModel:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; {advice}") from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping, got {type(raw).__name__}")
+        found = "an empty file" if raw is None else type(raw).__name__
+        raise ConfigError(f"{path}: expected a mapping, got {found}")
     try:
         return kind.model_validate(raw)
     except ValidationError as error:

@@ -27,9 +27,7 @@ SLOW = 20_000  # µs from arrival to answer; slower decisions count as slow
 DAY = 86_400_000_000  # µs
 COLUMNS = ("decisions", *GUARDRAILS, "matured", "goal")
 ARM_BITS = 8
-USER_DIGITS = (
-    13  # hexadecimal, of the pseudonym: 52 bits, which two of a million users share once in 10,000 experiments
-)
+USER_DIGITS = 13  # of the pseudonym: two of a million users share these 52 bits once in 10,000 experiments
 FIELDS = {"pending": ("id", "time", "key", "outcomes"), "feedback": ("id", "time", "kind")}
 ANONYMOUS = 0
 
@@ -166,14 +164,7 @@ class ArmCounter:
         """Take over the counts of the file, if they are of this log."""
         if self._cache is None or not self._cache.is_file():
             return
-        names = [
-            "root",
-            "latest",
-            "read",
-            "keys",
-            "counts",
-            *(f"{table}_{n}" for table in FIELDS for n in FIELDS[table]),
-        ]
+        names = ["root", "latest", "read", "keys", "counts", *(f"{t}_{name}" for t in FIELDS for name in FIELDS[t])]
         try:
             root, latest, read, keys, counts, *rest = npz.load(self._cache, names)
         except ArtifactError:  # written by another release, or damaged: the log has everything

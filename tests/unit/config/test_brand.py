@@ -9,7 +9,7 @@ from adloom.errors import ConfigError
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "expected a mapping, got NoneType"),
+        ("", "expected a mapping, got an empty file"),
         ("palette: {}", "name: required"),
         ("name: A\npalete: {}", "palete: unknown key; did you mean palette?"),
         ("name: A\npalette: {primary: red}", "palette.primary: expected a colour such as #1f3a5f, got 'red'"),

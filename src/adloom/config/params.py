@@ -160,7 +160,9 @@ class TrainGan(Training):
         ge=0,
         description="Weight of the auxiliary classifier's loss in the generator's; 0 uses projection only.",
     )
-    patience: int = Field(4, gt=0, description="Training stops after this many epochs without a lower kernel distance.")
+    patience: int = Field(
+        4, gt=0, description="Epochs without a lower kernel distance that end a training without reconstruction."
+    )
 
 
 class TrainCnn(Training):

@@ -96,9 +96,10 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     def draw_epoch(module: GanModule, step: int) -> None:
         _log_epoch_sheet(module, space, step, session)
 
+    patience = None if is_reconstructed else completed.patience  # pictures get better where the kernel distance grows
     module, history = loop.fit(
         build_module, rows, completed, session,
-        patience=completed.patience, monitor="kernel_distance", tolerance=NOISE, on_epoch=draw_epoch,
+        patience=patience, monitor="kernel_distance", tolerance=NOISE, on_epoch=draw_epoch,
     )  # fmt: skip
     in_turn = space.take_turns(labels, STATISTICS_BATCHES * completed.batch_size)
     generator = standing_statistics(module, torch.from_numpy(space.encode(in_turn)))

@@ -99,10 +99,26 @@ def test_an_epoch_further_from_the_pictures_is_not_the_model(
     assert (folder / "generator.onnx").exists()
 
 
-@pytest.mark.slow
-def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
-    trained: tuple[Path, MemoryRun], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_with_reconstruction_the_last_epoch_is_the_model_whatever_its_distance(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    params = PARAMS.model_copy(update={"patience": 1, "reconstruction": "always"})
+
+    def train_generator(name: str, *values: float) -> str:
+        distances = iter(values)
+        monkeypatch.setattr(gan_module, "measure_kernel_distance", lambda *_: next(distances))
+        return manifest.verify(train(tmp_path / name, table, params)[0]).files["generator.onnx"]
+
+    assert train_generator("further", 1.0, 2.0, 3.0) == train_generator("nearer", 3.0, 2.0, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reconstruction", ["never", "always"])
+def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reconstruction: str
+) -> None:
+    params = PARAMS.model_copy(update={"reconstruction": reconstruction})
+    whole, uninterrupted = train(tmp_path / "whole", table, params)
     step = GanModule.training_step
 
     def interrupted(self: GanModule, batch: object, number: int) -> None:
@@ -112,11 +128,11 @@ def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(GanModule, "training_step", interrupted)
-        train(tmp_path, table)
+        train(tmp_path, table, params)
     assert not (tmp_path / "gan").exists()
-    folder, run = train(tmp_path, table)
-    assert manifest.digest(folder) == manifest.digest(trained[0])
-    assert run.recorded == trained[1].recorded
+    folder, run = train(tmp_path, table, params)
+    assert manifest.digest(folder) == manifest.digest(whole)
+    assert run.recorded == uninterrupted.recorded
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_with_reconstruction_the_last_epoch_is_the_model_whatever_its_distance(
 ) -> None:
     params = PARAMS.model_copy(update={"patience": 1, "reconstruction": "always"})
 
-    def train_generator(name: str, *values: float) -> str:
+    def train_generator(name: str, *values: float) -> manifest.File:
         distances = iter(values)
         monkeypatch.setattr(gan_module, "measure_kernel_distance", lambda *_: next(distances))
         return manifest.verify(train(tmp_path / name, table, params)[0]).files["generator.onnx"]

@@ -83,13 +83,12 @@ def show(creative_id: str, as_json: bool) -> None:
         ancestors = {ancestor.id: ancestor for ancestor in opened.find_ancestors(creative)}
         children = opened.find(CreativeQuery(parent=creative.id))
         history = opened.list_reviews(creative.id)
-    record = creative.model_dump(mode="json")
     if as_json:
+        record = creative.model_dump(mode="json")
         chain = {"ancestors": list(ancestors), "children": [child.id for child in children]}
         print_json(record | chain | {"history": [review.model_dump(mode="json") for review in history]})
         return
-    record["features"] = {name: value for name, value in record["features"].items() if not name.endswith("embedding")}
-    for name, value in record.items():
+    for name, value in creative.drop_embeddings().model_dump(mode="json").items():
         if value not in (None, [], {}):
             click.echo(f"{name:12} {value}")
     click.echo("\nmade from")

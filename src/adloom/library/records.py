@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -81,6 +81,11 @@ class Creative(_Record):
     reviewed_at: AwareDatetime | None = Field(None, description="When.")
     reason: Text | None = Field(None, description="Why.")
     created_at: AwareDatetime = Field(default_factory=partial(datetime.now, UTC), description="When it was added.")
+
+    def drop_embeddings(self) -> Self:
+        """Return the record without its embeddings, which people do not read."""
+        features = {name: value for name, value in self.features.items() if not name.endswith("embedding")}
+        return self.model_copy(update={"features": features})
 
 
 class Review(_Record):

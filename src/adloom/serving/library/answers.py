@@ -80,7 +80,7 @@ def review(request: LibraryReviewRequest, shared: SharedLibrary | None, actor: s
         reviewed = library.review(request.id, request.state, actor, request.reason)
         assert shared is not None
         shared.refresh()
-    return LibraryReviewAnswer(creative=_shorten([reviewed])[0])
+    return LibraryReviewAnswer(creative=reviewed.drop_embeddings())
 
 
 def count_outcomes(request: LibraryOutcomesRequest, counter: OutcomeCounter | None) -> LibraryOutcomesAnswer:
@@ -105,12 +105,4 @@ def _describe_outcome(creative_id: str, impressions: int, clicks: int) -> Librar
 
 
 def _shorten(creatives: Iterable[Creative]) -> list[Creative]:
-    """Return the creatives without their embeddings."""
-    return [
-        creative.model_copy(
-            update={
-                "features": {name: value for name, value in creative.features.items() if not name.endswith("embedding")}
-            }
-        )
-        for creative in creatives
-    ]
+    return [creative.drop_embeddings() for creative in creatives]

@@ -35,7 +35,8 @@ class RecurrentScorer:
 
     def embed(self, histories: Sequence[Int32Array]) -> Float32Array:
         """Return the features after each history, and 1 for the bias (histories, hidden + 1)."""
-        return np.pad(self._encode(histories), ((0, 0), (0, 1)), constant_values=1)
+        features = self._encode(histories)
+        return np.append(features, np.ones_like(features[:, :1]), axis=1)
 
     def _encode(self, histories: Sequence[Int32Array]) -> Float32Array:
         recent = [history[-self.length :] for history in histories]

@@ -30,7 +30,7 @@ def open_recommender(folder: Path, card: ModelCard, threads: int) -> ItemRecomme
     """Open the chosen recommender and score the items after the first of them."""
     items = load_items(folder)
     has_lstm = card.chosen == "lstm" and (folder / "encoder.onnx").exists()
-    encode = ItemEncoder(folder, threads, INFERENCE_TIMEOUT) if has_lstm else None
+    encode = ItemEncoder(folder, 1, INFERENCE_TIMEOUT) if has_lstm else None  # waiting for a thread takes longer
     models = load_models(folder, encode)
     if card.chosen not in models:
         raise ArtifactError(f"{folder}: card.json chose {card.chosen}, which it lacks; run `adloom recommend` again")

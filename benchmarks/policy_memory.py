@@ -32,6 +32,7 @@ from adloom.tracking.memory import MemoryTracker
 SIZES = ("200000x50", "400000x50", "400000x200")
 LIST = 50  # candidates of a row
 CHUNK = 20_000
+OTHERS = ("audience", "creatives", "cnn", "copy")  # skipped
 START = pd.Timestamp("2026-01-01", tz="UTC")
 STRINGS = pd.ArrowDtype(pa.list_(pa.string()))
 
@@ -68,7 +69,7 @@ def write_table(folder: Path, rows: int, creatives: int, own: bool) -> None:
         writer = parquet.ShardWriter(draft.path)
         for chunk in generate_chunks(rows, creatives, own):
             writer.append(chunk)
-    for name in ("audience", "creatives", "cnn"):
+    for name in OTHERS:
         manifest.skip(folder / name, "prepare", TrainPolicy(), "not needed")
 
 
@@ -83,7 +84,7 @@ def run_stage(folder: Path, stage: str) -> None:
         progress=False,
     )
     if stage == "train_policy":
-        inputs = train_policy.Inputs(*(folder / name for name in ("impressions", "audience", "creatives", "cnn")))
+        inputs = train_policy.Inputs(*(folder / name for name in ("impressions", *OTHERS)))
         train_policy.run(inputs, train_policy.Outputs(folder / "policy"), TrainPolicy(), context)
     else:
         paths = evaluate.Inputs(folder / "policy", folder / "impressions", folder / "audience")

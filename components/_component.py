@@ -9,9 +9,10 @@ from kfp import dsl
 from adloom.config.resources import Pipeline
 
 SCRIPT = (  # what kfp's own does: run the program, the first argument, with the others
-    'p=$(mktemp -d)/c.py\nprintf %s "$0" >"$p"\n'
+    'p=$(mktemp -d)/c.py;printf %s "$0">"$p";'
     '_KFP_RUNTIME=true exec python3 -m kfp.dsl.executor_main --component_module_path "$p" "$@"'
 )
+INDENT = 4 * " "  # of unparsed programs
 IMAGE = Pipeline().image  # the default; `pipeline.image` in params.yaml replaces it
 
 
@@ -29,10 +30,13 @@ def component(function: Callable[..., Any]) -> Any:
 
 
 def _shorten(source: str) -> str:
-    """Return a program without docstrings, comments, needless imports and spaces."""
+    """Return a program without docstrings, comments, needless imports, annotations and spaces."""
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     for node in functions:
         if ast.get_docstring(node):
             del node.body[0]
+        if isinstance(node.returns, ast.Constant):  # None
+            node.returns = None
     typing = ["from typing import NamedTuple"] if "NamedTuple(" in source else []
-    return "\n".join(["from kfp.dsl import *", *typing, *map(ast.unparse, functions)])
+    lines = "\n".join(["from kfp.dsl import *", *typing, *map(ast.unparse, functions)])
+    return lines.replace(INDENT, " ")

@@ -30,11 +30,9 @@ def evaluate(
 ) -> None:
     """Evaluate all models and write the report, with a confusion matrix for the picture reader."""
     artifacts = locals()
-    from adloom.kubeflow import component_runtime
+    from adloom.kubeflow.component_runtime import copy_report, evaluate, log_metrics, read_confusion_matrix
 
-    component_runtime.log_metrics(
-        component_runtime.evaluate(project, params, report_params, artifacts, reports), metrics
-    )
-    component_runtime.copy_report(reports, page)
-    if matrix := component_runtime.read_confusion_matrix(reports):
+    log_metrics(evaluate(project, params, report_params, artifacts, reports), metrics)
+    copy_report(reports, page)
+    if matrix := read_confusion_matrix(reports):
         confusion.log_confusion_matrix(*matrix)

@@ -16,6 +16,6 @@ def prepare(
     rows: Output[Dataset],
 ) -> None:
     """Ingest and prepare the table; `source` is its files' digest, `privacy` that of key and erasure list."""
-    from adloom.kubeflow import component_runtime
+    from adloom.kubeflow.component_runtime import prepare
 
-    component_runtime.prepare(project, table, ingest_params, params, source, privacy, rows)
+    prepare(project, table, ingest_params, params, source, privacy, rows)

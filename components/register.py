@@ -27,6 +27,6 @@ def register(
 ) -> dict[str, str | float]:
     """Return the dataset's digest, and the verdicts with their reasons."""
     artifacts = locals()
-    from adloom.kubeflow import component_runtime
+    from adloom.kubeflow.component_runtime import register
 
-    return dict(component_runtime.register(project, params, sources, artifacts, reports))
+    return dict(register(project, params, sources, artifacts, reports))

@@ -10,7 +10,6 @@ def train_cnn(
     project: str, params: str, creatives: Input[Dataset], cnn: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Train on the prepared pictures."""
-    from adloom.kubeflow import component_runtime
+    from adloom.kubeflow.component_runtime import log_metrics, run_stage
 
-    values = component_runtime.run_stage("train-cnn", project, params, {"creatives": creatives}, {"cnn": cnn})
-    component_runtime.log_metrics(values, metrics)
+    log_metrics(run_stage("train-cnn", project, params, {"creatives": creatives}, {"cnn": cnn}), metrics)

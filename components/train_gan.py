@@ -10,7 +10,6 @@ def train_gan(
     project: str, params: str, creatives: Input[Dataset], gan: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Train on the prepared pictures."""
-    from adloom.kubeflow import component_runtime
+    from adloom.kubeflow.component_runtime import log_metrics, run_stage
 
-    values = component_runtime.run_stage("train-gan", project, params, {"creatives": creatives}, {"gan": gan})
-    component_runtime.log_metrics(values, metrics)
+    log_metrics(run_stage("train-gan", project, params, {"creatives": creatives}, {"gan": gan}), metrics)

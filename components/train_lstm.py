@@ -8,7 +8,6 @@ from components._component import component
 @component
 def train_lstm(project: str, params: str, copy: Input[Dataset], lstm: Output[Model], metrics: Output[Metrics]) -> None:
     """Train on the prepared lines."""
-    from adloom.kubeflow import component_runtime
+    from adloom.kubeflow.component_runtime import log_metrics, run_stage
 
-    values = component_runtime.run_stage("train-lstm", project, params, {"copy": copy}, {"lstm": lstm})
-    component_runtime.log_metrics(values, metrics)
+    log_metrics(run_stage("train-lstm", project, params, {"copy": copy}, {"lstm": lstm}), metrics)

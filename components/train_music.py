@@ -10,7 +10,6 @@ def train_music(
     project: str, params: str, tunes: Input[Dataset], music: Output[Model], metrics: Output[Metrics]
 ) -> None:
     """Train on the prepared tunes."""
-    from adloom.kubeflow import component_runtime
+    from adloom.kubeflow.component_runtime import log_metrics, run_stage
 
-    values = component_runtime.run_stage("train-music", project, params, {"tunes": tunes}, {"music": music})
-    component_runtime.log_metrics(values, metrics)
+    log_metrics(run_stage("train-music", project, params, {"tunes": tunes}, {"music": music}), metrics)

@@ -13,12 +13,12 @@ def train_policy(
     audience: Input[Model],
     creatives: Input[Dataset],
     cnn: Input[Model],
+    copy: Input[Dataset],
     policy: Output[Model],
     metrics: Output[Metrics],
 ) -> None:
-    """Train on the prepared impressions; use segments and pictures if present."""
-    from adloom.kubeflow import component_runtime
+    """Train on the prepared impressions; use segments, pictures and texts if present."""
+    from adloom.kubeflow.component_runtime import log_metrics, run_stage
 
-    inputs = {"impressions": impressions, "audience": audience, "creatives": creatives, "cnn": cnn}
-    values = component_runtime.run_stage("train_policy", project, params, inputs, {"policy": policy})
-    component_runtime.log_metrics(values, metrics)
+    inputs = {"impressions": impressions, "audience": audience, "creatives": creatives, "cnn": cnn, "copy": copy}
+    log_metrics(run_stage("train_policy", project, params, inputs, {"policy": policy}), metrics)

@@ -140,7 +140,7 @@ def impressions(log: Path, out: Path) -> pd.DataFrame:
 def trained(folder: Path, impressions: Path, context: StageContext) -> Policy:
     """Train a policy as models/policy of a folder; there is no audience and there are no pictures."""
     manifest.skip(folder / "none", "segment", Source(uri="x"), "no source")
-    inputs = train_policy.Inputs(impressions, folder / "none", folder / "none", folder / "none")
+    inputs = train_policy.Inputs(impressions, *[folder / "none"] * 4)
     train_policy.run(inputs, train_policy.Outputs(folder / "policy"), PARAMS, context)
     return Policy.load(folder / "policy" / "policy.npz")
 

@@ -134,7 +134,7 @@ def test_new_orders_and_a_new_key_never_retrain_the_gan() -> None:
     assert find_source_digests("train-lstm", everything) == {"copy"}
     assert find_source_digests("segment", everything) == {"events", "privacy", "champion"}
     assert find_source_digests("train-policy", everything) == {
-        *("impressions", "events", "creatives", "privacy", "champion"),
+        *("impressions", "events", "creatives", "copy", "privacy", "champion"),
     }
 
 

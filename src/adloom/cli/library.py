@@ -206,7 +206,7 @@ def _review(ids: Sequence[str], state: str, by: str, reason: str | None) -> None
 
 
 def _encode_texts(ids: Sequence[str], uri: str | None) -> None:
-    """Store the embeddings of the texts of ads. Does nothing without an encoder."""
+    """Store the embeddings of the texts of ads and lines. Does nothing without an encoder."""
     from adloom.config.settings import Settings
     from adloom.context import build_context
     from adloom.library.features import round_embedding
@@ -218,12 +218,12 @@ def _encode_texts(ids: Sequence[str], uri: str | None) -> None:
         return
     context = build_context(settings, "adloom")
     with _open() as opened:
-        ads = [ad for ad in (opened.get(opened.resolve(text)) for text in ids) if ad.kind == "ad" and ad.text]
-        embeddings, digest = embed_texts([ad.text or "" for ad in ads], uri or ENCODER, context) if ads else ([], "")
-        for ad, embedding in zip(ads, embeddings, strict=True):
+        said = [c for c in (opened.get(opened.resolve(text)) for text in ids) if c.kind != "picture" and c.text]
+        embeddings, digest = embed_texts([c.text or "" for c in said], uri or ENCODER, context) if said else ([], "")
+        for creative, embedding in zip(said, embeddings, strict=True):
             if embedding is not None:
                 features = {"text_embedding": round_embedding(embedding), "text_encoder": digest}
-                opened.add_features(ad.id, features)
+                opened.add_features(creative.id, features)
 
 
 def _check_names(category: str | None, placement: str | None) -> None:

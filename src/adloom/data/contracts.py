@@ -108,7 +108,9 @@ CONTRACTS: Mapping[str, Contract] = {
     ),
     "copy": Contract(
         {
-            "copy_id": Column(TEXT, "Name of the line; the number of the row without one."),
+            "copy_id": Column(
+                TEXT, "Name of the line, as `creative_id` of its impressions; the number of the row without one."
+            ),
             "text": Column(LINE, "A line of advertising text."),
             "category": Column(SHORT_TEXT, "What it advertises.", required=False),
             "group": Column(TEXT, "Lines that share a split, such as the variants of one test.", required=False),

@@ -14,6 +14,7 @@ from adloom.library.records import (
     ID_PREFIX,
     Creative,
     CreativeQuery,
+    Kind,
     Review,
     UnknownCreativeError,
     content_id,
@@ -28,10 +29,11 @@ MAX_ANCESTORS = 100
 IDS_PER_QUERY = 10_000  # a database limits the parameters of a query
 
 
-class ApprovedAd(NamedTuple):
-    """The fields of an ad that decisions use."""
+class ApprovedCreative(NamedTuple):
+    """The fields of an ad or a line that decisions use."""
 
     id: str
+    kind: Kind
     category: str | None
     placement: str | None
     text: str | None
@@ -143,12 +145,12 @@ class Library:
             wanted = {parent for ancestor in level for parent in ancestor.parents} - {creative.id, *found}
         return list(found.values())
 
-    def list_approved_ads(self) -> list[ApprovedAd]:
-        """Return the approved ads, the oldest first."""
-        columns = [creatives.c[name] for name in ApprovedAd._fields]
-        statement = select(*columns).where(creatives.c.state == "approved", creatives.c.kind == "ad")
+    def list_approved(self) -> list[ApprovedCreative]:
+        """Return the approved ads and lines, the oldest first."""
+        columns = [creatives.c[name] for name in ApprovedCreative._fields]
+        statement = select(*columns).where(creatives.c.state == "approved", creatives.c.kind != "picture")
         with self.database.read() as connection:
-            return [ApprovedAd(*row) for row in connection.execute(statement.order_by(creatives.c.sequence))]
+            return [ApprovedCreative(*row) for row in connection.execute(statement.order_by(creatives.c.sequence))]
 
     def list_rejected_draws(self) -> dict[str, set[int]]:
         """Return the numbers of the rejected pictures that a model drew, by the feature `draw`."""

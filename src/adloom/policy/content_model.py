@@ -19,11 +19,12 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Contents:
-    """Creatives with their categories, and their features from `join_features` (creatives, features)."""
+    """Creatives with their categories, "" if unknown, and their features from `join_features` (creatives, features)."""
 
     creatives: AnyArray
     category: AnyArray
     features: AnyArray
+    reader: str | None = None  # digest of the reader of pictures; None without their features
     encoder: str | None = None  # digest of the encoder of sentences; None without their features
 
     def __len__(self) -> int:
@@ -62,8 +63,8 @@ def join_features(pictures: AnyArray, texts: Sequence[str], sentences: Sequence[
     """
     Return features (creatives, features) of pictures, words and sentences.
 
-    `pictures` are unit-length embeddings (creatives, n), `texts` are "" for none, and `sentences` their unit-length
-    embeddings, None for an unknown one.
+    `pictures` are unit-length embeddings (creatives, n), NaN for none, `texts` are "" for none, and `sentences` their
+    unit-length embeddings, None for an unknown one.
     """
     width = next((len(embedding) for embedding in sentences if embedding is not None), 0)
     start = pictures.shape[1]

@@ -2,8 +2,8 @@
 Train the policy that decides which creative to show, as models/policy.
 
 Four models compete on the calibration period: uniform, the logging policy, smoothed reward rates and a linear model.
-User segments come from models/audience. New creatives are scored by category, by their texts and, with models/cnn, by
-their pictures.
+User segments come from models/audience. New creatives are scored by category, by their texts, which the tables of
+creatives and of copy have, and, with models/cnn, by their pictures.
 
 The artifact holds policy.npz (the scorer), history.json (metrics) and card.json (all candidates and the choice).
 
@@ -16,18 +16,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from adloom.config.audience import TrainPolicy
 from adloom.context import StageContext
+from adloom.stages.creative_contents import read_contents
 from adloom.stages.policy_rows import read_impressions
 from adloom.storage import manifest
 from adloom.training.tracked_run import track_run
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from adloom.arrays import Float32Array, StrArray
     from adloom.policy.content_model import Contents
     from adloom.policy.impressions import Impressions
     from adloom.policy.model_selection import Candidate
@@ -47,8 +43,6 @@ IMPRESSION_COUNTS = (
     "invalid",
     "propensity_estimated",
 )
-CREATIVE_COLUMNS = ("creative_id", "category", "text")
-MIN_TEXTS = 20  # distinct ones in the log; with fewer, sentences tell little more than words
 
 
 @dataclass(frozen=True)
@@ -59,6 +53,7 @@ class Inputs:
     audience: Path = Path("models/audience")
     creatives: Path = Path("data/dataset/creatives")
     cnn: Path = Path("models/cnn")
+    copy: Path = Path("data/dataset/copy")
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainPolicy, context: StageCon
     """
     if manifest.propagate_skip(outputs.policy, STAGE, params, inputs.impressions):
         return {}
-    others = {"audience": inputs.audience, "creatives": inputs.creatives, "cnn": inputs.cnn}
+    others = {name: folder for name, folder in vars(inputs).items() if name != "impressions"}
     for folder in others.values():
         manifest.verify(folder)
     with track_run(STAGE, inputs.impressions, outputs.policy, params, context, others) as (draft, run):
@@ -93,7 +88,7 @@ def _train(inputs: Inputs, params: TrainPolicy, draft: manifest.Draft, context: 
     from adloom.policy.rewards import OUTCOMES
 
     data, excluded = read_impressions(inputs.impressions, inputs.audience, "calibration", params)
-    categories, contents = _read_creatives(inputs, data.creatives, params, context)
+    categories, contents = read_contents(inputs.creatives, inputs.copy, inputs.cnn, data.creatives, params, context)
     if excluded.propensity_estimated:
         logger.warning("policy: no row has a propensity: %s", describe_overlap(data))
     candidates = model_selection.evaluate_candidates(data, categories, params)
@@ -121,66 +116,6 @@ def _fit_chosen(data: "Impressions", categories: "Categories", chosen: "Candidat
     return replace(policy, temperature=chosen.temperature, floor=params.floor)
 
 
-def _read_creatives(
-    inputs: Inputs, logged: tuple[str, ...], params: TrainPolicy, context: StageContext
-) -> "tuple[Categories, Contents | None]":
-    """Return the categories and contents of creatives; none if the table lacks the log's creatives."""
-    import pandas as pd
-
-    from adloom.policy.content_model import Contents, join_features
-    from adloom.policy.models import Categories
-    from adloom.storage import parquet
-
-    if manifest.skip_reason(inputs.creatives):
-        return Categories(), None
-    columns = [name for name in parquet.list_columns(inputs.creatives) if name in CREATIVE_COLUMNS]
-    rows = parquet.read(inputs.creatives, columns=columns).set_index("creative_id")
-    if not rows.index.isin(logged).any():
-        return Categories(), None
-    category_of = dict(zip(rows.index.tolist(), rows["category"].tolist(), strict=True))
-    categories = Categories(tuple(sorted(set(category_of.values()))), category_of)
-    texts = rows["text"].fillna("") if "text" in rows else pd.Series("", rows.index)
-    if manifest.skip_reason(inputs.cnn) and not texts.str.strip().any():
-        return categories, None
-    ids, pictures = _embed_pictures(inputs, rows.index, params.threads)
-    texts = texts.reindex(ids)
-    sentences, encoder = _embed_sentences(texts, logged, params, context)
-    features = join_features(pictures, texts.tolist(), sentences)
-    return categories, Contents(ids, rows["category"].reindex(ids).to_numpy(str), features, encoder)
-
-
-def _embed_sentences(
-    texts: "pd.Series[str]", logged: tuple[str, ...], params: TrainPolicy, context: StageContext
-) -> "tuple[list[Float32Array | None], str | None]":
-    """Return the embeddings of texts and their encoder's digest; none without an encoder or with few logged texts."""
-    from adloom.stages.text_embeddings import embed_texts
-
-    in_log = texts[texts.index.isin(logged)].str.strip()
-    if params.text_encoder is None or in_log[in_log != ""].nunique() < MIN_TEXTS:
-        return [], None
-    return embed_texts(texts.tolist(), params.text_encoder, context)
-
-
-def _embed_pictures(inputs: Inputs, in_table: "pd.Index[str]", threads: int) -> "tuple[StrArray, Float32Array]":
-    """Return creatives and the reader's embeddings of their pictures (creatives, n), of length 0 without a reader."""
-    from adloom.creatives.inference import read_pictures
-    from adloom.onnx_models.runtime import Reader
-    from adloom.stages.creative_rows import open_creatives
-
-    if manifest.skip_reason(inputs.cnn):
-        return in_table.to_numpy(str), np.zeros((len(in_table), 0), np.float32)
-    with np.load(inputs.cnn / "known.npz", allow_pickle=False) as known:
-        ids, embedding = known["creative_id"], known["embedding"].astype(np.float32)
-    table = open_creatives(inputs.creatives)
-    unknown = np.flatnonzero(~table.rows["creative_id"].isin(ids))
-    if len(unknown):
-        ids = np.concatenate([ids, table.rows["creative_id"].iloc[unknown].to_numpy(str)])
-        _, others = read_pictures(Reader(inputs.cnn, threads), table.decode_batches(unknown))
-        embedding = np.concatenate([embedding, others.astype(np.float32)])
-    kept = np.isin(ids, in_table)
-    return ids[kept], embedding[kept]
-
-
 def _write_card(
     draft: manifest.Draft,
     policy: "Policy",
@@ -202,7 +137,7 @@ def _write_card(
         "exploration": "thompson" if policy.variances else "softmax",
         "features": policy.features,
         "audience": audience,
-        "reader": None if policy.content is None or manifest.skip_reason(inputs.cnn) else manifest.digest(inputs.cnn),
+        "reader": contents.reader if contents and policy.content else None,
         "text_encoder": contents.encoder if contents else None,
         "reward": {"kind": params.reward, **({"cap": counts["value_cap"]} if params.reward == "value" else {})},
         "impressions": {name: counts[name] for name in IMPRESSION_COUNTS},

@@ -72,7 +72,7 @@ def trained(
     nothing = root / "nothing"
     manifest.skip(nothing, "segment", Source(uri="x"), "no source")
     made = Candidate(root / name, table, nothing, root / f"report-{name}")
-    inputs = train_policy.Inputs(table, nothing, nothing, nothing)
+    inputs = train_policy.Inputs(table, nothing, nothing, nothing, nothing)
     train_policy.run(inputs, train_policy.Outputs(made.model), PARAMS, context)
     given = evaluate.Inputs(made.model, made.table, made.judge)
     evaluate.run(given, evaluate.Outputs(made.report), copywriters.EVALUATE, context)

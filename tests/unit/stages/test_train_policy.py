@@ -30,10 +30,10 @@ from adloom.tracking.memory import MemoryTracker
 @pytest.fixture
 def inputs(tmp_path: Path, make_table: MakeTable) -> Inputs:
     """Return impressions of the simulator, and nothing else."""
-    for name in ("audience", "creatives", "cnn"):
+    for name in ("audience", "creatives", "cnn", "copy"):
         manifest.skip(tmp_path / name, "segment", Source(uri="x"), "no source")
     table = make_table("impressions", simulate_impressions())
-    return Inputs(table, tmp_path / "audience", tmp_path / "creatives", tmp_path / "cnn")
+    return Inputs(table, *(tmp_path / name for name in ("audience", "creatives", "cnn", "copy")))
 
 
 def train(inputs: Inputs, out: Path, context: StageContext) -> dict[str, float]:
@@ -49,7 +49,7 @@ def test_impressions_become_a_policy(inputs: Inputs, tmp_path: Path, context: St
     metrics = train(inputs, out, context)
     made = manifest.verify(out)
     assert set(made.files) == {"policy.npz", "card.json", "history.json"}
-    assert set(made.inputs) == {"table", "audience", "creatives", "cnn"}
+    assert set(made.inputs) == {"table", "audience", "creatives", "cnn", "copy"}
     told = card(out)
     assert told["audience"] is None
     assert told["impressions"] == {
@@ -81,7 +81,7 @@ def test_the_holdout_period_is_not_looked_at(
     train(inputs, tmp_path / "one", context)
     rows = simulate_impressions().copy()
     rows.loc[rows["split"] == "holdout", "clicked"] = True
-    train(Inputs(make_table("impressions", rows), *list(vars(inputs).values())[1:]), tmp_path / "other", context)
+    train(replace(inputs, impressions=make_table("impressions", rows)), tmp_path / "other", context)
     files = [(tmp_path / name / "policy.npz").read_bytes() for name in ("one", "other")]
     assert files[0] == files[1]
 
@@ -99,7 +99,7 @@ def test_users_decide_by_their_segment(
         user_id=[pseudonymise(str(number), PUBLISHED_KEY) for number in user],
     )  # fmt: skip
     table = make_table("impressions", rows.assign(split="calibration"))
-    train(Inputs(table, audience, inputs.creatives, inputs.cnn), tmp_path / "policy", context)
+    train(replace(inputs, impressions=table, audience=audience), tmp_path / "policy", context)
     told = card(tmp_path / "policy")
     assert told["audience"] == manifest.digest(audience)
     assert told["impressions"]["without_segment"] == pytest.approx(6000 / 5, rel=0.1)  # type: ignore[index]
@@ -143,7 +143,7 @@ def test_no_policy_is_chosen_for_one_user(
     clicked = np.where(user == 0, shown == "a", rng.random(6000) < 0.02)
     rows = impressions_frame(creative_id=shown, clicked=clicked, hours=np.arange(6000) / 20, user_id=user.astype(str))
     table = make_table("impressions", rows.assign(split="calibration"))
-    train(Inputs(table, inputs.audience, inputs.creatives, inputs.cnn), tmp_path / "policy", context)
+    train(replace(inputs, impressions=table), tmp_path / "policy", context)
     told = card(tmp_path / "policy")
     assert told["chosen"]["model"] == "uniform"  # type: ignore[index]
     assert told["impressions"]["capped_users"] == 1  # type: ignore[index]
@@ -180,7 +180,8 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     )  # fmt: skip
     table = make_table("impressions", rows.assign(split="calibration"))
     creatives = make_table("creatives", pictures([*names, "new-bag", "new-boot", "new-coat"]))
-    train(Inputs(table, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", context)
+    joined = replace(inputs, impressions=table, creatives=creatives)
+    train(replace(joined, cnn=tmp_path / "reader"), tmp_path / "policy", context)
     told = card(tmp_path / "policy")
     assert told["creatives"] == {"history": 6, "new": 3}
     assert told["categories"] == CATEGORIES
@@ -190,7 +191,7 @@ def test_a_new_picture_is_scored_like_those_it_resembles(
     assert score["new-bag"] > max(score["new-boot"], score["new-coat"]) + 0.2
     unseen = policy.probabilities({"placement": "top"}, ["x", "y"], {"x": "Bag", "y": "Coat"})
     assert unseen[0] > unseen[1]
-    train(Inputs(table, inputs.audience, creatives, inputs.cnn), tmp_path / "unread", context)
+    train(joined, tmp_path / "unread", context)
     assert card(tmp_path / "unread")["creatives"] == {"history": 6, "new": 0}
 
 
@@ -229,7 +230,7 @@ def test_pictures_of_another_shop_are_not_joined(
 ) -> None:
     write_reader(tmp_path / "reader")
     creatives = make_table("creatives", pictures(["elsewhere-1", "elsewhere-2"]))
-    train(Inputs(inputs.impressions, inputs.audience, creatives, tmp_path / "reader"), tmp_path / "policy", context)
+    train(replace(inputs, creatives=creatives, cnn=tmp_path / "reader"), tmp_path / "policy", context)
     assert card(tmp_path / "policy")["categories"] == []
 
 
@@ -237,7 +238,7 @@ def test_without_impressions_or_switched_off_there_is_no_policy(
     inputs: Inputs, tmp_path: Path, context: StageContext
 ) -> None:
     manifest.skip(tmp_path / "none", "prepare", Source(uri="x"), "no source: ingest.impressions is not given")
-    assert train(Inputs(tmp_path / "none", *list(vars(inputs).values())[1:]), tmp_path / "policy", context) == {}
+    assert train(replace(inputs, impressions=tmp_path / "none"), tmp_path / "policy", context) == {}
     assert manifest.read(tmp_path / "policy").skipped == "no source: ingest.impressions is not given"
     assert run(inputs, Outputs(tmp_path / "policy"), PARAMS.model_copy(update={"enabled": False}), context) == {}
     assert manifest.read(tmp_path / "policy").skipped == "train_policy.enabled is false"
@@ -248,7 +249,7 @@ def test_a_log_that_cannot_teach_leaves_nothing_behind(
 ) -> None:
     table = make_table("impressions", simulate_impressions().assign(clicked=False))
     with pytest.raises(DataError, match="expected some but not all"):
-        train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "made" / "policy", context)
+        train(replace(inputs, impressions=table), tmp_path / "made" / "policy", context)
     assert not list((tmp_path / "made").iterdir())
 
 
@@ -257,7 +258,7 @@ def test_a_log_of_one_creative_reports_no_click_rate(
 ) -> None:
     rows = impressions_frame("a" * 40, clicked=[False, True] * 20).assign(split="calibration")
     table = make_table("impressions", rows)
-    numbers = train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "policy", context)
+    numbers = train(replace(inputs, impressions=table), tmp_path / "policy", context)
     assert numbers == {"temperature": 1, "creatives": 1}
 
 
@@ -266,7 +267,7 @@ def test_a_log_without_propensities_does_not_stop_the_run(
     inputs: Inputs, make_table: MakeTable, tmp_path: Path, context: StageContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     table = make_table("impressions", simulate_impressions().assign(propensity=np.nan))
-    train(Inputs(table, *list(vars(inputs).values())[1:]), tmp_path / "policy", context)
+    train(replace(inputs, impressions=table), tmp_path / "policy", context)
     told = card(tmp_path / "policy")
     assert told["impressions"]["propensity_estimated"] == 4000  # type: ignore[index]
     assert told["chosen"]["model"] == "linear"  # type: ignore[index]
@@ -276,6 +277,6 @@ def test_a_log_without_propensities_does_not_stop_the_run(
 def test_a_changed_audience_is_refused(inputs: Inputs, tmp_path: Path, context: StageContext) -> None:
     write_audience(tmp_path / "models" / "audience")
     (tmp_path / "models" / "audience" / "members.npz").write_bytes(b"")
-    given = Inputs(inputs.impressions, tmp_path / "models" / "audience", inputs.creatives, inputs.cnn)
+    given = replace(inputs, audience=tmp_path / "models" / "audience")
     with pytest.raises(ArtifactError, match=r"members.npz: changed since it was written"):
         train(given, tmp_path / "policy", context)

@@ -20,7 +20,7 @@ from adloom.decision_log.record import Decision, Tier
 from adloom.experiments.assignment import Assignment
 from adloom.policy.scorer import Scorer, ScoringRequest
 from adloom.serving.api.decide_schemas import ModelOrigin
-from adloom.serving.library.ad_contents import AdContents, find_contents
+from adloom.serving.library.ad_contents import AdContents
 from adloom.serving.metrics import Histogram
 from adloom.serving.models.loader import LoadedExperiment
 
@@ -90,9 +90,7 @@ class ServingExperiment:
     def __init__(self, loaded: LoadedExperiment, ads: AdContents) -> None:
         experiment = loaded.experiment
         self.name = experiment.name
-        scorers = {
-            version: model.model.extend(find_contents(ads, model.card)) for version, model in loaded.policies.items()
-        }
+        scorers = {version: model.model.extend(ads.describe(model.card)) for version, model in loaded.policies.items()}
         self.shadow = None if experiment.shadow is None else scorers[experiment.shadow]
         self.arms = [
             ServingArm(

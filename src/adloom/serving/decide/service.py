@@ -29,7 +29,7 @@ from adloom.serving.api.decide_schemas import (
 from adloom.serving.api.problems import Problem
 from adloom.serving.decide.arms import ExperimentStatistics, OwnScores, ServingExperiment
 from adloom.serving.decide.probability_cache import LatencyEstimator, ProbabilityCache
-from adloom.serving.library.ad_contents import AdContents, find_contents
+from adloom.serving.library.ad_contents import AdContents
 from adloom.serving.library.shared_library import SharedLibrary, find_ads
 from adloom.serving.models.loader import Models
 from adloom.serving.request_context import new_id
@@ -110,7 +110,7 @@ class ServingSnapshot:
         return cls(
             make_pseudonymiser(key),
             used,
-            policy.model.extend(find_contents(ads, policy.card)) if policy else None,
+            policy.model.extend(ads.describe(policy.card)) if policy else None,
             policy.origin if policy else None,
             audience.model.members if audience and required == used else None,
             audience.origin if audience else None,
@@ -169,7 +169,7 @@ class Decider:
         """Serve these models, and score the library's ads, from now on."""
         self.finish()
         snapshot = self._library.snapshot if self._library else None
-        self._serving = ServingSnapshot.create(models, self._keys, snapshot.contents if snapshot else {})
+        self._serving = ServingSnapshot.create(models, self._keys, snapshot.contents if snapshot else AdContents())
         self._cache = ProbabilityCache()  # probabilities of the previous policy are not valid
 
     def decide(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from adloom.errors import AdloomError
 from adloom.serving.api.decide_schemas import MAX_CANDIDATES, LibrarySelection
 from adloom.serving.api.problems import Problem
-from adloom.serving.library.ad_contents import AdContents, describe_contents
+from adloom.serving.library.ad_contents import AdContents
 
 if TYPE_CHECKING:
     from adloom.library.library import Library
@@ -38,19 +38,19 @@ class LibrarySnapshot:
 
     ads: Mapping[tuple[str | None, str | None], ApprovedAds] = field(default_factory=dict)  # by category and size
     rejected: Mapping[str, Set[int]] = field(default_factory=dict)  # draw: the numbers of its rejected pictures
-    contents: AdContents = field(default_factory=dict)
+    contents: AdContents = field(default_factory=AdContents)
 
 
 def take_snapshot(library: "Library") -> LibrarySnapshot:
-    """Read the approved ads, with their contents, and the rejected draws."""
+    """Read the approved ads, the contents of ads and lines, and the rejected draws."""
     ads: defaultdict[tuple[str | None, str | None], ApprovedAds] = defaultdict(ApprovedAds)
-    approved = library.list_approved_ads()
-    for ad in approved:
+    approved = library.list_approved()
+    for ad in (creative for creative in approved if creative.kind == "ad"):
         for key in {(c, p) for c in (ad.category, None) for p in (ad.placement, None)}:
             ads[key].ids.append(ad.id)
             if ad.category is not None:
                 ads[key].categories[ad.id] = ad.category
-    return LibrarySnapshot(dict(ads), library.list_rejected_draws(), describe_contents(approved))
+    return LibrarySnapshot(dict(ads), library.list_rejected_draws(), AdContents(approved))
 
 
 class SharedLibrary:

@@ -13,12 +13,13 @@ from tests.support.tiny_models import DIMENSIONS, write_audience, write_policy
 
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint
 from adloom.decision_log.record import Decision
-from adloom.policy.content_model import Contents, join_features
+from adloom.library.library import ApprovedCreative
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, MAX_CANDIDATES, DecideAnswer, DecideRequest
 from adloom.serving.api.problems import Problem
 from adloom.serving.api.schemas import SEGMENT
 from adloom.serving.decide.service import Decider, MemoryLog
+from adloom.serving.library.ad_contents import AdContents
 from adloom.serving.library.shared_library import ApprovedAds, LibrarySnapshot, SharedLibrary
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
@@ -125,12 +126,13 @@ class TestLibrary:
         assert one.probabilities == other.probabilities
 
     def test_the_policy_scores_an_ad_by_its_contents(self, models: Models, log: MemoryLog) -> None:
-        features = join_features(np.array([[np.log(3.0)], [0.0]]), ["", ""])
-        contents = Contents(np.array(self.ADS.ids), np.array(["Bag", "Bag"]), features)
         library = SharedLibrary(lambda: pytest.fail("a decision opens no database"))
         asked = msgspec.convert({**PLAIN, "candidates": {"library": {}}}, DecideRequest)
         for reader, expected in (("of the policy", [0.75, 0.25]), ("another", [0.5, 0.5])):
-            library.snapshot = LibrarySnapshot({(None, None): self.ADS}, contents={(reader, None): contents})
+            pictures = [{"reader": reader, "embedding": [value]} for value in (np.log(3.0), 0.0)]
+            rows = zip(self.ADS.ids, pictures, strict=True)
+            ads = AdContents([ApprovedCreative(name, "ad", "Bag", None, None, picture) for name, picture in rows])
+            library.snapshot = LibrarySnapshot({(None, None): self.ADS}, contents=ads)
             Decider(models, PseudonymKeys(None), log, "shop", library).decide([(asked, time.perf_counter())])
             assert logged(log).probabilities == pytest.approx(expected, abs=0.02)
 

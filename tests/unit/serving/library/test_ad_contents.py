@@ -3,39 +3,40 @@
 import numpy as np
 
 from adloom.arrays import AnyArray
-from adloom.library.library import ApprovedAd
+from adloom.library.library import ApprovedCreative
 from adloom.policy.content_model import join_features
-from adloom.serving.library.ad_contents import describe_contents, find_contents
+from adloom.serving.library.ad_contents import AdContents
 from adloom.serving.models.card import ModelCard
 
 READ = {"embedding": [0.6, 0.8], "reader": "r"}
 ENCODED = {"text_embedding": [1.0, 0.0, 0.0], "text_encoder": "e"}
-CONTENTS = describe_contents(
+CONTENTS = AdContents(
     [
-        ApprovedAd("read", "Bag", None, "Soft wool", READ),
-        ApprovedAd("both", None, None, "Red bag", {**READ, **ENCODED}),
-        ApprovedAd("encoded", "Bag", None, "New", ENCODED),
-        ApprovedAd("neither", "Bag", None, None, {}),
+        ApprovedCreative("read", "ad", "Bag", None, "Soft wool", READ),
+        ApprovedCreative("both", "ad", None, None, "Red bag", {**READ, **ENCODED}),
+        ApprovedCreative("line", "line", "Bag", None, "New", ENCODED),
+        ApprovedCreative("neither", "ad", "Bag", None, None, {}),
     ]
 )
 
 
 def find(reader: str | None, encoder: str | None) -> tuple[list[str], AnyArray]:
-    contents = find_contents(CONTENTS, ModelCard(reader=reader, text_encoder=encoder))
+    contents = CONTENTS.describe(ModelCard(reader=reader, text_encoder=encoder))
     assert contents is not None
     return contents.creatives.tolist(), contents.features
 
 
 def test_a_reader_and_an_encoder_describe_what_they_know() -> None:
     ads, features = find("r", "e")
-    assert ads == ["read", "both"]
-    expected = join_features(np.array([[0.6, 0.8]] * 2), ["Soft wool", "Red bag"], [None, np.array([1, 0, 0])])
+    assert ads == ["read", "both", "line"]
+    pictures, sentence = np.array([[0.6, 0.8], [0.6, 0.8], [np.nan, np.nan]]), np.array([1, 0, 0])
+    expected = join_features(pictures, ["Soft wool", "Red bag", "New"], [None, sentence, sentence])
     np.testing.assert_array_equal(features, expected)
 
 
 def test_without_a_reader_texts_count_alone() -> None:
     ads, features = find(None, "e")
-    assert ads == ["read", "both", "encoded"]
+    assert ads == ["read", "both", "line"]
     assert np.isnan(features[:, -1]).tolist() == [True, False, False]
 
 
@@ -46,6 +47,8 @@ def test_an_unknown_encoder_leaves_sentences_out() -> None:
 
 
 def test_the_category_of_an_ad_may_be_unknown_and_an_unknown_reader_has_read_nothing() -> None:
-    assert CONTENTS["r", None].category.tolist() == ["Bag", ""]
-    assert find_contents(CONTENTS, ModelCard(reader="another", text_encoder="e")) is None
-    assert describe_contents([]) == {}
+    described = CONTENTS.describe(ModelCard(reader="r"))
+    assert described is not None
+    assert described.category.tolist() == ["Bag", "", "Bag"]
+    assert CONTENTS.describe(ModelCard(reader="another", text_encoder="e")) is None
+    assert not AdContents().describe(ModelCard())

@@ -9,6 +9,7 @@ from adloom.errors import UnavailableError
 from adloom.library.library import Library
 from adloom.library.records import content_id
 from adloom.serving.library.shared_library import SharedLibrary, take_snapshot
+from adloom.serving.models.card import ModelCard
 
 
 def approve(library: Library, name: str, kind: str = "ad", **fields: object) -> str:
@@ -28,11 +29,15 @@ def test_a_snapshot_has_the_approved_ads_by_category_and_size(library: Library) 
     assert len(ads) == 4
 
 
-def test_a_snapshot_has_the_contents_of_approved_ads(library: Library) -> None:
+def test_a_snapshot_has_the_contents_of_approved_ads_and_lines(library: Library) -> None:
     one = approve(library, "one", category="Bag", text="Soft wool")
+    line = approve(library, "New wool", "line", text="New wool")
     library.add(make_creative(b"a draft", "ad", text="Soft wool"), b"a draft")
-    (contents,) = take_snapshot(library).contents.values()
-    assert contents.creatives.tolist() == [one]
+    snapshot = take_snapshot(library)
+    contents = snapshot.contents.describe(ModelCard())
+    assert contents is not None
+    assert contents.creatives.tolist() == [one, line]
+    assert snapshot.ads[None, None].ids == [one]
 
 
 def test_a_snapshot_has_the_rejected_draws(library: Library) -> None:

@@ -42,6 +42,7 @@ from adloom.stages.creative_rows import open_creatives
 from adloom.stages.pretrained import fetch_pretrained
 from adloom.tracking.memory import MemoryTracker
 from adloom.training import loop
+from adloom.training.session import TrainingSession
 
 R3GAN = {"objective": "relativistic", "spectral_norm": False, "gradient_penalty": 0.1, "learning_rate": 0.001}
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -109,11 +110,11 @@ def select(table: CreativeTable, rows: Int64Array, categories: list[str]) -> Cre
 
 
 @contextmanager
-def memory_session(stage: str) -> Iterator[loop.TrainingSession]:
+def memory_session(stage: str) -> Iterator[TrainingSession]:
     """Open a session that leaves nothing behind."""
     draft: Any = None  # a training does not use it
     with tempfile.TemporaryDirectory() as folder, MemoryTracker().start_run(stage, {}, {}) as run:
-        yield loop.TrainingSession(stage, draft, run, Path(folder, "checkpoint"), progress=True)
+        yield TrainingSession(stage, draft, run, Path(folder, "checkpoint"), progress=True)
 
 
 def train_judges(half: Creatives, test: Creatives, net: EfficientNetLite0, categories: int) -> Judges:

@@ -32,6 +32,7 @@ from adloom.sequences.batches import TokenDataset
 from adloom.sequences.module import SequenceModule
 from adloom.tracking.memory import MemoryTracker
 from adloom.training import loop
+from adloom.training.session import TrainingSession
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("train_gan", "train_cnn", "train_lstm")
@@ -93,7 +94,7 @@ def run_steps(stage: str, precision: str, count: int) -> None:
     timed = TimedRows(rows)
     draft: Any = None  # a training does not use it
     with tempfile.TemporaryDirectory() as folder, MemoryTracker().start_run(stage, {}, {}) as run:
-        session = loop.TrainingSession(stage, draft, run, Path(folder, "checkpoint"), progress=False)
+        session = TrainingSession(stage, draft, run, Path(folder, "checkpoint"), progress=False)
         with suppress(KeyboardInterrupt):
             loop.fit(build, timed, params, session)
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in pairwise(timed.times)][1:]

@@ -34,6 +34,7 @@ from adloom.errors import WorkerExit
 from adloom.tracking.memory import MemoryTracker
 from adloom.training import loop
 from adloom.training.process_group import ProcessGroup
+from adloom.training.session import TrainingSession
 
 ROOT = Path(__file__).parents[1]
 VENV = ROOT / ".venv-keras"
@@ -148,7 +149,7 @@ def train_ours(build: Any, rows: Any, params: Training, group: ProcessGroup | No
     timed: Any = TimedRows(rows)
     draft: Any = None  # a training does not use it
     with tempfile.TemporaryDirectory() as folder, MemoryTracker().start_run("benchmark", {}, {}) as run:
-        session: Any = loop.TrainingSession(
+        session: Any = TrainingSession(
             "benchmark",
             draft,
             run,

@@ -7,6 +7,7 @@ Processes are started as Kubeflow Trainer starts its pods; what the component do
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -219,12 +220,12 @@ def test_a_copywriter_of_two_processes_measures_as_one_of_one(writers: Writers, 
 
 
 def test_a_failed_machine_is_reported_and_leaves_nothing(world: World) -> None:
-    with manifest.draft(world.folder / "empty", "prepare", Source(uri="test"), {}) as draft:
-        parquet.write(pd.DataFrame({"copy_id": ["1"], "text": ["a"], "category": "all", "split": ["test"]}), draft.path)
+    shutil.copytree(world.copy, world.folder / "damaged")
+    (world.folder / "damaged" / "rows-00000.parquet").write_bytes(b"")
     block = LSTM.model_copy(update={"devices": 2})
-    wanted = r"train-lstm-\w{16} failed: train-lstm-\w{16}-node-0: adloom: copy: 0 lines in split train, expected"
+    wanted = r"train-lstm-\w{16} failed: train-lstm-\w{16}-node-0: adloom: .*rows-00000.parquet"
     with pytest.raises(AdloomError, match=wanted):
-        in_jobs(world, "train-lstm", block, "empty", "copy", "lstm", "failed")
+        in_jobs(world, "train-lstm", block, "damaged", "copy", "lstm", "failed")
     assert world.server.keys(BUCKET, "failed/") == set()
     assert not (world.folder / "failed").exists()
 

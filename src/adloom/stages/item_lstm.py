@@ -13,7 +13,7 @@ from adloom.storage import npz
 from adloom.training import loop
 
 if TYPE_CHECKING:
-    from adloom.training.loop import History, TrainingSession
+    from adloom.training.session import History, TrainingSession
 
 
 def train_lstm(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from adloom.creatives.batches import PictureDataset
     from adloom.creatives.cnn_net import Reader
-    from adloom.training.loop import History, TrainingSession
+    from adloom.training.session import History, TrainingSession
 
 Backbone = Literal["scratch", "efficientnet_lite0"]
 MAX_PICTURES = {1: 5_000, 3: 10_000}  # by channels: with more, a network of its own is better or the features too slow

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from adloom.recommendation.interactions import Interactions
     from adloom.recommendation.model_selection import Result
     from adloom.recommendation.recommender import ItemScorer
-    from adloom.training.loop import History, TrainingSession
+    from adloom.training.session import History, TrainingSession
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ def run(inputs: Inputs, outputs: Outputs, params: Recommend, context: StageConte
     from adloom.recommendation.interactions import read_interactions
     from adloom.storage.table_scan import scan_table
     from adloom.training import checkpoints
-    from adloom.training.loop import TrainingSession
+    from adloom.training.session import TrainingSession
 
     manifest.verify(inputs.audience)
     interactions = read_interactions(scan_table(inputs.events, "calibration"), limit=params.items)

@@ -20,7 +20,7 @@ from adloom.storage import manifest
 if TYPE_CHECKING:
     from adloom.creatives.cnn_net import Reader
     from adloom.creatives.table import CreativeTable, StoredCreatives
-    from adloom.training.loop import History, TrainingSession
+    from adloom.training.session import History, TrainingSession
 
 STAGE = "train_cnn"
 FINGERPRINTED = 4000  # training pictures at most, to which the fingerprint is fitted
@@ -50,7 +50,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContex
     if manifest.propagate_skip(outputs.cnn, STAGE, params, inputs.creatives):
         return {}
     from adloom.stages.creative_rows import open_creatives
-    from adloom.training import loop
+    from adloom.training.session import open_session
 
     manifest.verify(inputs.creatives)
     table = open_creatives(inputs.creatives)
@@ -59,7 +59,7 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainCnn, context: StageContex
         reason = f"one category only ({categories[0]}); a reader needs at least two to tell apart"
         manifest.skip(outputs.cnn, STAGE, params, reason)
         return {}
-    with loop.open_session(STAGE, inputs.creatives, outputs.cnn, params, context) as session:
+    with open_session(STAGE, inputs.creatives, outputs.cnn, params, context) as session:
         history = _train(table, categories, params, session, context)
     return {name: values[-1][1] for name, values in history.items()}
 

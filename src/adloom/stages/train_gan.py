@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adloom.arrays import Float32Array
     from adloom.creatives.conditions import ConditionSpace
     from adloom.creatives.gan_module import GanModule
-    from adloom.training.loop import TrainingSession
+    from adloom.training.session import TrainingSession
 
 STAGE = "train_gan"
 PER_CATEGORY = 10  # pictures of each category on the sample sheet
@@ -51,9 +51,9 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainGan, context: StageContex
     """
     if manifest.propagate_skip(outputs.gan, STAGE, params, inputs.creatives):
         return {}
-    from adloom.training import loop
+    from adloom.training.session import open_session
 
-    with loop.open_session(STAGE, inputs.creatives, outputs.gan, params, context) as session:
+    with open_session(STAGE, inputs.creatives, outputs.gan, params, context) as session:
         history = _train(inputs.creatives, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from adloom.onnx_models.runtime import LstmState
     from adloom.sequences.batches import TokenDataset
     from adloom.sequences.mixture import Mixture
-    from adloom.training.loop import History, TrainingSession
+    from adloom.training.session import History, TrainingSession
 
 STAGE = "train_lstm"
 SAMPLES = 8  # lines shown for each category
@@ -55,9 +55,9 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainLstm, context: StageConte
     if manifest.propagate_skip(outputs.lstm, STAGE, params, inputs.copy):
         return {}
     from adloom.storage import parquet
-    from adloom.training import loop
+    from adloom.training.session import open_session
 
-    with loop.open_session(STAGE, inputs.copy, outputs.lstm, params, context) as session:
+    with open_session(STAGE, inputs.copy, outputs.lstm, params, context) as session:
         train, validation = (
             _require_lines(parquet.read(inputs.copy, split), split) for split in ("train", "validation")
         )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from adloom.music.tune import Tune
     from adloom.music.vocabulary import NoteVocabulary
     from adloom.sequences.batches import TokenDataset
-    from adloom.training.loop import History, TrainingSession
+    from adloom.training.session import History, TrainingSession
 
 STAGE = "train_music"
 
@@ -48,9 +48,9 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainMusic, context: StageCont
     """
     if manifest.propagate_skip(outputs.music, STAGE, params, inputs.tunes):
         return {}
-    from adloom.training import loop
+    from adloom.training.session import open_session
 
-    with loop.open_session(STAGE, inputs.tunes, outputs.music, params, context) as session:
+    with open_session(STAGE, inputs.tunes, outputs.music, params, context) as session:
         history = _train(_read(inputs.tunes, "train"), _read(inputs.tunes, "validation"), params, session)
     return {name: values[-1][1] for name, values in history.items()}
 

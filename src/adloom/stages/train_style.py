@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from adloom.creatives.style_module import StylePairs
     from adloom.creatives.stylizer_net import Stylizer
     from adloom.creatives.table import CreativeTable
-    from adloom.training.loop import History, TrainingSession
+    from adloom.training.session import History, TrainingSession
 
 STAGE = "train_style"
 MAX_CREATIVES = 512  # of the table, evenly spread
@@ -50,12 +50,12 @@ def run(inputs: Inputs, outputs: Outputs, params: TrainStyle, context: StageCont
     from adloom.creatives.efficientnet import load_efficientnet
     from adloom.stages.creative_rows import open_creatives
     from adloom.stages.pretrained import fetch_pretrained
-    from adloom.training import loop
+    from adloom.training.session import open_session
 
     manifest.verify(inputs.creatives)
     table = open_creatives(inputs.creatives)
     net = load_efficientnet(fetch_pretrained(params.pretrained, context))
-    with loop.open_session(STAGE, inputs.creatives, outputs.style, params, context) as session:
+    with open_session(STAGE, inputs.creatives, outputs.style, params, context) as session:
         history = _train(table, net, params, session)
     return {name: values[-1][1] for name, values in history.items()}
 

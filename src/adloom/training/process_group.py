@@ -5,9 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
-from torch import distributed
-
 Value = TypeVar("Value")
 
 
@@ -30,9 +27,12 @@ class ProcessGroup:
 
     def broadcast(self, value: Value) -> Value:
         """Return the first process's value in every process."""
+        if self.size == 1:
+            return value
+        from torch import distributed
+
         box = [value]
-        if self.size > 1:
-            distributed.broadcast_object_list(box)
+        distributed.broadcast_object_list(box)
         return box[0]
 
     @contextmanager
@@ -41,6 +41,9 @@ class ProcessGroup:
         if self.size == 1:
             yield
             return
+        import torch
+        from torch import distributed
+
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         try:
             yield

@@ -6,22 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
-from tests.conftest import MakeTable
 from torch import nn
 
 from adloom.arrays import Int64Array
 from adloom.config.training import Training
-from adloom.context import StageContext
 from adloom.errors import ConfigError
 from adloom.storage import manifest
 from adloom.storage.local import FolderStore
-from adloom.tracking.memory import MemoryRun, MemoryTracker
+from adloom.tracking.memory import MemoryRun
 from adloom.training import checkpoints, loop
-from adloom.training.loop import History
+from adloom.training.session import History, TrainingSession
 
 PARAMS = Training(epochs=4, steps_per_epoch=3, batch_size=16, learning_rate=0.1, threads=1)
 
@@ -89,7 +86,7 @@ def fit(
     **options: Any,
 ) -> Trained:
     run = MemoryRun("train_net", {}, {})
-    session = loop.TrainingSession("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
+    session = TrainingSession("train_net", manifest.Draft(folder), run, folder / "last.ckpt", False, copy)
     module, history = loop.fit(net, Numbers(), params, session, validation=Numbers(), patience=patience, **options)
     return Trained(module, history, run)
 
@@ -97,14 +94,6 @@ def fit(
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return fit(tmp_path_factory.mktemp("uninterrupted"))
-
-
-def test_a_wrong_number_of_processes_is_refused(tmp_path: Path, context: StageContext, make_table: MakeTable) -> None:
-    table = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]}))
-    wanted = "train_net: nodes 1 and devices 2 make 2 processes, torchrun started 1"
-    params = PARAMS.model_copy(update={"devices": 2})
-    with pytest.raises(ConfigError, match=wanted), loop.open_session("train_net", table, tmp_path, params, context):
-        pass
 
 
 def test_in_order_is_every_row_once() -> None:
@@ -281,34 +270,3 @@ def test_a_checkpoint_of_another_network_is_discarded(
     fit(tmp_path, WiderNet)
     assert same(fit(tmp_path), uninterrupted)
     assert "damaged checkpoint (ValueError), training starts over" in caplog.text
-
-
-def test_a_session_keeps_the_checkpoint_until_the_artifact_is_stored(
-    tmp_path: Path, context: StageContext, make_table: MakeTable
-) -> None:
-    table, target = make_table("copy", pd.DataFrame({"text": ["a"], "split": ["train"]})), tmp_path / "models" / "net"
-
-    def train(*, interrupted: bool) -> Path:
-        with loop.open_session("train_net", table, target, PARAMS, context) as session:
-            session.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            session.checkpoint.touch()
-            if interrupted:
-                raise KeyboardInterrupt
-            return session.checkpoint
-
-    with pytest.raises(KeyboardInterrupt):
-        train(interrupted=True)
-    assert len(list((context.home / "checkpoints").rglob("*.ckpt"))) == 1
-    assert list(target.parent.iterdir()) == []
-    checkpoints.discard_finished(context, target)  # of a training that did not end
-    checkpoint = train(interrupted=False)
-    checkpoints.discard_finished(context, tmp_path / "models" / "another")
-    assert checkpoint.exists()
-    checkpoints.discard_finished(context, target)
-    assert not checkpoint.parent.exists()
-    assert isinstance(context.tracker, MemoryTracker)
-    failed, sealed = context.tracker.runs
-    assert (failed.status, sealed.status) == ("FAILED", "FINISHED")
-    assert sealed.recorded_tags["manifest_digest"] == manifest.digest(target)
-    assert sealed.recorded_tags["dataset_digest"] == manifest.digest(table)
-    assert manifest.read(target).inputs == {"table": manifest.digest(table)}  # wherever the table lies

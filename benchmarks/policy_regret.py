@@ -39,7 +39,9 @@ STRATEGIES: dict[str, Exploration] = {
     "retrain daily": "softmax",
     "refresh hourly": "softmax",
     "refresh hourly, Thompson": "thompson",
-}  # and their exploration
+    "refresh hourly, lift > 0": "softmax",
+    "refresh hourly, Thompson, lift > 0": "thompson",
+}  # and their exploration; "lift > 0" publishes a refresh only if its estimated lift is positive
 CONFIG = Config(rate=0.03, creatives=10, segments=3, users=20_000, spread=0.6, wear_out=0.0, per_hour=3000)
 OLD = CONFIG.creatives // 2  # creatives that run from the start
 NAMES = [creative_id(i) for i in range(CONFIG.creatives)]
@@ -121,8 +123,9 @@ def play(strategy: str, world: World, reader: Reader) -> tuple[AnyArray, Counter
         reader.add(world.serve(contexts, chances), CONFIG.creatives, WARM_UP + hour + 1.0)
         refreshed = refresh_policy(policy, reader.statistics, PENALTY, MAX_DIVERGENCE)
         gain = (contexts.rate * (serve(refreshed.policy, contexts, CONFIG.creatives) - chances)).sum()
-        verdicts[f"{refreshed.verdict}, {'better' if gain > 0 else 'worse'}"] += 1
-        policy = refreshed.policy if refreshed.verdict == "promote" else policy
+        is_published = refreshed.verdict == "promote" and ("lift > 0" not in strategy or refreshed.lift > 0)
+        verdicts[f"{'published' if is_published else 'not'}, {'better' if gain > 0 else 'worse'}"] += 1
+        policy = refreshed.policy if is_published else policy
     return regret, verdicts
 
 

@@ -47,10 +47,10 @@ def softmax(
     sizes = np.array(counts)
     starts = sizes.cumsum() - sizes
     odds = np.exp((scores - np.maximum.reduceat(scores, starts).repeat(sizes)) / temperature)
-    if new is not None and new.any():
+    if new is not None and np.count_nonzero(new):
         odds = _raise_new(odds, new, sizes, starts)
     least = np.minimum(floor, 1 / sizes)
-    scale = (1 - np.minimum(sizes * floor, 1)) / np.add.reduceat(odds, starts)
+    scale = (1 - sizes * least) / np.add.reduceat(odds, starts)
     return np.maximum(odds * scale.repeat(sizes) + least.repeat(sizes), MIN_PROBABILITY)
 
 

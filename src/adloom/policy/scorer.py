@@ -248,19 +248,20 @@ class Scorer:
 
     def scores(self, requests: Sequence[ScoringRequest]) -> Float64Array:
         """Return the concatenated scores of all candidates (candidates,)."""
-        return _sum_cells(self._rows, self._cell_indices(requests))
+        return _sum_cells(self._rows, self._cell_indices(requests, self._row_indices(requests)))
 
     def _distribute(self, requests: Sequence[ScoringRequest], sizes: Sequence[int]) -> Float64Array:
-        cells = self._cell_indices(requests)
+        rows = self._row_indices(requests)
+        cells = self._cell_indices(requests, rows)
         variances = None if self._variances is None else _sum_cells(self._variances, cells)
-        new = self._is_new.take(cells[:, 0] // self._rows.shape[1])
+        new = self._is_new.take(rows)
         return distribute(_sum_cells(self._rows, cells), variances, sizes, self._temperature, self._floor, new)
 
-    def _cell_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
+    def _cell_indices(self, requests: Sequence[ScoringRequest], rows: Int64Array) -> Int64Array:
         """Return each candidate's terms as indices into the flat rows (candidates, 1 + features)."""
         indices = np.array([self._column_indices(request.context) for request in requests])
         indices = indices.repeat([len(request.candidates) for request in requests], 0)
-        indices += self._row_indices(requests)[:, None] * self._rows.shape[1]
+        indices += (rows * self._rows.shape[1])[:, None]
         return np.asarray(indices)
 
     def _row_indices(self, requests: Sequence[ScoringRequest]) -> Int64Array:
@@ -269,8 +270,10 @@ class Scorer:
         hashes = np.fromiter(map(hash, candidates), np.int64, len(candidates))
         indices = self._hashes.searchsorted(hashes)
         new = self._hashes.take(indices) != hashes
+        if not np.count_nonzero(new):  # faster than any()
+            return indices
         indices[new] = self._unknown_row
-        if any(request.categories for request in requests) or (self._later_rows and new.any()):
+        if self._later_rows or any(request.categories for request in requests):
             named = [request.categories.get(candidate) for request in requests for candidate in request.candidates]
             for i in np.flatnonzero(new).tolist():
                 by_category = self._priors.get(named[i], self._unknown_row)

@@ -53,8 +53,8 @@ class OwnScores(NamedTuple):
 class ArmMixture(NamedTuple):
     """The probabilities of candidates in each arm that shows ads."""
 
-    shares: list[float]  # (arms,) of the decisions that show ads
-    arms: list[Float64Array]  # (arms,) of (candidates,)
+    shares: Float64Array  # (arms,) of the decisions that show ads
+    arms: Float64Array  # (arms, candidates)
     probabilities: list[float]  # (candidates,) of all arms
 
     def complete(self, decision: Decision, chosen: Sequence[int]) -> Decision:
@@ -64,12 +64,12 @@ class ArmMixture(NamedTuple):
 
     def propensities(self, chosen: Sequence[int]) -> list[float]:
         """Return the probability of each chosen candidate, given those above and not the arm (slots,)."""
-        remaining, weights, propensities = np.stack(self.arms, 1), np.array(self.shares), list[float]()
+        remaining, weights, propensities = self.arms.copy(), self.shares, list[float]()
         for i in chosen:
-            total = remaining.sum(0)
-            joint = weights * np.divide(remaining[i], total, out=np.zeros_like(total), where=total > 0)
+            total = remaining.sum(1)
+            joint = weights * np.divide(remaining[:, i], total, out=np.zeros_like(total), where=total > 0)
             propensities.append(propensity := float(joint.sum()))
-            remaining[i] = 0.0
+            remaining[:, i] = 0.0
             weights = joint / propensity if propensity else weights  # at once, so that tiny products do not become 0
         return propensities
 
@@ -105,8 +105,8 @@ class ServingExperiment:
         self.assign = Assignment(experiment.key, [arm.share for arm in self.arms]).assign
         self.baseline = experiment.baseline
         self._shown = [i for i, arm in enumerate(self.arms) if arm.shows_ads]
-        total = sum(self.arms[i].share for i in self._shown)
-        self._shares = [self.arms[i].share / total for i in self._shown]
+        shares = np.array([self.arms[i].share for i in self._shown])
+        self._shares = shares / shares.sum()
 
     def score(self, requests: Sequence[ScoringRequest], arms: Sequence[int], score_all: ScoreAll) -> list[OwnScores]:
         """Return the scores of each request in its arm."""
@@ -135,26 +135,22 @@ class ServingExperiment:
         """Return the probabilities in all arms that show ads; a policy that fails decides uniformly."""
         sizes = [len(scores.request.candidates) for scores in own]
         parts = [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
-        uniform = (1 / np.maximum(sizes, 1)).repeat(sizes)
-        even = [uniform[part] for part in parts]
-        arms = [self._score_arm(arm, own, even, score_all) for arm in self._shown]
-        mixed = np.zeros(len(uniform))
-        for share, arm in zip(self._shares, arms, strict=True):
-            mixed += share * arm
-        probabilities = mixed.tolist()  # of all decisions at once
-        return [ArmMixture(self._shares, [arm[part] for arm in arms], probabilities[part]) for part in parts]
+        arms = np.tile((1 / np.maximum(sizes, 1)).repeat(sizes), (len(self._shown), 1))  # (arms, candidates of all)
+        for row, arm in zip(arms, self._shown, strict=True):
+            for part, probabilities in zip(parts, self._score_arm(arm, own, score_all), strict=True):
+                if probabilities is not None:
+                    row[part] = probabilities
+        mixed = (self._shares @ arms).tolist()  # of all decisions at once
+        return [ArmMixture(self._shares, arms[:, part], mixed[part]) for part in parts]
 
-    def _score_arm(
-        self, arm: int, own: Sequence[OwnScores], even: Sequence[Float64Array], score_all: ScoreAll
-    ) -> Float64Array:
-        """Return the concatenated probabilities of all decisions in an arm."""
-        if not (policy := self.arms[arm].policy):
-            return np.concatenate(even)
+    def _score_arm(self, arm: int, own: Sequence[OwnScores], score_all: ScoreAll) -> list[Float64Array | None]:
+        """Return the probabilities of each decision in an arm; None where it decides uniformly."""
         probabilities = [s.probabilities if s.arm == arm else None for s in own]
-        others = [row for row, scores in enumerate(own) if not scores.is_late and scores.arm != arm]
-        for row, scored in zip(others, score_all(policy, [own[i].request for i in others]), strict=True):
-            probabilities[row] = scored
-        return np.concatenate([u if p is None else p for u, p in zip(even, probabilities, strict=True)])
+        if policy := self.arms[arm].policy:
+            others = [i for i, scores in enumerate(own) if not scores.is_late and scores.arm != arm]
+            for i, scored in zip(others, score_all(policy, [own[i].request for i in others]), strict=True):
+                probabilities[i] = scored
+        return probabilities
 
     def compare_shadow(self, own: Sequence[OwnScores], score_all: ScoreAll, statistics: ExperimentStatistics) -> None:
         """Score requests of the baseline by the shadow, and observe its latency, errors and distance."""

@@ -106,16 +106,18 @@ def test_the_propensity_of_a_slate_is_the_mean_over_arms(seed: int, slots: int) 
             product, left[i] = product * left[i] / left.sum(), 0.0
         return product
 
-    mixed = ArmMixture(shares.tolist(), [*columns.T], []).propensities(slate.chosen)
+    mixed = ArmMixture(shares, columns.T, []).propensities(slate.chosen)
     assert np.prod(mixed) == pytest.approx(shares @ [probability(0), probability(1)])
 
 
 @pytest.mark.parametrize("shares", [[1.0], [0.5, 0.5]])
 def test_creatives_of_probability_zero_have_finite_propensities(shares: list[float]) -> None:
     sure = np.array([1.0, 1e-300, 1e-300, 0.0])
-    mixed = ArmMixture(shares, [sure] * len(shares), []).propensities([1, 0, 2, 3])
+    mixed = ArmMixture(np.array(shares), np.stack([sure] * len(shares)), []).propensities([1, 0, 2, 3])
     assert mixed == pytest.approx([1e-300, 1.0, 1.0, 0.0], rel=1e-9)
-    assert np.isfinite(ArmMixture([0.5, 0.5], [sure, np.full(4, 0.25)], []).propensities([3, 2, 1, 0])).all()
+    assert np.isfinite(
+        ArmMixture(np.array([0.5, 0.5]), np.stack([sure, np.full(4, 0.25)]), []).propensities([3, 2, 1, 0])
+    ).all()
 
 
 def test_a_policy_that_fails_decides_uniformly_for_its_own_users_only() -> None:

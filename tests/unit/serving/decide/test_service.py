@@ -191,11 +191,11 @@ class TestBatch:
     def test_a_request_that_fails_does_not_affect_the_others(self, models: Models, log: MemoryLog) -> None:
         decider = Decider(models, PseudonymKeys(None), log, "shop")
         good = msgspec.convert(PLAIN, DecideRequest)
-        bad = DecideRequest(placement="side", candidates=KNOWN, categories="none")  # type: ignore[arg-type]
+        bad = DecideRequest(placement="side", candidates=["new"], categories="none")  # type: ignore[arg-type]
         asked: list[Any] = [good, bad, None, good]  # the last but one is no request at all
         answers = decider.decide([(one, time.perf_counter()) for one in asked])
         said = [answer.tier if isinstance(answer, DecideAnswer) else type(answer) for answer in answers]
-        assert said == ["model", "cached", AttributeError, "model"]
+        assert said == ["model", "default", AttributeError, "model"]
 
     def test_no_requests(self, models: Models, log: MemoryLog) -> None:
         assert Decider(models, PseudonymKeys(None), log, "shop").decide([]) == []

@@ -16,6 +16,8 @@ from adloom.errors import AdloomError, UserError
 
 if TYPE_CHECKING:
     from adloom.cli.experiment_metrics import ExperimentMetrics
+    from adloom.config.params import Params
+    from adloom.context import StageContext
     from adloom.decision_log.arm_counts import ArmCounter
     from adloom.experiments.analysis import ArmResult, ExperimentResult, RateDifference
     from adloom.experiments.definition import Action, Experiment
@@ -125,7 +127,11 @@ def status(params_path: Path, as_json: bool) -> None:
     from adloom.decision_log.record import now
     from adloom.experiments.analysis import analyse
 
-    running, counter = _open_counter(params_path)
+    params, context = load_context(params_path)
+    running = _find_running(context.registry)
+    if running is None:
+        raise UserError("no experiment is running; `adloom experiment start` starts one")
+    counter = _open_counter(running, params, context)
     result = analyse(running, counter.update(now()))
     if as_json:
         print_json({"experiment": running.name, **asdict(result)})
@@ -211,12 +217,13 @@ def watch(params_path: Path, once: bool, metrics_port: int | None) -> None:
     drift = DriftMetrics(exported)
     if metrics_port:
         start_http_server(metrics_port, registry=exported)
+    params, context = load_context(params_path)
     counter: ArmCounter | None = None
     while True:
         try:
-            counter = _look(params_path, counter, metrics)
+            counter = _look(params, context, counter, metrics)
             if metrics_port:
-                drift.update(load_context(params_path)[1].tracker)
+                drift.update(context.tracker)
         except AdloomError as error:
             if once:
                 raise
@@ -226,22 +233,23 @@ def watch(params_path: Path, once: bool, metrics_port: int | None) -> None:
         time.sleep(WATCH_SECONDS)
 
 
-def _look(params_path: Path, counter: "ArmCounter | None", metrics: "ExperimentMetrics") -> "ArmCounter | None":
+def _look(
+    params: "Params", context: "StageContext", counter: "ArmCounter | None", metrics: "ExperimentMetrics"
+) -> "ArmCounter | None":
     """Look at the log once, act by the rules, and return the counter of the running experiment."""
     from adloom.decision_log.record import now
     from adloom.experiments.analysis import analyse
 
-    registry = load_context(params_path)[1].registry
-    running = _find_running(registry)
+    running = _find_running(context.registry)
     if running is None:
         metrics.result = None
         return None
     if counter is None or counter.experiment != running:
-        counter = _open_counter(params_path)[1]
+        counter = _open_counter(running, params, context)
     result = analyse(running, counter.update(now()))
     metrics.name, metrics.result = running.name, result
     click.echo(json.dumps({"experiment": running.name, "verdict": result.verdict, "reason": result.reason}))
-    apply_verdict(registry, running, result)
+    apply_verdict(context.registry, running, result)
     return counter
 
 
@@ -272,16 +280,13 @@ def _describe_lift(arm: "ArmResult", goal: "RateDifference") -> str:
     return f"lift {evidence}{more}{f'; {arm.issue}' if arm.issue else ''}"
 
 
-def _open_counter(params_path: Path) -> "tuple[Experiment, ArmCounter]":
+def _open_counter(running: "Experiment", params: "Params", context: "StageContext") -> "ArmCounter":
     from adloom.decision_log.arm_counts import ArmCounter
     from adloom.decision_log.log import find_log
 
-    (params, context), settings = load_context(params_path), Settings()
-    running = _find_running(context.registry)
-    if running is None:
-        raise UserError("no experiment is running; `adloom experiment start` starts one")
+    settings = Settings()
     cache = settings.home / "experiments" / f"{running.key}.npz"  # so that each command reads new segments only
-    return running, ArmCounter(running, find_log(settings), params.project, context.store, cache)
+    return ArmCounter(running, find_log(settings), params.project, context.store, cache)
 
 
 def _find_running(registry: "Registry") -> "Experiment | None":

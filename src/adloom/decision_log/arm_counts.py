@@ -2,11 +2,12 @@
 Count the decisions and outcomes of an experiment's arms, from segments that are read once each.
 
 Counts by user and arm, and what later segments may still change, are arrays, which a file may keep for the next
-process. A decision that waits for its outcomes takes about 30 bytes, a user in an arm 64.
+process. A decision that waits for its outcomes takes about 30 bytes, a user in an arm 64. Many segments are read in the
+order of their times, so that only decisions younger than the maturity wait.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,7 @@ ARM_BITS = 8
 USER_DIGITS = 13  # of the pseudonym: two of a million users share these 52 bits once in 10,000 experiments
 FIELDS = {"pending": ("id", "time", "key", "outcomes"), "feedback": ("id", "time", "kind")}
 ANONYMOUS = 0
+BATCH = 16  # segments that are counted together
 
 
 @dataclass
@@ -76,7 +78,8 @@ class ArmCounter:
         """Read new segments up to a time in µs, and return all counts."""
         before = len(self._read)
         for day in range(self.experiment.started // DAY, at // DAY + 1):
-            self._read_day(f"{self._root}/{format_day(day * DAY)}")
+            for segments, end in self._list_batches(day):
+                self._read_batch(segments, end)
         if len(self._read) > before:
             self._save()
         user, counts = self._keys >> ARM_BITS, dict(zip(COLUMNS, self._counts.T, strict=True))
@@ -86,19 +89,30 @@ class ArmCounter:
         arm, events = self._keys & (2**ARM_BITS - 1), {name: counts[name] for name in GUARDRAILS}
         return UserCounts(arm, users, counts["decisions"], events, counts["matured"], counts["goal"])
 
-    def _read_day(self, folder: str) -> None:
-        """Count the new segments of a day together: their names do not tell their order."""
+    def _list_batches(self, day: int) -> Iterator[tuple[Sequence[SegmentRef], int]]:
+        """Yield the new segments of a day, and the time before which no other one has records. Names tell no order."""
+        found = _find_segments(f"{self._root}/{format_day(day * DAY)}", self._store)
+        new = [segment for segment in found if segment.key not in self._read]
+        if len(new) <= BATCH:
+            yield new, (day + 1) * DAY
+            return
+        starts = {segment.key: segment.read_start(self._store) for segment in new}
+        new.sort(key=lambda segment: starts[segment.key])
+        for first in range(0, len(new), BATCH):
+            later = new[first + BATCH : first + BATCH + 1]
+            yield new[first : first + BATCH], starts[later[0].key] if later else (day + 1) * DAY
+
+    def _read_batch(self, segments: Sequence[SegmentRef], end: int) -> None:
+        """Count segments together; no other one has records before `end`."""
         new, keys = _NewRecords(), set[str]()
         try:
-            for segment in _find_segments(folder, self._store):
-                key = segment.sha256 or segment.uri
-                if key not in self._read:
-                    self._read_segment(segment, new)
-                    keys.add(key)
+            for segment in segments:
+                self._read_segment(segment, new)
+                keys.add(segment.key)
         finally:  # so that the others are read again if the store failed
             self._read |= keys
             if keys:
-                self._add_decisions({name: np.array(column) for name, column in new.decisions.items()})
+                self._add_decisions({name: np.array(column) for name, column in new.decisions.items()}, end)
                 self._match_feedback({name: np.array(column) for name, column in new.feedback.items()})
                 self._count_matured()
 
@@ -113,14 +127,14 @@ class ArmCounter:
                 if arm is not None and record.time >= self.experiment.started:
                     new.add(arm, record)
 
-    def _add_decisions(self, new: dict[str, AnyArray]) -> None:
+    def _add_decisions(self, new: dict[str, AnyArray], end: int) -> None:
         first = np.sort(np.unique(new["id"], return_index=True)[1])
         first = first[~np.isin(new["id"][first], self._pending["id"])]
         rows = {name: column[first] for name, column in new.items()}
         self._count(rows["key"], "decisions")
         for name in FAILURES:
             self._count(rows["key"][rows[name] > 0], name)
-        self._latest = max(self._latest, int(rows["time"].max(initial=0)))
+        self._latest = max(self._latest, min(int(rows["time"].max(initial=0)), end))
         rows["outcomes"] = np.zeros(len(first), np.int64)
         self._pending = _append(self._pending, rows)
         order = np.argsort(self._pending["id"])

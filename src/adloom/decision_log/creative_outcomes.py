@@ -58,7 +58,7 @@ class OutcomeCounter:
         except DataError:  # no segment is finished yet
             return True
         for segment in segments:
-            key = segment.sha256 or segment.uri
+            key = segment.key
             if key not in self._read:
                 if time.monotonic() > end:
                     return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adloom.decision_log import segment_file
-from adloom.decision_log.record import Line, decode
+from adloom.decision_log.record import Header, Line, decode
 from adloom.errors import DataError
 from adloom.storage.base import Store, is_remote
 
@@ -28,6 +28,11 @@ class SegmentRef:
     uri: str
     sha256: str | None  # from its name
 
+    @property
+    def key(self) -> str:
+        """Equal for segments of the same content."""
+        return self.sha256 or self.uri
+
     @contextmanager
     def local_copy(self, store: Store) -> Iterator[Path]:
         """Provide a local path. Raises DamagedError if the segment is gone."""
@@ -37,6 +42,14 @@ class SegmentRef:
             except DataError as error:  # deleted since it was listed
                 raise DamagedError(str(error)) from None
             yield path
+
+    def read_start(self, store: Store) -> int:
+        """Return the time in µs at which it was opened, before all of its records; 0 if it is damaged."""
+        with suppress(DamagedError, ValueError), self.local_copy(store) as path:
+            for _, line in self.read_lines(path):
+                header = decode(line)
+                return header.time if isinstance(header, Header) else 0
+        return 0
 
     def read_lines(self, path: Path) -> Iterator[tuple[int, bytes]]:
         """Yield numbered lines, from 1. Raises DamagedError at damage."""

@@ -8,6 +8,7 @@ import pytest
 from tests.support.decision_logs import NOON, click, decision, frame_segment, write_segment
 from tests.support.experiments import experiment
 
+from adloom.decision_log import arm_counts
 from adloom.decision_log.arm_counts import ArmCounter
 from adloom.decision_log.record import Decision, Line
 from adloom.errors import UnavailableError
@@ -65,6 +66,22 @@ def test_a_decision_counts_towards_the_goal_at_its_maturity_and_later_clicks_do_
     late = click(1, time=NOON + 2 * HOUR)
     write_segment(tmp_path, frame_segment([late, shown(3602, "control")], process="d" * 32))
     assert counts(counter) == {(0, 0): (2, 1, 0, 0, 0, 2, 1), (2, 0): (2, 0, 0, 0, 0, 0, 0)}
+
+
+def test_a_long_log_is_counted_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve segments of twenty minutes, which overlap, with clicks on time and late, and repeated decisions."""
+    for part in range(12):
+        rows = range(1200 * part, 1200 * part + 1500, 100)
+        clicks = [click(row - 600 * (row % 7), time=NOON + row * 1_000_000) for row in rows]
+        records = [line for row, late in zip(rows, clicks, strict=True) for line in (shown(row, "champion"), late)]
+        write_segment(tmp_path, frame_segment(records, process=f"{part:032x}"))
+    whole, parts = (ArmCounter(EXPERIMENT, str(tmp_path), "shop", FolderStore()) for _ in range(2))
+    expected = counts(whole)
+    monkeypatch.setattr(arm_counts, "BATCH", 1)
+    assert counts(parts) == expected
+    decisions, clicked, *_, matured, goals = expected[0, 0]
+    assert decisions == 147 > matured > 100
+    assert clicked >= goals > 50
 
 
 def test_decisions_before_the_start_and_repeated_ones_are_not_counted(tmp_path: Path, counter: ArmCounter) -> None:

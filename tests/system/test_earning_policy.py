@@ -56,7 +56,7 @@ def select(prefix: str) -> list[str]:
 def test_the_tutorial_ends_with_a_policy_that_earns(
     folder: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    explore, again, measure, _ = select("adloom world run")
+    explore, again, measure, *_ = select("adloom world run")
     with run_decide_server(folder, [], SERVICE) as server:
         assert "decided by default 2400" in run(explore, server.url)
         middle = datetime.now(UTC)

@@ -229,6 +229,8 @@ def watch(params_path: Path, once: bool, metrics_port: int | None) -> None:
                 raise
             click.echo(f"adloom: {error}; trying again", err=True)
         if once:
+            if counter is None:
+                click.echo("no experiment is running", err=True)
             return
         time.sleep(WATCH_SECONDS)
 

@@ -187,6 +187,7 @@ def test_the_watcher_ends_an_experiment_by_its_rules(
 def test_the_watcher_without_an_experiment_does_nothing(registry: Registry) -> None:
     result = call("experiment", "watch", "--once")
     assert (result.exit_code, result.stdout, actions(registry)) == (0, "", [])
+    assert result.stderr == "no experiment is running\n"
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -178,8 +178,10 @@ def _compare_events(reference: Path, current: Path, compared: ComparedTables) ->
     periods = [find_period(events) for events in tables]
     length = min(end - start for start, end in periods)  # features depend on the length
     old, new = (
-        _read_users(events.filter(events.timestamp >= _to_naive(end - length)), end, compared.models.get("audience"))
-        for events, (_, end) in zip(tables, periods, strict=True)
+        _read_users(
+            events.filter(events.timestamp >= _to_naive(end - length)), count, end, compared.models.get("audience")
+        )
+        for events, count, (_, end) in zip(tables, rows, periods, strict=True)
     )
     if compared.has_enough("events", len(old.ids), len(new.ids)):
         compared.features += build_user_features(old, new)
@@ -192,7 +194,7 @@ def _to_naive(time: Any) -> Any:
     return time.tz_convert(None).to_pydatetime()
 
 
-def _read_users(events: Any, end: Any, audience: Path | None) -> "UserFeatures":
+def _read_users(events: Any, rows: int, end: Any, audience: Path | None) -> "UserFeatures":
     from adloom.audience.features import select_features
     from adloom.audience.segmenter import FEATURES, Segmenter
     from adloom.audience.user_table import stack_features
@@ -201,9 +203,9 @@ def _read_users(events: Any, end: Any, audience: Path | None) -> "UserFeatures":
 
     purchase = read_card(audience)["params"]["purchase"] if audience else "purchase"
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-        table = write_below(Path(scratch))(select_features(events, end, purchase), "users")
-        rows = table.take(_choose(len(table), MAX_USERS), "user_id", *FEATURES)
-    ids, features = rows["user_id"], stack_features(rows)
+        table = write_below(Path(scratch), rows)(select_features(events, end, purchase), "users")
+        users = table.take(_choose(len(table), MAX_USERS), "user_id", *FEATURES)
+    ids, features = users["user_id"], stack_features(users)
     segment = Segmenter.load(audience / "segmenter.npz").assign(features) if audience and len(ids) else None
     return UserFeatures(ids, features, segment)
 

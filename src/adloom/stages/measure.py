@@ -225,7 +225,9 @@ def measure_audience(subject: Subject) -> Evaluation:
     segmenter, card = Segmenter.load(model / "segmenter.npz"), read_card(model) | details
     events = drop_bots(scan_table(subject.table), subject.table)
     with tempfile.TemporaryDirectory(prefix="adloom-") as scratch:
-        return evaluation.evaluate(segmenter, events, card, subject.params, write_below(Path(scratch)))
+        return evaluation.evaluate(
+            segmenter, events, card, subject.params, write_below(Path(scratch), parquet.count_rows(subject.table))
+        )
 
 
 def measure_recommender(subject: Subject) -> Evaluation:

@@ -7,7 +7,6 @@ Its manifest names the version and the digest of each champion. Skipped tables a
 Example: adloom score --events s3://shop/prepared/events --creatives s3://shop/prepared/creatives --scored s3://shop/scored
 """
 
-import itertools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,12 +21,9 @@ from adloom.stages.measure import read_card
 from adloom.storage import manifest
 
 if TYPE_CHECKING:
-    import ibis
     import pandas as pd
 
-
 STAGE = "score"
-EVENTS_AT_A_TIME = 20_000_000  # of whole users, whose sums fit into the memory of the engine
 
 ScoreTable = Callable[[Path, Path, Score, Path], "Iterable[pd.DataFrame]"]
 """(prepared table, champion, params, scratch folder) -> chunks of scored rows"""
@@ -111,19 +107,9 @@ def _score_events(table: Path, champion: Path, params: Score, scratch: Path) -> 
     as_of, purchase = find_period(events)[1], read_card(champion)["params"]["purchase"]
     segmenter = Segmenter.load(champion / "segmenter.npz")
     yield pd.DataFrame({"user_id": [], "segment": []}, dtype="str")  # so that no users are an empty table
-    for number, part in enumerate(_split_users(events, rows)):
-        features = select_features(part, as_of, purchase)
-        for users in write_below(scratch)(features, f"users-{number}").scan("user_id", *FEATURES):
-            yield users[["user_id"]].assign(segment=segmenter.assign(stack_features(users)))
-
-
-def _split_users(events: "ibis.Table", rows: int) -> "Iterator[ibis.Table]":
-    """Yield the events of ascending ranges of users; pseudonyms are hexadecimal, so each range has as many users."""
-    parts = -(-rows // EVENTS_AT_A_TIME)
-    starts = ["", *(f"{256 * part // parts:02x}" for part in range(1, parts)), ""]
-    for start, end in itertools.pairwise(starts):
-        users = events.filter(events.user_id >= start)
-        yield users.filter(users.user_id < end) if end else users
+    users = write_below(scratch, rows)(select_features(events, as_of, purchase), "users")
+    for batch in users.scan("user_id", *FEATURES):
+        yield batch[["user_id"]].assign(segment=segmenter.assign(stack_features(batch)))
 
 
 def _score_pictures(table: Path, champion: Path, params: Score, _scratch: Path) -> "list[pd.DataFrame]":

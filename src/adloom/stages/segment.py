@@ -92,7 +92,7 @@ def _segment_users(
     events = drop_bots(everyone, inputs.events)
     if not (count := count_events(events)):
         raise DataError("events: 0 rows in the calibration period; set prepare.events.holdout_start to a later day")
-    data = model_selection.build_calibration(events, params.purchase, params.seed, write_below(scratch))
+    data = model_selection.build_calibration(events, params.purchase, params.seed, write_below(scratch, count))
     _require_users(data, events, params)
     currency = find_currency(events)
     users = data.users

@@ -15,7 +15,7 @@ from adloom.context import StageContext
 from adloom.creatives import pictures
 from adloom.errors import DataError, UserError
 from adloom.registry.base import CHAMPION
-from adloom.stages import score
+from adloom.stages import user_files
 from adloom.stages.score import Inputs, Outputs, run
 from adloom.storage import manifest, parquet
 
@@ -69,7 +69,7 @@ def test_users_of_a_large_table_are_scored_in_ranges_with_equal_bytes(
     table = Inputs(tmp_path / "none", make_table("events", orders.assign(split="calibration")))
     manifest.skip(table.creatives, "prepare", ConfigModel(), "no source")
     run(table, Outputs(tmp_path / "whole"), Score(), champions)
-    monkeypatch.setattr(score, "EVENTS_AT_A_TIME", 70)
+    monkeypatch.setattr(user_files, "EVENTS_AT_A_TIME", 70)
     run(table, Outputs(tmp_path / "ranges"), Score(), champions)
     assert scored(tmp_path / "ranges", "segments")["user_id"].tolist() == sorted(set(users))
     assert manifest.digest(tmp_path / "ranges") == manifest.digest(tmp_path / "whole")

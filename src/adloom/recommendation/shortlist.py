@@ -71,7 +71,7 @@ class Shortlist:
         products -= self.offset
         products[seen] = LEAST
         error = self.longest * np.linalg.norm(scaled - level) + self.rounding * np.linalg.norm(scaled)  # Cauchy-Schwarz
-        least = int(max(find_cut(products, n) - 2 * error - 1, LEAST + 1))  # floats take twice the time to compare
+        least = int(max(find_cut(products, n) - 2 * float(error) - 1, LEAST + 1))  # floats compare slower
         near = np.flatnonzero(products >= least)
         exact = (self.vectors[near] * vector).sum(axis=1)
         order: Int64Array = np.lexsort((near, -exact))[:n]

@@ -14,7 +14,7 @@ from ibis import Column
 from adloom.data.context import REFUND
 from adloom.errors import DataError
 
-MAX_VALUE = 1e15  # of one purchase; 1e17 of them, in millionths, fit a decimal's 38 digits
+MAX_VALUE = 9e12  # of one purchase; in millionths it fits 64 bits, and 1e19 of them fit a decimal's 38 digits
 HOURS = tuple(f"hour_{hour}" for hour in range(24))
 WEEKDAYS = tuple(f"weekday_{day}" for day in range(7))  # from Monday
 _EXACT = "decimal(38, 0)"
@@ -64,32 +64,46 @@ def _select_rows(events: ibis.Table, as_of: pd.Timestamp, purchase: str, exposur
 def build_totals(rows: ibis.Table) -> UserTotals:
     """Return the totals of rows (user_id, timestamp, value, item_id, bought, exposed); a null value counts as 0."""
     bought, time = rows.bought, rows.timestamp
-    second = bought.ifelse(time.epoch_seconds().floor(), ibis.null("int64"))
-    rows = rows.mutate(
-        second=second,
-        gap=_measure_gap(rows.user_id, second),
-        hour=bought.ifelse(time.hour(), ibis.null("int32")).cast("int8"),
-        day=bought.ifelse(time.day_of_week.index(), ibis.null("int32")).cast("int8"),
-        paid=rows.exposed.ifelse(0.0, rows.value.fill_null(0.0) * 1e6).round(0).cast(_EXACT),
+    rows = rows.select(  # few columns, because the window sorts them
+        "user_id",
+        "item_id",
+        "exposed",
+        second=bought.ifelse(time.epoch_seconds().floor(), ibis.null("int64")),
+        hour=bought.ifelse(time.hour(), -1).cast("int8"),
+        day=bought.ifelse(time.day_of_week.index(), -1).cast("int8"),
+        millionths=rows.exposed.ifelse(0.0, rows.value.fill_null(0.0) * 1e6),
     )
+    items, purchases = rows.filter(rows.item_id.notnull(), ~rows.exposed), rows.filter(rows.second.notnull())
+    rows = rows.mutate(gap=_measure_gap(rows.user_id, rows.second))
     users = rows.group_by("user_id").aggregate(
         first=rows.second.min(),
         last=rows.second.max(),
         frequency=rows.second.count(),
-        paid=rows.paid.sum(),
+        paid=_sum_exactly(rows.millionths),
         gap_squares=_sum_squares(rows.gap),
         exposures=rows.count(where=rows.exposed),
-        **{name: rows.count(where=rows.hour == i) for i, name in enumerate(HOURS)},
-        **{name: rows.count(where=rows.day == i) for i, name in enumerate(WEEKDAYS)},
+        **{name: _count(rows.hour == i) for i, name in enumerate(HOURS)},
+        **{name: _count(rows.day == i) for i, name in enumerate(WEEKDAYS)},
     )
-    named = rows.filter(rows.item_id.notnull(), ~rows.exposed)
-    items = named.group_by("user_id", "item_id").aggregate(paid=named.paid.sum())
-    return UserTotals(users, items, rows.filter(bought).select("user_id", "second"))
+    return UserTotals(
+        users,
+        items.group_by("user_id", "item_id").aggregate(paid=_sum_exactly(items.millionths)),
+        purchases.select("user_id", "second"),
+    )
+
+
+def _sum_exactly(millionths: Column) -> Column:
+    return millionths.round(0).cast(_EXACT).sum()
+
+
+def _count(condition: Column) -> Column:
+    """Return the number of rows with a condition; in DuckDB, a count with a filter takes longer."""
+    return condition.ifelse(1, ibis.null("int8")).count()
 
 
 def _measure_gap(user: Column, second: Column) -> Column:
     """Return the seconds since the user's purchase before; null where `second` is null, which sorts first."""
-    in_order = ibis.window(group_by=user, order_by=[second.notnull(), second])
+    in_order = ibis.window(group_by=user, order_by=second.asc(nulls_first=True))
     return (second - second.lag().over(in_order)).cast(_SHORT)
 
 

@@ -35,7 +35,7 @@ CARD: Card = {"params": PARAMS.model_dump(mode="json"), "chosen": CANDIDATE, "ca
 
 def measure(segmenter: Segmenter, rows: pd.DataFrame, card: Card = CARD) -> Evaluation:
     with tempfile.TemporaryDirectory() as scratch:
-        return evaluate(segmenter, hold_rows(rows), card, JUDGE, write_below(Path(scratch)))
+        return evaluate(segmenter, hold_rows(rows), card, JUDGE, write_below(Path(scratch), len(rows)))
 
 
 @pytest.fixture(scope="module")

@@ -122,7 +122,7 @@ def test_clusterings_of_many_users_are_fitted_to_a_sample_and_applied_to_all(
 ) -> None:
     rows = shop(240)
     events = hold_rows(rows[rows["split"] == "calibration"])
-    table = write_below(tmp_path)(select_features(events, CUT, "purchase"), "users")
+    table = write_below(tmp_path, len(rows))(select_features(events, CUT, "purchase"), "users")
     monkeypatch.setattr(fit, "MAX_USERS", 60)
     monkeypatch.setattr(user_files, "BATCH", 37)
     sample, params = fit.sample_users(table, 1), PARAMS.model_copy(update={"min_segment_size": 40})

@@ -131,7 +131,7 @@ def test_a_toy_shop_is_measured(tmp_path: Path) -> None:
         algorithms=["kmeans"], segments_min=3, segments_max=4, min_segment_size=20, bootstraps=3, sample=200
     )
     events = hold_rows(rows[rows["split"] == "calibration"])
-    data = model_selection.build_calibration(events, "purchase", 1, write_below(tmp_path))
+    data = model_selection.build_calibration(events, "purchase", 1, write_below(tmp_path, len(rows)))
     assert len(data.users) == 240
     ticks: list[int] = []
     measured = model_selection.measure_stability(
@@ -159,7 +159,7 @@ def test_without_later_purchases_there_is_no_auc(tmp_path: Path) -> None:
     early = rows[rows["timestamp"] < "2025-01-20"]
     early = early[early.groupby("user_id").cumcount() == 0]
     events = hold_rows(early.assign(timestamp=early["timestamp"].min()))
-    data = model_selection.build_calibration(events, "purchase", 1, write_below(tmp_path))
+    data = model_selection.build_calibration(events, "purchase", 1, write_below(tmp_path, len(rows)))
     assert not data.bought.any()
     params = Segment(algorithms=["kmeans"], segments_min=2, segments_max=2, min_segment_size=5, bootstraps=2)
     [(candidate, segmenter)] = model_selection.fit_candidates(data, params)

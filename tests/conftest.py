@@ -1,6 +1,7 @@
 """Fixtures of all tests: in-memory services, and artifacts with small tables."""
 
 import atexit
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -29,6 +30,12 @@ httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  
 settings.register_profile("adloom", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("adloom")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collection imported out of later garbage collections, each of which would traverse it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @atexit.register

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGKILL in a training, and two runs in one folder."""
+"""Ctrl-C and SIGKILL in a training, and two runs in one folder. Unit tests of each stage resume every model."""
 
 import os
 import re
@@ -11,10 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-import pandas as pd
 import pytest
 from filelock import FileLock
-from tests.conftest import MakeTable
 from tests.support import painted_pictures, shop
 
 from adloom.config import params
@@ -26,70 +24,64 @@ from adloom.storage import manifest
 ADLOOM = Path(sys.executable).parent / "adloom"
 QUIET = {**os.environ, "CI": "true", "ADLOOM_PSEUDONYM_KEY": "0123456789abcdef0123456789abcdef"}
 PATIENCE = 120  # seconds
-EPOCHS = {"lstm": 24, "gan": 8, "cnn": 12}
-ENDS = {
-    signal.SIGINT: (130, ["adloom: interrupted; the same command goes on from the last checkpoint"]),
-    signal.SIGKILL: (-signal.SIGKILL, []),
-}  # exit code and last line of the standard error output
+EPOCHS = 8
+CONTINUES = rf"train_gan: continues after epoch \d of {EPOCHS}"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with tables of copy and creatives, and params whose trainings take a while."""
-    lines = [
-        f"{adjective} {noun} number {n}" for adjective in ("warm", "new") for noun in ("hat", "shoe") for n in range(60)
-    ]
-    splits = ["train"] * 200 + ["validation"] * 20 + ["test"] * 20
-    make_table("copy", pd.DataFrame({"copy_id": lines, "text": lines, "category": "all", "split": splits}))
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with creatives, and params whose training takes a while."""
     painted_pictures.write(tmp_path / "data/dataset", painted_pictures.rows())
     values = shop.params()
-    for model, epochs in EPOCHS.items():
-        values[f"train_{model}"] |= {"epochs": epochs, "steps_per_epoch": 10}
-    values["train_lstm"]["patience"] = values["train_gan"]["patience"] = max(EPOCHS.values())
+    values["train_gan"] |= {"epochs": EPOCHS, "steps_per_epoch": 10, "patience": EPOCHS}
     shop.write_params(tmp_path, values)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def start(folder: Path, command: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([ADLOOM, command], cwd=folder, env=QUIET, stderr=subprocess.PIPE, text=True)
+def find_checkpoints(folder: Path) -> set[int]:
+    """Return the times at which the present checkpoints were written."""
+    return {path.stat().st_mtime_ns for path in (folder / ".adloom").glob("checkpoints/*/*/last.ckpt")}
 
 
-def wait_for_checkpoints(training: "subprocess.Popen[str]", folder: Path, number: int) -> None:
-    """Wait until a training has written this many checkpoints."""
-    deadline, seen = time.monotonic() + PATIENCE, set[int]()
-    while len(seen) < number:
-        assert training.poll() is None, f"it ended after {len(seen)} checkpoints"
-        assert time.monotonic() < deadline
-        seen.update(path.stat().st_mtime_ns for path in (folder / ".adloom").glob("checkpoints/*/*/last.ckpt"))
-        time.sleep(0.005)  # between two looks; what is waited for is the checkpoint
+def end_training(folder: Path, how: signal.Signals, random: Random) -> tuple[int, list[str]]:
+    """Start a training and end it after one or two more checkpoints; return its exit code and what it printed."""
+    seen, number = find_checkpoints(folder), random.randint(1, 2)
+    wanted, deadline = len(seen) + number, time.monotonic() + PATIENCE
+    with subprocess.Popen([ADLOOM, "train-gan"], cwd=folder, env=QUIET, stderr=subprocess.PIPE, text=True) as training:
+        while len(seen) < wanted:
+            assert training.poll() is None, f"it ended, and has written {len(seen)} checkpoints"
+            assert time.monotonic() < deadline
+            seen |= find_checkpoints(folder)
+            time.sleep(0.005)  # between two looks; what is waited for is the checkpoint
+        time.sleep(random.uniform(0, 0.1))  # into some step of the next epoch
+        training.send_signal(how)
+        lines = training.communicate(timeout=PATIENCE)[1].splitlines()
+    return training.returncode, lines
 
 
-def train(folder: Path, model: str, context: StageContext) -> str:
+def train(folder: Path, context: StageContext) -> str:
     """Train in this process; return the digest of the artifact."""
     loaded = params.load(folder / "params.yaml")
-    runner.run_from_params(f"train-{model}", {}, loaded, replace(context, kernels=read_kernel_variables()))
-    return manifest.digest(folder / "models" / model)
+    runner.run_from_params("train-gan", {}, loaded, replace(context, kernels=read_kernel_variables()))
+    return manifest.digest(folder / "models" / "gan")
 
 
-@pytest.mark.parametrize(
-    ("model", "ended_by"), [("lstm", signal.SIGINT), ("gan", signal.SIGKILL), ("cnn", signal.SIGKILL)]
-)
-def test_a_training_that_was_ended_resumes_to_the_bytes_of_an_uninterrupted_one(
-    model: str, ended_by: signal.Signals, folder: Path, context: StageContext, caplog: pytest.LogCaptureFixture
+def test_a_training_that_was_ended_twice_resumes_to_the_bytes_of_an_uninterrupted_one(
+    folder: Path, context: StageContext, caplog: pytest.LogCaptureFixture
 ) -> None:
-    uninterrupted = train(folder, model, context)
+    uninterrupted = train(folder, context)
     shutil.rmtree(folder / "models")
-    training, random = start(folder, f"train-{model}"), Random(uninterrupted)
-    wait_for_checkpoints(training, folder, random.randint(1, EPOCHS[model] // 2))
-    time.sleep(random.uniform(0, 0.1))  # into some step of the next epoch
-    training.send_signal(ended_by)
-    lines = training.communicate(timeout=PATIENCE)[1].splitlines()
-    assert (training.returncode, lines[-1:]) == ENDS[ended_by]
-    left = [f".{model}.partial"] if ended_by is signal.SIGKILL else []
-    assert [path.name for path in (folder / "models").glob("*")] == left
-    assert train(folder, model, context) == uninterrupted
-    assert re.search(rf"train_{model}: continues after epoch \d+ of {EPOCHS[model]}\n", caplog.text)
+    random = Random(uninterrupted)
+    code, lines = end_training(folder, signal.SIGINT, random)
+    assert (code, lines[-1]) == (130, "adloom: interrupted; the same command goes on from the last checkpoint")
+    assert list((folder / "models").glob("*")) == []
+    code, lines = end_training(folder, signal.SIGKILL, random)
+    assert code == -signal.SIGKILL
+    assert re.fullmatch(CONTINUES, lines[-1])
+    assert [path.name for path in (folder / "models").glob("*")] == [".gan.partial"]
+    assert train(folder, context) == uninterrupted
+    assert re.search(CONTINUES, caplog.text)
     assert list((folder / ".adloom").glob("checkpoints/*/*/*")) == []
 
 

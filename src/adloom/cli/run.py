@@ -39,7 +39,7 @@ def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
     """
     workspace.require_pipeline(Path())
     with workspace.lock_workspace(context.home, Path()):
-        _scan_sources(params, context)
+        scan_sources(params, context)
         segment_identity.fetch_champion(context.registry)
         workspace.initialise_dvc(Path())
         start = time.time()
@@ -54,7 +54,7 @@ def run_pipeline(params: Params, context: StageContext) -> list[Outcome]:
         return outcomes
 
 
-def _scan_sources(params: Params, context: StageContext) -> None:
+def scan_sources(params: Params, context: StageContext) -> None:
     """Write sources.lock, unless a dataset was pulled that these params would make."""
     if pull.is_pulled(params):
         click.echo(f"the dataset was pulled; `rm -r {pull.RAW}` lets `adloom run` read the sources again", err=True)

@@ -47,6 +47,16 @@ def features(rows: pd.DataFrame) -> Float64Array:
     return stack_features(compute_features(hold_rows(rows[rows["split"] == "calibration"]), CUT, "purchase"))
 
 
+def draw_features(users: int, seed: int = 0) -> Float64Array:
+    """Return the features (users, 5) of users without groups: a year's purchases at gamma-distributed rates."""
+    rng = np.random.default_rng(seed)
+    tenure = rng.uniform(270, 365, users)
+    frequency = 1.0 + rng.poisson(rng.gamma(0.5, 3, users))
+    recency = np.where(frequency > 1, tenure * rng.beta(1, 2, users), tenure)
+    between = np.where(frequency > 1, (tenure - recency) / np.maximum(frequency - 1, 1), np.nan)
+    return np.column_stack([recency, frequency, frequency * rng.lognormal(3, 0.6, users), tenure, between])
+
+
 def compute_features(table: ibis.Table, as_of: pd.Timestamp, purchase: str) -> pd.DataFrame:
     """Return user_id and FEATURES, users ascending."""
     users: pd.DataFrame = select_features(table, as_of, purchase).order_by("user_id").to_pyarrow().to_pandas()

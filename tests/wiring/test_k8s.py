@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,8 @@ def test_driver_and_executors_of_spark_read_one_volume(everything: Mapping[str, 
     assert paths.keys() == {"--params", "--events", "--audience"}
     assert all(path.startswith("/work/") for path in paths.values())
     assert spec["mainApplicationFile"].endswith("/adloom/__main__.py")
+    assert spec["driver"]["env"] == [{"name": "TMPDIR", "value": "/work"}], "executors write below it"
+    assert spec["sparkVersion"] == version("pyspark")
 
 
 @pytest.mark.parametrize("components", [["gpu"], ["gpu", "trainer"]])

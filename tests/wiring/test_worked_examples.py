@@ -86,7 +86,7 @@ def test_kmeans_finds_three_clusters(page: dict[str, Any]) -> None:
 
 def test_agglomerative_clustering_merges_in_the_order_of_the_page(page: dict[str, Any]) -> None:
     assert page["heights"] == pytest.approx([1, 1, 1, 1.2910, 1.2910, 5.9610, 12.2665, 14.8959], abs=5e-5)
-    [found] = fit._fit_agglomerative(page["points"], [3], 9, seed=7)
+    [found] = fit._fit_agglomerative(page["points"], [3], 9, 7)
     assert np.array(sorted(found.prototypes.tolist())) == pytest.approx(MEANS)
 
 

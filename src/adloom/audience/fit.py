@@ -2,7 +2,8 @@
 Cluster users by K-Means, Ward's agglomerative clustering, Gaussian mixtures, DBSCAN or HDBSCAN.
 
 K-Means, up to MAX_KMEANS_USERS, and mixtures use every user, the others a sample, because their memory grows with the
-square of the users. One thread, because more add up in another order.
+square of the users. Users are in the order of their pseudonyms, which is random, and the first ones are the sample: the
+same users with every seed, and nearly the same when some join. One thread, because more add up in another order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from adloom.arrays import BoolArray, Float64Array, Int64Array, IntegerArray
 from adloom.audience.clusters import Clusters, build_segmenter, rebuild_segmenter
-from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter
+from adloom.audience.segmenter import FEATURES, FeatureScale, Segmenter, find_nearest
 from adloom.audience.user_table import UserTable, stack_features
 from adloom.config.audience import Segment
 
@@ -112,9 +113,9 @@ def apply_to_all(segmenter: Segmenter, users: UserTable, params: Segment) -> Seg
     return rebuild_segmenter(segmenter, users, params.min_segment_size)
 
 
-def sample_users(users: UserTable, seed: int) -> Float64Array:
-    """Return the features of all users, or of MAX_USERS drawn at random (users, 5)."""
-    return stack_features(users.take(draw_sample(len(users), MAX_USERS, seed), *FEATURES))
+def sample_users(users: UserTable) -> Float64Array:
+    """Return the features of all users, or of the first MAX_USERS (users, 5)."""
+    return stack_features(users.take(np.arange(min(len(users), MAX_USERS)), *FEATURES))
 
 
 def draw_sample(users: int, size: int, seed: int) -> Int64Array:
@@ -123,21 +124,18 @@ def draw_sample(users: int, size: int, seed: int) -> Int64Array:
     return np.sort(sample)
 
 
-def draw_weighted_sample(scaled: Float64Array, size: int, seed: int) -> tuple[Int64Array, Float64Array]:
+def draw_weighted_sample(scaled: Float64Array, size: int) -> Int64Array:
     """
-    Return the users of a sample, ascending, and their weights: how many users each stands for.
+    Return the users of a sample, ascending.
 
     Half of a user's chance is equal for all, half grows with the squared distance from the mean, so that small groups
-    far out are in it (lightweight coresets, Bachem et al. 2018).
+    far out are in it (lightweight coresets, Bachem et al. 2018). The sample has the smallest ratios of a number to the
+    chance (Efraimidis & Spirakis 2006); the numbers are exponential and ascend with the users.
     """
-    if len(scaled) <= size:
-        return np.arange(len(scaled)), np.ones(len(scaled))
     squares = ((scaled - scaled.mean(axis=0)) ** 2).sum(axis=1)
     chance = 0.5 / len(scaled) + 0.5 * squares / max(squares.sum(), 1e-12)
-    chance /= chance.sum()
-    sample = np.sort(np.random.default_rng(seed).choice(len(scaled), size, replace=False, p=chance))
-    weights = 1 / np.minimum(1.0, size * chance[sample])
-    return sample, weights * len(scaled) / weights.sum()
+    waiting = -np.log1p(-(np.arange(len(scaled)) + 0.5) / len(scaled)) / chance
+    return np.sort(np.argsort(waiting, kind="stable")[:size])
 
 
 def _fit_kmeans(scaled: Float64Array, settings: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
@@ -154,7 +152,7 @@ def find_centres(points: Float64Array, clusters: int, seed: int) -> Float64Array
     """
     starts, first = KMEANS_STARTS, points
     if len(points) > MAX_KMEANS_USERS:
-        starts, points = SAMPLE_STARTS, points[np.random.default_rng(seed).integers(len(points), size=KMEANS_SAMPLE)]
+        starts, points = SAMPLE_STARTS, points[:KMEANS_SAMPLE]
         first = points[:START_SAMPLE]
     most = count_distinct(first, clusters)
     model = KMeans(most, n_init=starts, random_state=seed).fit(first)
@@ -163,34 +161,57 @@ def find_centres(points: Float64Array, clusters: int, seed: int) -> Float64Array
     return np.asarray(model.cluster_centers_, np.float64)
 
 
-def _fit_agglomerative(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
-    """Ward (1963) on a weighted sample: one tree, cut once per setting, and the clusters' weighted means."""
-    rows, weights = draw_weighted_sample(scaled, sample, seed)
-    tree = linkage(scaled[rows], method="ward")
-    cuts = [fcluster(tree, int(setting), criterion="maxclust") for setting in settings]
-    return [_average_clusters(scaled[rows], cut, weights) for cut in cuts]
+def _fit_agglomerative(scaled: Float64Array, settings: Sequence[float], sample: int, _seed: int) -> list[Clusters]:
+    """
+    Ward (1963) on a weighted sample: one tree, cut once per setting.
+
+    The merges near its root change with few users, so Lloyd's algorithm on all users goes on from each cut (Husson et
+    al. 2010).
+    """
+    points = scaled[draw_weighted_sample(scaled, sample)]
+    tree = linkage(points, method="ward")
+    cuts = [_average_clusters(points, fcluster(tree, int(setting), criterion="maxclust")) for setting in settings]
+    return [_settle_centres(scaled, cut.prototypes) for cut in cuts]
+
+
+def _settle_centres(points: Float64Array, centres: Float64Array) -> Clusters:
+    """Return the clusters to which Lloyd's algorithm comes from given centres."""
+    model = KMeans(len(centres), init=centres, n_init=1).fit(points)
+    return Clusters(np.asarray(model.cluster_centers_, np.float64), np.arange(len(centres)))
 
 
 def _fit_gaussian_mixture(scaled: Float64Array, settings: Sequence[float], _sample: int, seed: int) -> list[Clusters]:
-    """Expectation-maximisation of Gaussians with own variances (Dempster et al. 1977), begun by K-Means."""
-    return [_fit_gaussians(scaled, count_distinct(scaled, int(setting)), seed) for setting in settings]
+    """Expectation-maximisation of Gaussians with own variances (Dempster et al. 1977)."""
+    return [_fit_gaussians(scaled, find_centres(scaled, int(setting), seed)) for setting in settings]
 
 
-def _fit_gaussians(scaled: Float64Array, components: int, seed: int) -> Clusters:
-    """Return the Gaussians as prototypes; distance is -2 log density, up to a constant."""
-    model = GaussianMixture(components, covariance_type="diag", reg_covar=MIN_VARIANCE, max_iter=500, random_state=seed)
-    model.fit(scaled)
+def _fit_gaussians(scaled: Float64Array, centres: Float64Array) -> Clusters:
+    """Return Gaussians as prototypes, fitted from K-Means centres; distance is -2 log density, up to a constant."""
+    components = len(centres)
+    nearest = find_nearest(scaled, centres)
+    variances = [scaled[nearest == i].var(axis=0) + MIN_VARIANCE for i in range(components)]
+    model = GaussianMixture(
+        components,
+        covariance_type="diag",
+        reg_covar=MIN_VARIANCE,
+        max_iter=500,
+        weights_init=np.bincount(nearest, minlength=components) / len(scaled),
+        means_init=centres,
+        precisions_init=1 / np.array(variances),
+        init_params="random_from_data",  # of no effect, and faster than the default
+        random_state=0,
+    ).fit(scaled)
     offsets = np.log(model.covariances_).sum(axis=1) - 2 * np.log(model.weights_)
     return Clusters(model.means_, np.arange(components), 1 / model.covariances_, offsets)
 
 
-def _fit_dbscan(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
+def _fit_dbscan(scaled: Float64Array, settings: Sequence[float], sample: int, _seed: int) -> list[Clusters]:
     """
     Ester et al. (1996) on a sample: a user belongs to the nearest core within the radius, and otherwise is noise.
 
     The radius is a quantile of distances to neighbour number MIN_NEIGHBOURS, the share of users that are cores.
     """
-    points = scaled[draw_sample(len(scaled), sample, seed)]
+    points = scaled[:sample]
     distances, _ = NearestNeighbors(n_neighbors=min(MIN_NEIGHBOURS, len(points))).fit(points).kneighbors(points)
     return [_find_cores(points, float(np.quantile(distances[:, -1], quantile))) for quantile in settings]
 
@@ -200,7 +221,7 @@ def _find_cores(points: Float64Array, radius: float) -> Clusters:
     model = DBSCAN(eps=radius, min_samples=MIN_NEIGHBOURS).fit(points)
     cores = model.core_sample_indices_
     if len(cores) == 0:
-        return _average_clusters(points, np.zeros(len(points), np.int64), np.ones(len(points)))
+        return _average_clusters(points, np.zeros(len(points), np.int64))
     noise = int(model.labels_.max()) + 1
     prototypes = np.vstack([points[cores], np.zeros(points.shape[1])])
     is_core = np.arange(len(prototypes)) < len(cores)
@@ -209,9 +230,9 @@ def _find_cores(points: Float64Array, radius: float) -> Clusters:
     return Clusters(prototypes, np.append(model.labels_[cores], noise).astype(np.int64), weights, offsets, noise)
 
 
-def _fit_hdbscan(scaled: Float64Array, settings: Sequence[float], sample: int, seed: int) -> list[Clusters]:
+def _fit_hdbscan(scaled: Float64Array, settings: Sequence[float], sample: int, _seed: int) -> list[Clusters]:
     """Campello et al. (2013) on a sample: a user belongs to the cluster, or noise, of the nearest sampled user."""
-    points = scaled[draw_sample(len(scaled), sample, seed)]
+    points = scaled[:sample]
     neighbours = min(MIN_NEIGHBOURS, len(points))
     models = [
         HDBSCAN(max(2, round(share * len(points))), min_samples=neighbours, copy=True).fit(points) for share in settings
@@ -224,10 +245,9 @@ def _find_dense_clusters(points: Float64Array, label: Int64Array) -> Clusters:
     return Clusters(points, np.where(label < 0, noise, label), noise=noise if noise > 0 and label.min() < 0 else None)
 
 
-def _average_clusters(points: Float64Array, cluster: IntegerArray, weights: Float64Array) -> Clusters:
-    clusters = np.unique(cluster)
-    means = [np.average(points[cluster == c], axis=0, weights=weights[cluster == c]) for c in clusters]
-    return Clusters(np.array(means), np.arange(len(clusters)))
+def _average_clusters(points: Float64Array, cluster: IntegerArray) -> Clusters:
+    means = [points[cluster == c].mean(axis=0) for c in np.unique(cluster)]
+    return Clusters(np.array(means), np.arange(len(means)))
 
 
 _ALGORITHMS: Mapping[str, Callable[[Float64Array, Sequence[float], int, int], list[Clusters]]] = {

@@ -32,6 +32,7 @@ from adloom.evaluation.metric import Sample
 
 DRAWS = 200  # bootstrap draws behind an AUC's standard error
 ERRORS_PER_INTERVAL = 2 * 1.96  # standard errors in a 95 % interval
+CHAMPION_ERRORS = 2  # that the champion's clustering may be below the best: chance alone moves no user
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def build_calibration(events: ibis.Table, purchase: str, seed: int, write_users:
     features = select_features(chosen, cut, purchase).inner_join(describe_later(chosen, cut, purchase), "user_id")
     early = features.order_by("user_id").to_pyarrow().to_pandas()
     bought, learn = (early["purchases"] > 0).to_numpy(), early["learn"].to_numpy(dtype=bool)
-    return Calibration(users, fit.sample_users(users, seed), early["user_id"], stack_features(early), bought, learn)
+    return Calibration(users, fit.sample_users(users), early["user_id"], stack_features(early), bought, learn)
 
 
 def trace_history(data: Calibration, segmenter: Segmenter, segment: IntegerArray, smallest: int) -> SegmentHistory:
@@ -135,13 +136,15 @@ def measure_stability(
 def describe_rule(params: Segment) -> str:
     """Return the rule of `choose` as sentences."""
     measure = {"auc": "AUC", "silhouette": "silhouette", "stability": "stability"}[params.select_by]
-    near = "within one standard error of it" if params.select_by == "auc" else "equal to it"
+    near, stays = "equal to it", "are equal to it"
+    if params.select_by == "auc":
+        near, stays = "within one standard error of it", f"are within {CHAMPION_ERRORS} standard errors of it"
     return (
         f"Of the clusterings with {params.segments_min} to {params.segments_max} segments, as many in the early fit "
         f"that the AUC is measured on, and a stability of at least {params.min_stability:g}, the highest {measure} "
-        f"sets the mark; of those {near}, the one with the fewest segments is chosen, and of several such the most "
-        "stable. When none is stable, the most stable is chosen; when none has a fitting number of segments, all "
-        "compete."
+        f"sets the mark. The champion's algorithm and setting stay while they {stays}; otherwise, of those {near}, the "
+        "one with the fewest segments is chosen, and of several such the most stable. When none is stable, the most "
+        "stable is chosen; when none has a fitting number of segments, all compete."
     )
 
 
@@ -152,8 +155,12 @@ def list_contenders(candidates: Sequence[Candidate], params: Segment) -> list[Ca
     return [c for c in in_range if _has_stable_size(c)] or in_range or valid
 
 
-def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
-    """Apply the rule. Raises DataError when no candidate has two segments."""
+def choose(candidates: Sequence[Candidate], params: Segment, champion: tuple[str, float] | None = None) -> Candidate:
+    """
+    Apply the rule; `champion` is the algorithm and setting of the champion.
+
+    Raises DataError when no candidate has two segments.
+    """
     contenders = list_contenders(candidates, params)
     if not contenders:
         raise DataError(
@@ -164,9 +171,12 @@ def choose(candidates: Sequence[Candidate], params: Segment) -> Candidate:
     if not stable:
         return max(contenders, key=_get_stability)
     mark = max(stable, key=lambda c: _get_measure(c, params))
-    tolerance = (mark.auc_error or 0.0) if params.select_by == "auc" else 0.0
-    close = [c for c in stable if _get_measure(c, params) >= _get_measure(mark, params) - tolerance]
-    return min(close, key=lambda c: (c.segments, -_get_stability(c)))
+    error = (mark.auc_error or 0.0) if params.select_by == "auc" else 0.0
+    lost = {c: _get_measure(mark, params) - _get_measure(c, params) for c in stable}
+    for candidate in stable:
+        if (candidate.algorithm, candidate.setting) == champion and lost[candidate] <= CHAMPION_ERRORS * error:
+            return candidate
+    return min((c for c in stable if lost[c] <= error), key=lambda c: (c.segments, -_get_stability(c)))
 
 
 def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) -> str:
@@ -180,7 +190,9 @@ def explain_verdict(candidate: Candidate, chosen: Candidate, params: Segment) ->
     if _get_stability(candidate) < params.min_stability:
         return f"stability below {params.min_stability:g}"
     is_better = _get_measure(candidate, params) >= _get_measure(chosen, params)
-    return "more segments, or less stable" if is_better else f"lower {params.select_by.replace('auc', 'AUC')}"
+    if is_better:
+        return "more segments, less stable, or not the champion's"
+    return f"lower {params.select_by.replace('auc', 'AUC')}"
 
 
 def explain_doubts(chosen: Candidate, candidates: Sequence[Candidate], params: Segment) -> list[str]:

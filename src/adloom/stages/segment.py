@@ -100,7 +100,7 @@ def _segment_users(
     past = load_past(inputs.champion, users.scan("user_id"), params.privacy.smallest)
     fitted = _compare_candidates(data, params, context.progress)
     candidates = [candidate for candidate, _ in fitted]
-    chosen = model_selection.choose(candidates, params)
+    chosen = model_selection.choose(candidates, params, past.clustering if past else None)
     segmenter = next(segmenter for candidate, segmenter in fitted if candidate is chosen)
     segmenter = apply_to_all(segmenter, users, params)
     segmenter = keep_names(segmenter, assign_users(segmenter, users), past)

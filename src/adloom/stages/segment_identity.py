@@ -29,6 +29,7 @@ class Past:
     folder: Path
     champion: "ChampionSegments"
     segment: "IntegerArray"  # (users,) index into the champion's names, -1 for an unknown user
+    clustering: tuple[str, float] | None  # algorithm and setting; None for older versions
 
 
 def fetch_champion(registry: "Registry", root: Path = Path()) -> None:
@@ -62,6 +63,7 @@ def load_past(folder: Path, users: "Iterable[pd.DataFrame]", smallest: int = 1) 
     path = folder / "migration.json"  # absent from older versions
     migration = Migration.from_json(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     profiles = json.loads((folder / "profiles.json").read_text(encoding="utf-8"))
+    chosen = json.loads((folder / "card.json").read_text(encoding="utf-8")).get("chosen")
     large = tuple(profile for profile in profiles if profile["users"] >= smallest)
     names = tuple(name for name in index.names if name not in (SUPPRESSED, BOTS))  # these are the last ones
     segment = np.concatenate([index.find_indices(batch["user_id"]).astype(np.int32) for batch in users])
@@ -69,6 +71,7 @@ def load_past(folder: Path, users: "Iterable[pd.DataFrame]", smallest: int = 1) 
         folder,
         ChampionSegments(manifest.digest(folder), names, int((index.segment < len(names)).sum()), large, migration),
         np.where(segment < len(names), segment, -1),
+        (chosen["algorithm"], chosen["setting"]) if chosen else None,
     )
 
 

@@ -63,12 +63,21 @@ def scan_shards(groups: Mapping[str, Sequence[Path]], names: Sequence[str], memo
 
 
 def write_rows(rows: ibis.Table, folder: Path, name: str = "rows", first: int = 0) -> None:
-    """Write the rows of a query, in order, as Parquet shards from number `first`; memory does not grow with them."""
+    """
+    Write the rows of a query, in order, as Parquet shards from number `first`; memory does not grow with them.
+
+    Raises ConfigError when Spark's executors write to a disk of their own.
+    """
     if rows.get_backend().name != "pyspark":
         rows.to_parquet(folder / f"{name}-{first:05}.parquet", compression="zstd")
         return
     rows.to_parquet(folder / "spark", mode="overwrite")
-    for number, part in enumerate(sorted((folder / "spark").glob("part-*.parquet")), first):
+    if not (parts := sorted((folder / "spark").glob("part-*.parquet"))):  # there is one even without rows
+        raise ConfigError(
+            f"segment.engine spark: the executors wrote users to their own {folder}; set TMPDIR to a folder that the "
+            "driver and all executors share"
+        )
+    for number, part in enumerate(parts, first):
         part.rename(folder / f"{name}-{number:05}.parquet")
     shutil.rmtree(folder / "spark")
 

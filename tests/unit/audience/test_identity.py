@@ -1,13 +1,15 @@
 """Ids of segments: matched to the champion's by shared users."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.toy_shops import features, shop
+from tests.support.toy_shops import draw_features
 
+from adloom.arrays import Float64Array
 from adloom.audience import fit
 from adloom.audience.identity import (
     ChampionSegments,
@@ -18,6 +20,7 @@ from adloom.audience.identity import (
     trace_migration,
 )
 from adloom.audience.segmenter import FeatureScale, Segmenter
+from adloom.audience.stability import measure_refits
 from adloom.config.audience import Segment
 
 
@@ -123,13 +126,34 @@ def test_equal_partitions_are_the_same_whatever_their_names() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("algorithm", ["kmeans", "gaussian_mixture", "agglomerative"])
-def test_users_keep_their_ids_with_another_seed_and_a_tenth_of_new_users(algorithm: str) -> None:
-    params = Segment(segments_min=3, segments_max=3, min_segment_size=5, sample=200)
-    users = features(shop(264))
-    [first] = fit.fit_segmenters(users[:240], algorithm, [3], params, seed=1)
-    [again] = fit.fit_segmenters(users, algorithm, [3], params, seed=2)
-    again = replace(again, segment=(again.segment + 1) % 3)
-    before = first.assign(users[:240])
-    named = name_segments(again, first.index(users[:240]), again.index(users[:240]), champion(3))
-    assert np.mean(named.assign(users[:240]) == before) >= 0.95
+@pytest.mark.parametrize(
+    ("algorithm", "settings"),
+    [
+        ("kmeans", [3, 4, 5]),
+        ("gaussian_mixture", [3, 4, 5]),
+        ("agglomerative", [3, 4, 5]),
+        ("dbscan", fit.RADIUS_QUANTILES),
+        ("hdbscan", fit.CLUSTER_SHARES),
+    ],
+)
+def test_users_keep_their_ids_unless_the_clustering_is_called_unstable(
+    algorithm: str, settings: Sequence[float]
+) -> None:
+    """Another seed, other numbers of the segments, and a tenth of new users among the old ones."""
+    params = Segment(min_segment_size=20, sample=1000)
+    users = draw_features(3300)
+    before = users[np.arange(3300) % 11 != 5]
+    first = fit.fit_segmenters(before, algorithm, settings, params, seed=1)
+    again = fit.fit_segmenters(users, algorithm, settings, params, seed=2)
+    stability = measure_refits(before, first, algorithm, settings, params, seed=3).mean(axis=0)
+    kept = np.array([keep(before, one, other) for one, other in zip(first, again, strict=True)])
+    assert (kept[stability >= params.min_stability] >= 0.95).all()
+    assert kept.max() >= 0.95
+
+
+def keep(users: Float64Array, one: Segmenter, other: Segmenter) -> float:
+    """Return the share of users with the same id in two segmenters, of which the second has other numbers."""
+    segments = len(other.names)
+    other = replace(other, segment=(other.segment + 1) % segments)
+    named = name_segments(other, one.index(users), other.index(users), champion(len(one.names)))
+    return float(np.mean(named.assign(users) == one.assign(users)))

@@ -59,6 +59,14 @@ def test_the_rule(candidates: list[Candidate], chosen: int) -> None:
     assert choose(candidates, PARAMS) == candidates[chosen]
 
 
+def test_the_champions_setting_stays_within_two_standard_errors() -> None:
+    best, champion = candidate("kmeans", 4, 0.9, 0.755), candidate("gaussian_mixture", 8, 0.9, 0.737)
+    known = (champion.algorithm, champion.setting)
+    assert choose([best, champion], PARAMS, known) == champion
+    assert choose([best, replace(champion, auc=0.73)], PARAMS, known) == best
+    assert choose([best, replace(champion, stability=0.5)], PARAMS, known) == best
+
+
 def test_an_auc_of_another_number_of_segments_does_not_count() -> None:
     borrowed = replace(candidate("dbscan", 4, 0.9, 0.80), early_segments=7)
     honest = candidate("kmeans", 6, 0.9, 0.75)
@@ -118,7 +126,7 @@ def test_verdicts_say_why() -> None:
     assert explain_verdict(chosen, chosen, PARAMS) == "chosen"
     assert [explain_verdict(other, chosen, PARAMS) for other in others] == [
         "lower AUC",
-        "more segments, or less stable",
+        "more segments, less stable, or not the champion's",
         "stability below 0.8",
         "not 4 to 8 segments",
     ]

@@ -7,8 +7,9 @@ import pytest
 from tests.support.toy_shops import CUT, compute_features, shop
 
 from adloom.audience.events import find_period
+from adloom.errors import ConfigError
 from adloom.storage import parquet
-from adloom.storage.table_scan import hold_rows, scan_table
+from adloom.storage.table_scan import hold_rows, scan_table, write_rows
 
 
 @pytest.mark.slow
@@ -23,3 +24,20 @@ def test_shards_answer_as_rows_in_memory_do(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         compute_features(scanned, CUT, "purchase"), compute_features(calibration, CUT, "purchase")
     )
+
+
+class RowsOfAnotherMachine:
+    """A query on Spark whose executors write to a disk that this machine does not see."""
+
+    name = "pyspark"
+
+    def get_backend(self) -> "RowsOfAnotherMachine":
+        return self
+
+    def to_parquet(self, folder: Path, mode: str) -> None:
+        folder.mkdir()
+
+
+def test_executors_without_a_shared_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="set TMPDIR to a folder that the driver and all executors share"):
+        write_rows(RowsOfAnotherMachine(), tmp_path)

@@ -122,7 +122,9 @@ class Trained:
 
     def evaluate(self, policy: Policy) -> Evaluation:
         """Measure a policy on the second half."""
-        return evaluation.evaluate(policy, *self.periods, self.excluded, self.card)
+        calibration, holdout = self.periods
+        rivals = evaluation.fit_rivals(policy, calibration, self.card)
+        return evaluation.evaluate(policy, rivals, holdout, self.excluded, self.card["params"]["seed"])
 
 
 def train(history: History, params: TrainPolicy) -> Trained:

@@ -30,18 +30,18 @@ TABLE_CREATIVES = 10  # per direction, in the table of shifts
 
 
 def evaluate(
-    policy: Policy, calibration: Impressions, holdout: Impressions, excluded: ExclusionCounts, card: Card
+    policy: Policy, rivals: Mapping[str, Policy], holdout: Impressions, excluded: ExclusionCounts, seed: int
 ) -> Evaluation:
-    """Evaluate a policy and the refitted rival models of its card on the holdout period."""
+    """Evaluate a policy and its rivals on the holdout period; `seed` is that of cross-fitting."""
     value = estimate_value(policy, holdout)
-    rivals = _estimate_rivals(calibration, holdout, policy, card)
+    estimates = _estimate_rivals(rivals, holdout, seed)
     guarded = [holdout.with_reward(kind) for kind in sorted(holdout.outcomes.keys() & GUARDRAILS)]
     values = [value, *(estimate_value(policy, data) for data in guarded)]
     spend = _find_largest_spend(value, holdout)
     pairs = list(zip([holdout, *guarded], values, strict=True))
     metrics = [_measure(estimated, data) for data, estimated in pairs]
     sections = [
-        *_build_sections(holdout, value, rivals),
+        *_build_sections(holdout, value, estimates),
         *([_guardrails_table(values[1:], guarded, spend)] if guarded else []),
         *([_propensities_table(holdout)] if holdout.propensity_estimated.any() else []),
         _exclusions_table(holdout, excluded),
@@ -178,21 +178,24 @@ def _exact_metric(value: float, rows: int, unit: Any) -> Metric:
     return Metric(value, value, value, rows, unit)
 
 
-def _estimate_rivals(calibration: Impressions, holdout: Impressions, policy: Policy, card: Card) -> dict[str, Estimate]:
-    """Return the value of each competing model at its best temperature."""
+def fit_rivals(policy: Policy, calibration: Impressions, card: Card) -> dict[str, Policy]:
+    """Refit the competing models of a policy's card, each at its best temperature."""
     trained = TrainPolicy.model_validate(card["params"])
     categories = Categories.from_policy(policy)
-    log = model_selection.to_log(holdout)
-    predicted = cross_fit(log.rates, seed=trained.seed, clusters=log.clusters)
-    estimates = {}
+    rivals = {}
     for model in trained.models:
         candidates = [candidate for candidate in card["candidates"] if candidate["model"] == model]
         best = max(candidates, key=lambda candidate: candidate["low"])
         fitted = model_selection.fit_model(calibration, model, categories, best["penalty"] or 0.0, trained.exploration)
-        fitted = replace(fitted, temperature=best["temperature"], floor=trained.floor)
         name = f"{model}, temperature {best['temperature']:g}"
-        estimates[name] = model_selection.estimate_value(fitted, holdout, log, predicted)
-    return estimates
+        rivals[name] = replace(fitted, temperature=best["temperature"], floor=trained.floor)
+    return rivals
+
+
+def _estimate_rivals(rivals: Mapping[str, Policy], holdout: Impressions, seed: int) -> dict[str, Estimate]:
+    log = model_selection.to_log(holdout)
+    predicted = cross_fit(log.rates, seed=seed, clusters=log.clusters)
+    return {name: model_selection.estimate_value(rival, holdout, log, predicted) for name, rival in rivals.items()}
 
 
 def _build_sections(data: Impressions, value: LogEvaluation, rivals: Mapping[str, Estimate]) -> list[Section]:

@@ -256,9 +256,12 @@ def measure_policy(subject: Subject) -> Evaluation:
             f"{subject.model}: decides with another audience than {subject.judge}; `adloom train-policy` takes this one"
         )
     audience = subject.judge if card["audience"] else None
+    policy = Policy.load(subject.model / "policy.npz")
     calibration, _ = read_impressions(subject.table, audience, "calibration", trained)
-    holdout, excluded = read_impressions(subject.table, audience, "holdout", trained, calibration.unit, True)
-    measured = evaluation.evaluate(Policy.load(subject.model / "policy.npz"), calibration, holdout, excluded, card)
+    rivals, unit = evaluation.fit_rivals(policy, calibration, card), calibration.unit
+    del calibration  # both periods need not fit into memory together
+    holdout, excluded = read_impressions(subject.table, audience, "holdout", trained, unit, True)
+    measured = evaluation.evaluate(policy, rivals, holdout, excluded, trained.seed)
     arms = _describe_arms(subject.table)
     return measured.extend(Evaluation({}, {}, [arms])) if arms else measured
 

@@ -10,14 +10,20 @@ from benchmarks import policy_gate
 from tests.support.impression_tables import NO_MATURITY, impressions_frame, read_rows
 
 from adloom.config.audience import TrainPolicy
-from adloom.evaluation.metric import Table
+from adloom.evaluation.metric import Evaluation, Table
 from adloom.policy import evaluation, models
 from adloom.policy.impressions import ExclusionCounts, Impressions, read_impressions
 from adloom.policy.models import Categories
 from adloom.policy.rewards import RewardRule
+from adloom.policy.scorer import Policy
 
 UNIFORM = {"model": "uniform", "temperature": 1.0, "penalty": None, "low": 0.0}
 CARD = {"params": TrainPolicy(models=["uniform"], floor=0.0).model_dump(), "candidates": [UNIFORM]}
+
+
+def evaluate(policy: Policy, calibration: Impressions, holdout: Impressions, excluded: ExclusionCounts) -> Evaluation:
+    rivals = evaluation.fit_rivals(policy, calibration, CARD)
+    return evaluation.evaluate(policy, rivals, holdout, excluded, seed=7)
 
 
 def shown_alike() -> tuple[Impressions, ExclusionCounts]:
@@ -32,7 +38,7 @@ def tables(result: Any) -> dict[str, Table]:
 
 def test_a_policy_equal_to_the_log_has_the_value_of_the_log() -> None:
     data, left = shown_alike()
-    result = evaluation.evaluate(models.fit_uniform(data, Categories()), data, data, left, CARD)
+    result = evaluate(models.fit_uniform(data, Categories()), data, data, left)
     assert result.metrics["click_rate"].value == pytest.approx(40 / 391, rel=0.05)
     assert result.metrics["logged_click_rate"].value == pytest.approx(40 / 391, rel=0.05)
     assert result.metrics["effective_sample_size"].value == len(data)
@@ -46,9 +52,7 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
     data, left = shown_alike()
     propensity = data.propensity.copy()
     propensity[1] = 1e-6
-    result = evaluation.evaluate(
-        models.fit_uniform(data, Categories()), data, replace(data, propensity=propensity), left, CARD
-    )
+    result = evaluate(models.fit_uniform(data, Categories()), data, replace(data, propensity=propensity), left)
     assert "click_rate" not in result.metrics
     assert result.metrics["effective_sample_size"].value == 1
     assert tables(result)["Policies compared"].rows[1][-1] != "reliable"
@@ -61,8 +65,8 @@ def test_a_click_rate_that_is_not_to_be_trusted_is_no_metric() -> None:
 def test_other_impressions_are_not_compared() -> None:
     data, left = shown_alike()
     policy = models.fit_uniform(data, Categories())
-    ours = evaluation.evaluate(policy, data, data, left, CARD).samples["click_rate"]
-    other = evaluation.evaluate(policy, data, replace(data, reward=1 - data.reward), left, CARD).samples["click_rate"]
+    ours = evaluate(policy, data, data, left).samples["click_rate"]
+    other = evaluate(policy, data, replace(data, reward=1 - data.reward), left).samples["click_rate"]
     assert ours.compare is not None
     assert ours.compare(ours, other, 0.1).finding.startswith("was measured on other impressions")
     assert ours.statistic(*ours.columns, np.ones(len(data))) == pytest.approx(data.reward.mean())
@@ -83,7 +87,7 @@ def shown_at_a_cost() -> Impressions:
 
 def test_other_outcomes_are_measured_beside_the_reward_with_the_words_of_each() -> None:
     data = shown_at_a_cost().cap_values(50.0)
-    result = evaluation.evaluate(models.fit_uniform(data, Categories()), data, data, ExclusionCounts(0, 0, 0, 0), CARD)
+    result = evaluate(models.fit_uniform(data, Categories()), data, data, ExclusionCounts(0, 0, 0, 0))
     metrics = result.metrics
     assert metrics["value_per_impression"].unit == "amount"
     assert metrics["value_per_impression"].value == pytest.approx(2.5, rel=0.01)

@@ -106,7 +106,6 @@ def _compare(
     from adloom.recommendation.candidates import CLASSICAL, fit_classical
     from adloom.recommendation.next_items import find_cases, find_ranks, measure_ranks
     from adloom.recommendation.popularity import Popularity
-    from adloom.stages.item_lstm import train_lstm
 
     start = interactions.find_time(1 - params.validation)
     early, cases = interactions.keep(interactions.time < start), find_cases(interactions, start)
@@ -120,6 +119,8 @@ def _compare(
     }
     history: History = {}
     if "lstm" in params.models:
+        from adloom.stages.item_lstm import train_lstm
+
         train = partial(train_lstm, interactions, start, params, session)
         if trained := _measure_seconds("lstm", session, train):
             scorers["lstm"], history = trained

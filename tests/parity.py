@@ -1,7 +1,8 @@
 """
 Check that three runners write the same bytes: DVC, and Kubeflow's components in processes and in containers.
 
-All runners run the pipeline of a small shop at once, each in its own folder; then every artifact is compared.
+All runners run the pipeline of a small shop at once, each in its own folder; then every artifact is compared. The
+segments of a shop with fewer customers are the champion, so that the new ones keep its ids and report the changes.
 Only DVC keeps raw tables, so their digests are taken from the prepared tables.
 
 Example: python tests/parity.py            (all three; the image is built by `make image`)
@@ -9,6 +10,7 @@ Example: python tests/parity.py            (all three; the image is built by `ma
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -33,11 +35,13 @@ from adloom.config.resources import Pipeline  # noqa: E402
 from adloom.config.settings import Settings, read_kernel_variables  # noqa: E402
 from adloom.errors import ArtifactError  # noqa: E402
 from adloom.kubeflow import compiled_pipelines  # noqa: E402
+from adloom.registry.base import CHAMPION  # noqa: E402
 from adloom.stages import sources_lock  # noqa: E402
 from adloom.storage import manifest  # noqa: E402
 
 IMAGE = Pipeline().image
 KEY = "0123456789abcdef0123456789abcdef"
+CHAMPION_MODEL = Path("champion/models/audience")  # below the scratch folder
 ARTIFACTS = {  # {path in DVC: (task in the pipeline, name of its output)}
     **{f"data/dataset/{table}": (f"prepare-{n}", "rows") for n, table in enumerate(TABLES, 1)},
     "models/gan": ("train-gan", "gan"),
@@ -50,6 +54,25 @@ ARTIFACTS = {  # {path in DVC: (task in the pipeline, name of its output)}
     "models/policy": ("train-policy", "policy"),
     **{f"reports/{name}": ("evaluate", f"reports/{name}") for name in (*MODELS, "report")},
 }
+
+
+def make_champion(folder: Path) -> None:
+    """Segment a shop with fewer customers."""
+    folder.mkdir()
+    values = shop.write_shop(folder, users=120)
+    shop.write_params(folder, values | {"ingest": {"events": values["ingest"]["events"]}})
+    for stage in ("snapshot", "ingest", "prepare", "segment"):
+        command = [Path(sys.executable).with_name("adloom"), stage]
+        subprocess.run(
+            command, cwd=folder, env=os.environ | _environment(folder), check=True, stdout=subprocess.DEVNULL
+        )
+
+
+def register_champion(model: Path, folder: Path) -> None:
+    """Make a model the champion in a runner's registry."""
+    registry = context.build_context(Settings(), params.load(folder / "params.yaml").project).registry
+    version = registry.register("audience", model, {})
+    registry.set_alias("audience", CHAMPION, version.version, "made from fewer customers")
 
 
 def run_dvc(folder: Path, image: str) -> dict[str, Path]:
@@ -139,6 +162,13 @@ def raw_digests(folders: Mapping[str, Path]) -> dict[str, str]:
     return digests
 
 
+def _read_past(artifacts: Mapping[str, Path]) -> str | None:
+    """Return the digest of the champion that a runner's segments are compared with."""
+    migration = (artifacts["models/audience"] / "migration.json").read_text(encoding="utf-8")
+    champion: str | None = json.loads(migration)["champion"]
+    return champion
+
+
 def _where(here: Path, there: Path) -> str:
     ours, theirs = manifest.verify(here).files, manifest.verify(there).files
     for name in sorted(ours.keys() | theirs.keys()):
@@ -175,6 +205,7 @@ def compare(runners: list[str], image: str) -> int:
     """Run the runners at once, print the table, and return 0 when all artifacts are equal."""
     with tempfile.TemporaryDirectory(prefix="adloom-parity-") as scratch:
         start = time.monotonic()
+        make_champion(Path(scratch) / "champion")
         processes = {runner: _begin(runner, Path(scratch) / runner, image) for runner in runners}
         failed = [runner for runner, process in processes.items() if process.wait() != 0]
         if failed:
@@ -191,6 +222,8 @@ def compare(runners: list[str], image: str) -> int:
             print(f"{f'raw digest of {table}':26}" + "".join(f"{raw[r][table][:12]:14}" for r in runners))
         other = [f"raw {table} differs" for table in TABLES if len({raw[r][table] for r in runners}) > 1]
         other += find_differences(artifacts)
+        champion = manifest.digest(Path(scratch) / CHAMPION_MODEL)
+        other += [f"{r}: segment did not read the champion" for r in runners if _read_past(artifacts[r]) != champion]
         print("\n".join(other) or f"all {len(ARTIFACTS)} artifacts equal, {time.monotonic() - start:.0f} s")
         return bool(other)
 
@@ -205,6 +238,7 @@ def main() -> int:
     if unknown := set(arguments.runners) - RUNNERS.keys():
         parser.error(f"no such runner: {', '.join(unknown)}")
     if arguments.run:
+        register_champion(Path.cwd().parent / CHAMPION_MODEL, Path.cwd())
         folders = RUNNERS[arguments.run](Path.cwd(), arguments.image)
         Path("places.yaml").write_text(yaml.safe_dump({name: str(path) for name, path in folders.items()}))
         return 0

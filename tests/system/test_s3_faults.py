@@ -63,6 +63,7 @@ CASES = (
             "audience": "models/audience",
             "creatives": DATASET["creatives"],
             "cnn": "models/cnn",
+            "copy": DATASET["copy"],
         },
         {"policy": "models/policy"},
     ),

@@ -24,6 +24,7 @@ def write_champion(folder: Path) -> None:
     with manifest.draft(folder, "segment", Segment(), {}) as draft:
         names = ("segment-1", "segment-2", SUPPRESSED, SEGMENT)
         SegmentIndex.build([*USERS[:3], USERS[4]], np.array([1, 0, 1, 3]), names).save(draft.path / "members.npz")
+        draft.write_json("card.json", {"chosen": {"algorithm": "kmeans", "setting": 2.0}})
         draft.write_json("profiles.json", [{"segment": "segment-1", "users": 1}, {"segment": "segment-2", "users": 2}])
 
 
@@ -33,6 +34,7 @@ def test_users_have_the_champions_segments_and_new_ones_none(tmp_path: Path) -> 
     assert past is not None
     assert past.segment.tolist() == [1, 0, 1, -1, -1]
     assert past.champion.names == ("segment-1", "segment-2")
+    assert past.clustering == ("kmeans", 2.0)
     assert (past.champion.users, past.champion.last_number, past.champion.migration) == (3, 2, None)
 
 

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -252,6 +253,7 @@ TABLES: dict[str, Callable[[Path, int], None]] = {
     "kmeans": audience_kmeans.measure_kmeans,
     "scale": audience_scale.measure_scale,
 }
+PEERS = {"features": "polars", "kmeans": "faiss"}  # modules that adloom does not install
 OWN_DATA = {"assignment", "kmeans", "scale"}  # tables that read no prepared events
 
 
@@ -261,6 +263,9 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", choices=[*TABLES, []], default=list(TABLES))
     parser.add_argument("--events", type=int, default=10_000_000)
     arguments = parser.parse_args()
+    missing = [PEERS[name] for name in arguments.tables if name in PEERS and find_spec(PEERS[name]) is None]
+    if missing:
+        parser.error(f"{' and '.join(missing)}: not installed; run `pip install polars faiss-cpu`")
     for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
         os.environ[name] = "1"
     with tempfile.TemporaryDirectory(prefix="audience-") as folder:

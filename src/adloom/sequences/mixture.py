@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, Self
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from adloom.arrays import AnyArray, Float32Array, Float64Array, Int64Array
 from adloom.errors import ArtifactError
@@ -182,14 +183,15 @@ def fit_exponents(lines: ScoredLines, training: ScoredLines, limit: float) -> Fl
         share = np.exp(value - highest)
         return np.log(limit) - highest - np.log(share.sum()), -(share @ gradient) / share.sum()
 
-    fitted = minimize(
-        measure,
-        (0.5, 0.5),
-        jac=True,
-        method="SLSQP",
-        bounds=[(0, MAX_EXPONENT)] * 2,
-        constraints={"type": "ineq", "fun": lambda x: measure_room(x)[0], "jac": lambda x: measure_room(x)[1]},
-        options={"ftol": 1e-9},
-    )
+    with threadpool_limits(1, "blas"):  # more threads round differently
+        fitted = minimize(
+            measure,
+            (0.5, 0.5),
+            jac=True,
+            method="SLSQP",
+            bounds=[(0, MAX_EXPONENT)] * 2,
+            constraints={"type": "ineq", "fun": lambda x: measure_room(x)[0], "jac": lambda x: measure_room(x)[1]},
+            options={"ftol": 1e-9},
+        )
     exponents: Float64Array = fitted.x
     return exponents

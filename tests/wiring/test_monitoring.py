@@ -33,6 +33,8 @@ from adloom.serving.api.middleware import MAX_IN_FLIGHT
 from adloom.serving.api.schemas import SEGMENT
 from adloom.serving.app import ServiceDependencies
 from adloom.serving.creatives.canary import CanaryMetrics, Outcome, Role
+from adloom.serving.decide.arms import ExperimentStatistics
+from adloom.serving.decide.metrics import DecisionMetrics
 from adloom.serving.models import loader, sources
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
@@ -78,6 +80,14 @@ def export_experiment() -> str:
     """Return the metrics of an experiment that was analysed."""
     exported = ExperimentMetrics(registry := CollectorRegistry())
     exported.result = analyse(experiment(), count([800, 150, 50], click=[40, 10, 2]))
+    return generate_latest(registry).decode()
+
+
+def export_decisions() -> str:
+    """Return the metrics of a service that decides for an arm."""
+    statistics = ExperimentStatistics()
+    statistics.decisions["champion"] += 1
+    DecisionMetrics(registry := CollectorRegistry(), list, lambda: None, lambda: statistics)
     return generate_latest(registry).decode()
 
 
@@ -128,8 +138,9 @@ def metrics(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     creatives = server.create_named_app("creatives", models, ServiceDependencies(PseudonymKeys(None)))
     for metric, labels in export_metrics(creatives).items():
         samples.setdefault(metric, []).extend(labels)
-    for metric, labels in parse_samples(export_experiment() + export_canary() + export_drift()).items():
-        samples.setdefault(metric, []).extend(labels)
+    for text in (export_experiment(), export_decisions(), export_canary(), export_drift()):
+        for metric, labels in parse_samples(text).items():
+            samples.setdefault(metric, []).extend(labels)
     for metric, labels in export_metrics(trigger_server.create_app(fail_trigger, Settings(tokens_file=tokens))).items():
         samples.setdefault(metric, []).extend(labels)
     return samples
@@ -167,6 +178,12 @@ def test_every_alert_has_a_panel_with_its_metrics() -> None:
     bases = {re.sub("_(bucket|count|sum)$", "", metric) for metric in queried}
     for name, expr in alerts().items():
         assert {re.sub("_(bucket|count|sum)$", "", metric) for metric, _ in find_metrics(expr)} <= bases, name
+
+
+def test_panels_do_not_overlap() -> None:
+    dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len({panel["id"] for panel in dashboard["panels"]}) == len(places)
 
 
 def test_trigger_statuses_match_the_alerts(metrics: dict[str, list[dict[str, str]]]) -> None:

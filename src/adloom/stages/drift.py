@@ -23,6 +23,7 @@ from adloom.registry import champion_copy
 from adloom.stages.creative_rows import open_creatives
 from adloom.stages.measure import read_card
 from adloom.storage import manifest, parquet
+from adloom.storage.base import describe_missing
 
 if TYPE_CHECKING:
     from adloom.arrays import Int64Array
@@ -111,7 +112,9 @@ def _record(result: "Detection", context: StageContext) -> None:
 
 
 def find_tables(folder: Path) -> dict[str, Path]:
-    """Return the folder of each table: below a folder, or the folder itself."""
+    """Return the folder of each table: below a folder, or the folder itself. Raises DataError without the folder."""
+    if not folder.is_dir():
+        raise DataError(f"{describe_missing(folder)}; name a folder of `adloom prepare` or `adloom log to-impressions`")
     if (folder / manifest.MANIFEST).is_file():
         name = _name_shards(folder)
         columns = parquet.list_columns(folder, name) if parquet.list_shards(folder, name) else []

@@ -16,6 +16,13 @@ def is_remote(path: str) -> bool:
     return path.startswith("s3://")
 
 
+def describe_missing(path: str | Path) -> str:
+    """Return the sentence that a path does not exist."""
+    if "://" in str(path):
+        return f"{path}: no such file or folder; expected a path, or s3://bucket/prefix in small letters"
+    return f"{path}: no such file or folder" + ("" if Path(path).is_absolute() else f" in {Path.cwd()}")
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """A file of a source."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing_extensions import override
 
 from adloom.errors import DataError
-from adloom.storage.base import DANGLING, ObjectInfo, ObjectStore, SourceFile, Store
+from adloom.storage.base import DANGLING, ObjectInfo, ObjectStore, SourceFile, Store, describe_missing
 from adloom.storage.manifest import sha256
 
 
@@ -25,7 +25,7 @@ class FolderStore(Store):
             return [SourceFile(root.name, root.stat().st_size)]
         files = [_describe_file(path, root) for path in _iterate_files(root, ())]
         if not files:
-            raise DataError(f"{uri}: an empty folder" if root.is_dir() else _describe_missing(uri))
+            raise DataError(f"{uri}: an empty folder" if root.is_dir() else describe_missing(uri))
         return sorted(files, key=lambda file: file.path)
 
     @override
@@ -41,7 +41,7 @@ class FolderStore(Store):
     def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         del folder, paths
         if not Path(uri).exists():
-            raise DataError(_describe_missing(uri))
+            raise DataError(describe_missing(uri))
         return Path(uri)
 
     @override
@@ -103,12 +103,6 @@ class FolderObjectStore(ObjectStore):
     @override
     def remove(self, name: str) -> None:
         (self._root / name).unlink(missing_ok=True)
-
-
-def _describe_missing(uri: str) -> str:
-    if "://" in uri:
-        return f"{uri}: no such file or folder; expected a path, or s3://bucket/prefix in small letters"
-    return f"{uri}: no such file or folder" + ("" if Path(uri).is_absolute() else f" in {Path.cwd()}")
 
 
 def _iterate_files(folder: Path, parents: tuple[Path, ...]) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adloom.config.base import ConfigModel
 from adloom.errors import ArtifactError
-from adloom.storage.base import DISK_FULL_ERRORS
+from adloom.storage.base import DISK_FULL_ERRORS, describe_missing
 
 MANIFEST = "manifest.json"
 
@@ -109,7 +109,8 @@ def read(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{folder}: no {MANIFEST}; run `adloom run`, or the stage that writes it") from None
+        fault = f"{folder}: no {MANIFEST}" if folder.exists() else describe_missing(folder)
+        raise ArtifactError(f"{fault}; run `adloom run`, or the stage that writes it") from None
     except ValidationError as error:
         raise ArtifactError(f"{folder}/{MANIFEST}: not a manifest of format 1: {error.errors()[0]['msg']}") from None
 

@@ -88,6 +88,11 @@ def test_a_file_is_no_artifact(tmp_path: Path) -> None:
         manifest.verify(tmp_path / "rows.csv")
 
 
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"table: no such file or folder; run `adloom run`, or the stage"):
+        manifest.verify(tmp_path / "table")
+
+
 def test_a_skip_reason_is_propagated(tmp_path: Path) -> None:
     manifest.skip(tmp_path / "gan", "train_gan", PARAMS, "no source")
     real = make(tmp_path / "table")

@@ -2,14 +2,12 @@
 
     python benchmarks/experiment.py
 
-50 candidates of 1,000 creatives; the request is decoded, decided, encoded and logged in memory. The rounds of both
-deciders take turns, and the median of their ratios is printed with its quartiles, by batch size: of the time until
-the answers are encoded, and with the log, which an experiment writes afterwards.
+50 candidates of 1,000 creatives; the request is decoded, decided, logged in memory and encoded. The rounds of both
+deciders take turns, and the median of their ratios is printed with its quartiles, by batch size.
 """
 
 import gc
 import time
-from math import inf
 from statistics import median, quantiles
 from typing import Any
 
@@ -22,7 +20,6 @@ from adloom.decision_log.record import encode as encode_record
 from adloom.experiments.definition import Experiment, parse_arms
 from adloom.policy.scorer import Policy, Scorer
 from adloom.serving.api.decide_schemas import DecideRequest, ModelOrigin
-from adloom.serving.decide.endpoint import FINISH_TOGETHER
 from adloom.serving.decide.service import Decider, encode
 from adloom.serving.models.card import ModelCard
 from adloom.serving.models.loader import LoadedExperiment, LoadedModel, Models
@@ -83,19 +80,15 @@ def create_bodies() -> list[bytes]:
     return [msgspec.json.encode(body) for body in bodies]
 
 
-def measure(decider: Decider, bodies: list[bytes], batch: int, finish_at: float) -> float:
-    """Return the CPU seconds of one round, in which decisions are logged as soon as there are so many."""
+def measure(decider: Decider, bodies: list[bytes], batch: int) -> float:
+    """Return the CPU seconds of one round."""
     decode = msgspec.json.Decoder(DecideRequest).decode
     start = time.process_time()  # a call within the round would empty the caches of the CPU
     for first in range(0, len(bodies), batch):
         requests = [(decode(body), time.perf_counter()) for body in bodies[first : first + batch]]
-        for answer in decider.answer(requests):
+        for answer in decider.decide(requests):
             encode(answer)
-        if decider.unlogged >= finish_at:
-            decider.finish()
-    seconds = time.process_time() - start
-    decider.finish()
-    return seconds
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -106,17 +99,14 @@ def main() -> None:
     for arms in ("champion=100", "champion=80,challenger=15,control=5"):
         decider = create_decider(arms)
         for batch in (1, 4, 16):
-            pairs = [
-                [measure(each, bodies, batch, limit) for each in (alone, decider) for limit in (inf, FINISH_TOGETHER)]
-                for _ in range(ROUNDS)
-            ]
-            plain = median(logged for _, logged, *_ in pairs) / DECISIONS * 1e6
-            print(f"{arms}, batch {batch}: {plain:.1f} µs alone", end="")
-            for number, name in enumerate(("until the answer", "in all")):
-                ratios = [seconds[number + 2] / seconds[number] for seconds in pairs]
-                low, _, high = quantiles(ratios)
-                print(f"; {name} x{median(ratios):.3f} ({low:.3f} to {high:.3f})", end="")
-            print()
+            pairs = [(measure(alone, bodies, batch), measure(decider, bodies, batch)) for _ in range(ROUNDS)]
+            plain, extra = (
+                median(values) / DECISIONS * 1e6 for values in ([a for a, _ in pairs], [b - a for a, b in pairs])
+            )
+            low, middle, high = quantiles(b / a for a, b in pairs)
+            print(
+                f"{arms}, batch {batch}: {plain:.1f} µs alone, {extra:+.1f} µs, x{middle:.3f} ({low:.3f} to {high:.3f})"
+            )
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Decision(_Line, tag="decision", frozen=True, kw_only=True):
     A decision: its context, candidates, choices and propensities.
 
     `probabilities` apply to the first slot; `propensities[j]` is the probability of `chosen[j]` given the slots above.
-    In an experiment, both are those of the mixture of all arms that show ads; an arm without ads chooses nothing.
+    In an experiment, both are those of the decision's arm; an arm without ads has neither, and chooses nothing.
     """
 
     time: Time

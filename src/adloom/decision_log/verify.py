@@ -263,6 +263,8 @@ def check_decision(decision: Decision) -> Iterator[tuple[str, str]]:
     """Yield (check, detail) for each issue within a decision."""
     if (decision.user is None) != (decision.user_key is None):
         yield "user", "user and user_key must occur together"
+    if decision.arm and not (decision.probabilities or decision.chosen or decision.propensities):
+        return  # an arm without ads draws nothing
     sizes = f"{len(decision.candidates)} candidates, {len(decision.probabilities)} probabilities"
     if len(decision.probabilities) != len(decision.candidates) or len(decision.propensities) != len(decision.chosen):
         yield "lengths", f"{sizes}, {len(decision.chosen)} chosen, {len(decision.propensities)} propensities"
@@ -290,7 +292,6 @@ def _check_slate(decision: Decision) -> Iterator[tuple[str, str]]:
             yield "support", f"slot {slot}: {creative} with probability {probability!r}, propensity {propensity!r}"
             return
         remaining = max(1 - math.fsum(above), probability)  # smaller only by rounding or with a wrong sum
-        is_mixed = decision.experiment is not None and slot > 1  # it depends on each arm's probabilities
-        if not is_mixed and abs(propensity - probability / remaining) > TOLERANCE + ROUNDING / remaining:
+        if abs(propensity - probability / remaining) > TOLERANCE + ROUNDING / remaining:
             yield "propensity", f"slot {slot}: {propensity!r}, expected {probability / remaining!r}"
         above.append(probability)

@@ -125,7 +125,6 @@ class Service:
 
     async def stop(self) -> None:
         """Close the log before anything else can hang."""
-        self.decider.finish()
         refresher, library = self.dependencies.refresher, self.dependencies.library
         optional = [each.close for each in (refresher, library) if each]
         for close in (self.dependencies.log.close, *optional):

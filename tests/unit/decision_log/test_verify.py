@@ -36,6 +36,7 @@ def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
     [
         ({"probabilities": [0.5, 0.3, 0.2 + 1e-8]}, "sum"),
         ({"probabilities": [0.5, 0.5]}, "lengths"),
+        ({"probabilities": [], "chosen": [], "propensities": []}, "lengths"),
         ({"propensities": [0.3]}, "lengths"),
         ({"chosen": ["bag", "sock"]}, "chosen"),
         ({"chosen": ["bag", "bag"]}, "chosen"),
@@ -43,6 +44,7 @@ def test_a_sound_log_has_nothing_wrong(tmp_path: Path) -> None:
         ({"probabilities": [0.7, 0.5, -0.2], "chosen": ["bag"], "propensities": [0.5]}, "support"),
         ({"probabilities": [0.5, 0.0, 0.5], "propensities": [0.0, 0.5]}, "support"),
         ({"propensities": [0.3, 0.5]}, "propensity"),
+        ({"propensities": [0.3, 0.6], "experiment": "e", "arm": "a", "arm_probability": 0.2}, "propensity"),
         ({"propensities": [0.3 + 1e-8, 0.5 / 0.7]}, "propensity"),
         ({"user_key": None}, "user"),
         ({"user": None}, "user"),
@@ -61,7 +63,7 @@ def test_optional_fields_may_be_absent() -> None:
         decision(candidates=[], probabilities=[], chosen=[], propensities=[]),
         decision(chosen=[], propensities=[]),
         decision(probabilities=[0.5 + 4e-10, 0.3, 0.2]),
-        decision(propensities=[0.3, 0.6], experiment="new-policy", arm="challenger", arm_probability=0.2),
+        decision(probabilities=[], chosen=[], propensities=[], experiment="e", arm="holdout", arm_probability=0.2),
     ):
         assert [*check_decision(sound)] == []
 

@@ -30,8 +30,6 @@ from adloom.serving.decide.service import Decider, RecordSink, TimedRequest, enc
 
 ARRIVAL = "adloom.arrival"  # key of the scope: an Arrival
 NO_HEADERS: Mapping[str, str] = {}
-FINISH_TOGETHER = 32  # decisions of an experiment that are logged at once, a millisecond of work
-FINISH_SECONDS = 0.02  # that a decision waits for others
 ACCEPTED = encode(FeedbackAnswer())
 
 logger = logging.getLogger(__name__)
@@ -62,8 +60,7 @@ class DecisionEndpoint:
     ) -> None:
         self._app, self._decider, self._log, self._admission = app, decider, log, admission
         self._metrics, self._tracing = metrics, tracing
-        self.batcher = MicroBatcher(self.answer, self.refuse, self.drop, max_queue, self._finish_soon)
-        self._timer: asyncio.TimerHandle | None = None  # of decisions that are not logged yet
+        self.batcher = MicroBatcher(self.answer, self.refuse, self.drop, max_queue, decider.compare_shadow)
         self._decode_request = msgspec.json.Decoder(DecideRequest).decode
         self._decode_feedback = msgspec.json.Decoder(FeedbackRequest).decode
         self.paths = {DECIDE, FEEDBACK} & admission.endpoints.keys()
@@ -109,20 +106,6 @@ class DecisionEndpoint:
         ]
         return self._record(requests, replies)
 
-    def finish(self) -> None:
-        """Log all answered decisions."""
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        self._decider.finish()
-
-    def _finish_soon(self) -> None:
-        """Log the decisions of an experiment many at a time, since that costs a fraction of one by one."""
-        if self._decider.unlogged >= FINISH_TOGETHER:
-            self.finish()
-        elif self._decider.unlogged and not self._timer:
-            self._timer = asyncio.get_running_loop().call_later(FINISH_SECONDS, self.finish)
-
     def refuse(self, requests: Sequence[Request]) -> Reply:
         """Refuse requests that do not fit into the queue."""
         for request in requests:
@@ -148,7 +131,6 @@ class DecisionEndpoint:
             return self._fail(request, error)
 
     def _accept(self, request: Request, feedback: FeedbackRequest) -> Reply:
-        self.finish()  # the log has a decision before its feedback
         record = Feedback(time=time.time_ns() // 1000, **msgspec.structs.asdict(feedback))
         if not self._log.append(record):
             detail = "no room in the decision log; send it again"

@@ -27,7 +27,7 @@ from adloom.serving.api.decide_schemas import (
     ModelOrigin,
 )
 from adloom.serving.api.problems import Problem
-from adloom.serving.decide.arms import ExperimentStatistics, OwnScores, ServingExperiment
+from adloom.serving.decide.arms import Distribution, ExperimentStatistics, ServingExperiment, distribute_evenly
 from adloom.serving.decide.probability_cache import LatencyEstimator, ProbabilityCache
 from adloom.serving.library.ad_contents import AdContents
 from adloom.serving.library.shared_library import SharedLibrary, find_ads
@@ -37,7 +37,6 @@ from adloom.serving.segments import PseudonymKeys
 
 TimedRequest = tuple[DecideRequest, float]  # with its arrival, by time.perf_counter
 T = TypeVar("T")
-Distribution = tuple[Tier, list[float], OwnScores | None]  # the probability of each candidate (candidates,)
 
 logger = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
@@ -139,14 +138,6 @@ class _Case(NamedTuple):
         return ScoringRequest(_context(request, PREFIX, **columns), self.candidates, self.categories)
 
 
-class _UnmixedDecision(NamedTuple):
-    """A decision of an experiment with the probabilities of its own arm."""
-
-    decision: Decision
-    own: OwnScores
-    chosen: list[int]  # (slots,)
-
-
 class Decider:
     """Answers decisions. Not thread-safe."""
 
@@ -162,12 +153,10 @@ class Decider:
         self._random = Random().random  # noqa: S311 - not a secret; each process has its own seed from the system
         self._latency = LatencyEstimator()
         self.statistics = ExperimentStatistics()
-        self._unmixed: list[_UnmixedDecision] = []  # answered and not logged yet
         self.publish(models)
 
     def publish(self, models: Models) -> None:
         """Serve these models, and score the library's ads, from now on."""
-        self.finish()
         snapshot = self._library.snapshot if self._library else None
         self._serving = ServingSnapshot.create(models, self._keys, snapshot.contents if snapshot else AdContents())
         self._cache = ProbabilityCache()  # probabilities of the previous policy are not valid
@@ -179,29 +168,19 @@ class Decider:
         One call of the model scores all that it can answer within their tmax_ms.
         """
         answers = self.answer(requests)
-        self.finish()
+        self.compare_shadow()
         return answers
 
     def answer(self, requests: Sequence[TimedRequest]) -> list[DecideAnswer | Exception]:
-        """Answer requests; decisions of an experiment are logged by `finish`."""
+        """Answer and log requests; `compare_shadow` is to follow."""
         cases = [_try(self._resolve, request, arrival) for request, arrival in requests]
         distributions = iter(self._distributions([case for case in cases if isinstance(case, _Case)]))
         return [_try(self._answer, case, *next(distributions)) if isinstance(case, _Case) else case for case in cases]
 
-    @property
-    def unlogged(self) -> int:
-        """The number of answered decisions that `finish` will log."""
-        return len(self._unmixed)
-
-    def finish(self) -> None:
-        """Log the answered decisions of an experiment, with the mixture of its arms."""
-        unmixed, self._unmixed = self._unmixed, []
-        if unmixed and (experiment := self._serving.experiment):
-            own = [each.own for each in unmixed]
-            for each, mixture in zip(unmixed, experiment.mix(own, score_all), strict=True):
-                self._log.append(mixture.complete(each.decision, each.chosen))
-                self.statistics.decisions[each.decision.arm or ""] += 1
-            experiment.compare_shadow(own, score_all, self.statistics)
+    def compare_shadow(self) -> None:
+        """Compare the answers with what the policy in the shadow would have shown."""
+        if experiment := self._serving.experiment:
+            experiment.compare_shadow(score_all, self.statistics)
 
     def _resolve(self, request: DecideRequest, arrival: float) -> _Case:
         serving = self._serving
@@ -216,7 +195,7 @@ class Decider:
         arm = serving.experiment.assign(user, self._random) if serving.experiment else -1
         return _Case(request, arrival, user, segment, *self._candidates(request), arm)
 
-    def _answer(self, case: _Case, tier: Tier, probabilities: list[float], own: OwnScores | None) -> DecideAnswer:
+    def _answer(self, case: _Case, tier: Tier, probabilities: list[float]) -> DecideAnswer:
         serving, request = self._serving, case.request
         indices, propensities = draw_slate(probabilities, request.n, self._random)
         experiment, arm = serving.experiment, serving.experiment.arms[case.arm] if serving.experiment else None
@@ -225,34 +204,34 @@ class Decider:
         origin = arm.origin if arm else serving.policy_origin
         policy, audience = origin if tier != "default" else None, serving.audience_origin
         decision_id = new_id()
-        decision = Decision(
-            time=time.time_ns() // 1000,
-            decision_id=decision_id,
-            project=self._project,
-            user=case.user,
-            user_key=serving.key_fingerprint if case.user else None,
-            segment=case.segment,
-            placement=request.placement,
-            position=request.position,
-            context=_context(request, ""),
-            candidates=case.candidates,
-            probabilities=probabilities,
-            chosen=chosen,
-            propensities=propensities,
-            policy=policy.digest if policy else None,
-            policy_version=policy.version if policy else None,
-            audience=audience.digest if audience else None,
-            audience_version=audience.version if audience else None,
-            tier=tier,
-            elapsed_us=elapsed_us,
-            experiment=experiment.name if experiment else None,
-            arm=arm.name if arm else None,
-            arm_probability=arm.share if arm else None,
+        self._log.append(
+            Decision(
+                time=time.time_ns() // 1000,
+                decision_id=decision_id,
+                project=self._project,
+                user=case.user,
+                user_key=serving.key_fingerprint if case.user else None,
+                segment=case.segment,
+                placement=request.placement,
+                position=request.position,
+                context=_context(request, ""),
+                candidates=case.candidates,
+                probabilities=probabilities,
+                chosen=chosen,
+                propensities=propensities,
+                policy=policy.digest if policy else None,
+                policy_version=policy.version if policy else None,
+                audience=audience.digest if audience else None,
+                audience_version=audience.version if audience else None,
+                tier=tier,
+                elapsed_us=elapsed_us,
+                experiment=experiment.name if experiment else None,
+                arm=arm.name if arm else None,
+                arm_probability=arm.share if arm else None,
+            )
         )
-        if own:
-            self._unmixed.append(_UnmixedDecision(decision, own, indices))
-        else:
-            self._log.append(decision)
+        if arm:
+            self.statistics.decisions[arm.name] += 1
         return DecideAnswer(
             decision_id=decision_id,
             creatives=[Chosen(creative_id=c, probability=p) for c, p in zip(chosen, propensities, strict=True)],
@@ -302,23 +281,22 @@ class Decider:
         """Return the model's probabilities for each case; None without a model or when it fails."""
         serving, requests = self._serving, [case.scoring_request() for case in cases]
         if serving.experiment:
-            own = serving.experiment.score(requests, [case.arm for case in cases], score_all)
-            return [*map(serving.experiment.distribute, own)]
+            return [*serving.experiment.distribute(requests, [case.arm for case in cases], score_all)]
         if not cases or not serving.policy:
             return [None] * len(cases)
         scores = score_all(serving.policy, requests)
         for case, probabilities in zip(cases, scores, strict=True):
             if probabilities is not None:
                 self._cache.put(case.cache_key, probabilities)
-        return [None if probabilities is None else ("model", probabilities.tolist(), None) for probabilities in scores]
+        return [None if probabilities is None else ("model", probabilities.tolist()) for probabilities in scores]
 
     def _without_model(self, case: _Case) -> Distribution:
         count = len(case.candidates)
         if experiment := self._serving.experiment:
-            return experiment.distribute(OwnScores(case.scoring_request(), case.arm, "default", None, is_late=True))
+            return experiment.arms[case.arm].distribute_evenly("default", count)
         if (last := self._cache.get(case.cache_key, count)) is not None:
-            return "cached", last.tolist(), None
-        return "default", [1 / max(count, 1)] * count, None
+            return "cached", last.tolist()
+        return "default", distribute_evenly(count)
 
 
 def score_all(policy: Scorer, requests: Sequence[ScoringRequest]) -> list[Float64Array | None]:

@@ -1,4 +1,4 @@
-"""Decisions of an experiment: sticky arms, the probabilities of the mixture, and an arm that fails."""
+"""Decisions of an experiment: sticky arms, the probabilities of each arm, and an arm that fails."""
 
 import re
 import time
@@ -9,19 +9,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.stats import chisquare
 from starlette.testclient import TestClient
-from tests.support.decision_logs import wait_until
 from tests.support.experiments import experiment, in_arm
 
 from adloom.decision_log.record import Decision
 from adloom.decision_log.verify import check_decision
-from adloom.policy.scorer import Policy, Scorer, draw_slate
+from adloom.policy.scorer import Policy, Scorer
 from adloom.serving import app
-from adloom.serving.api.decide_schemas import DECIDE, FEEDBACK, DecideRequest, ModelOrigin
-from adloom.serving.decide.arms import ArmMixture
+from adloom.serving.api.decide_schemas import DECIDE, DecideRequest, ModelOrigin
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models.card import ModelCard
 from adloom.serving.models.loader import LoadedExperiment, LoadedModel, Models
@@ -48,7 +44,12 @@ def policy(version: int, probabilities: list[float], scorer: type[Scorer] = Scor
 
 
 CHAMPION, CHALLENGER = policy(1, [0.5, 0.3, 0.2]), policy(2, [0.1, 0.1, 0.8])
-MIXTURE = [(6 * p + 2 * q + 1 / 3) / 9 for p, q in zip([0.5, 0.3, 0.2], [0.1, 0.1, 0.8], strict=True)]
+PROBABILITIES = {
+    "champion": [0.5, 0.3, 0.2],
+    "challenger": [0.1, 0.1, 0.8],
+    "control": [1 / 3, 1 / 3, 1 / 3],
+    "holdout": [],
+}
 
 
 def decide(
@@ -75,49 +76,25 @@ def test_a_user_stays_in_one_arm_and_the_arm_is_logged_with_its_probability() ->
     }
 
 
-def test_probabilities_are_those_of_the_mixture_and_the_policy_is_that_of_the_arm() -> None:
+def test_probabilities_and_policy_are_those_of_the_arm() -> None:
     for record in decide([str(number) for number in range(60)]):
-        assert record.probabilities == pytest.approx(MIXTURE)
+        probabilities = PROBABILITIES[record.arm or ""]
+        assert record.probabilities == pytest.approx(probabilities)
         assert record.policy_version == {"champion": 1, "challenger": 2}.get(record.arm or "")
         assert [*check_decision(record)] == []
         if record.arm == "holdout":
             assert (record.chosen, record.propensities) == ([], [])
         else:
-            assert record.propensities == pytest.approx([MIXTURE[CREATIVES.index(record.chosen[0])]])
+            assert record.propensities == pytest.approx([probabilities[CREATIVES.index(record.chosen[0])]])
 
 
-def test_shown_creatives_have_the_logged_probabilities() -> None:
-    records = [record for record in decide([None] * 8000) if record.chosen]
-    shown = Counter(record.chosen[0] for record in records)
-    expected = [probability * len(records) for probability in MIXTURE]
-    assert chisquare([shown[creative] for creative in CREATIVES], expected).pvalue > 0.001
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 3))
-def test_the_propensity_of_a_slate_is_the_mean_over_arms(seed: int, slots: int) -> None:
-    rng = np.random.default_rng(seed)
-    columns, shares = rng.dirichlet(np.ones(3), 2).T, rng.dirichlet(np.ones(2))
-    slate = draw_slate(columns[:, 0].tolist(), slots, rng.random)
-
-    def probability(arm: int) -> float:
-        """Return the probability of the slate in an arm."""
-        left, product = columns[:, arm].copy(), 1.0
-        for i in slate.chosen:
-            product, left[i] = product * left[i] / left.sum(), 0.0
-        return product
-
-    mixed = ArmMixture(shares, columns.T, []).propensities(slate.chosen)
-    assert np.prod(mixed) == pytest.approx(shares @ [probability(0), probability(1)])
-
-
-@pytest.mark.parametrize("shares", [[1.0], [0.5, 0.5]])
-def test_creatives_of_probability_zero_have_finite_propensities(shares: list[float]) -> None:
-    sure = np.array([1.0, 1e-300, 1e-300, 0.0])
-    mixed = ArmMixture(np.array(shares), np.stack([sure] * len(shares)), []).propensities([1, 0, 2, 3])
-    assert mixed == pytest.approx([1e-300, 1.0, 1.0, 0.0], rel=1e-9)
-    assert np.isfinite(
-        ArmMixture(np.array([0.5, 0.5]), np.stack([sure, np.full(4, 0.25)]), []).propensities([3, 2, 1, 0])
-    ).all()
+def test_slates_have_the_logged_propensities_in_every_arm() -> None:
+    records = decide([None] * 8000, n=2)
+    assert not [issue for record in records for issue in check_decision(record)]
+    for arm, probabilities in PROBABILITIES.items():
+        shown = Counter(record.chosen[0] for record in records if record.arm == arm and record.chosen)
+        expected = [probability * shown.total() for probability in probabilities]
+        assert not expected or chisquare([shown[creative] for creative in CREATIVES], expected).pvalue > 0.001
 
 
 def test_a_policy_that_fails_decides_uniformly_for_its_own_users_only() -> None:
@@ -127,9 +104,9 @@ def test_a_policy_that_fails_decides_uniformly_for_its_own_users_only() -> None:
         ("champion", "model"),
         ("challenger", "default"),
     }
-    mixture = [(6 * p + 1) / 9 for p in (0.5, 0.3, 0.2)]
-    assert records[0].probabilities == pytest.approx(mixture)
-    assert all(record.policy is None for record in records if record.arm == "challenger")
+    failed = [record for record in records if record.arm == "challenger"]
+    assert all(record.policy is None for record in failed)
+    assert all(record.probabilities == pytest.approx(PROBABILITIES["control"]) for record in failed)
 
 
 def test_late_decisions_are_uniform_in_every_arm_that_shows_ads() -> None:
@@ -140,8 +117,10 @@ def test_late_decisions_are_uniform_in_every_arm_that_shows_ads() -> None:
     decider.decide([(request, time.perf_counter() - 1) for _ in range(20)])
     for record in log.records:
         assert isinstance(record, Decision)
-        assert (record.tier, record.probabilities) == ("default", [0.5, 0.5])
-        assert record.propensities in ([], [0.5, 1.0])
+        assert (record.tier, record.probabilities, record.propensities) in [
+            ("default", [0.5, 0.5], [0.5, 1.0]),
+            ("default", [], []),  # of the arm without ads
+        ]
 
 
 def test_an_experiment_of_challenger_and_control_needs_no_champion() -> None:
@@ -178,8 +157,8 @@ def decide_in_the_shadow(scorer: type[Scorer]) -> tuple[list[float], app.Service
     request = DecideRequest(placement="home", candidates=list(CREATIVES), tmax_ms=60_000)
     [answer] = service.decider.answer([(request, time.perf_counter())])
     assert not isinstance(answer, Exception)
-    assert not service.decider.statistics.decisions
-    service.decider.finish()
+    assert "adloom_shadow_seconds_count 0.0" in service.exporter.export().decode()
+    service.decider.compare_shadow()
     [record] = dependencies.log.records  # type: ignore[attr-defined] # of a MemoryLog
     return record.probabilities, service
 
@@ -202,32 +181,12 @@ def test_a_shadow_that_fails_is_counted_and_affects_no_answer() -> None:
     assert "adloom_shadow_errors_total 1.0" in service.exporter.export().decode()
 
 
-def open_service(log: MemoryLog) -> TestClient:
+def test_an_answer_over_http_has_the_probability_that_is_logged() -> None:
     loaded = LoadedExperiment(experiment(ARMS), {1: CHAMPION, 2: CHALLENGER})
+    log, body = MemoryLog(), {"placement": "home", "candidates": list(CREATIVES), "tmax_ms": 60_000}
     models = Models({"policy": CHAMPION}, {}, experiment=loaded)
-    return TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log)))
-
-
-def ask(client: TestClient, users: int) -> list[str]:
-    """Return the ids of a decision per user."""
-    body = {"placement": "home", "candidates": list(CREATIVES), "tmax_ms": 60_000}
-    return [client.post(DECIDE, json={**body, "user_id": str(user)}).json()["decision_id"] for user in range(users)]
-
-
-def test_answers_over_http_are_logged_with_the_mixture_many_at_a_time() -> None:
-    log = MemoryLog()
-    with open_service(log) as client:
-        ids = ask(client, 20)
-        wait_until(lambda: len(log.records) == 20)  # no further request comes
-        ids += ask(client, 80)
-    assert ids == [record.decision_id for record in log.records]  # type: ignore[union-attr]
-    assert all(record.probabilities == pytest.approx(MIXTURE) for record in log.records)  # type: ignore[union-attr]
-
-
-def test_a_decision_is_logged_before_its_feedback() -> None:
-    log = MemoryLog()
-    with open_service(log) as client:
-        [identity] = ask(client, 1)
-        client.post(FEEDBACK, json={"decision_id": identity, "creative_id": "hat", "kind": "click"})
-        kinds = [type(record).__name__ for record in log.records]
-    assert kinds == ["Decision", "Feedback"]
+    with TestClient(app.create_decide_app(models, app.ServiceDependencies(PseudonymKeys(None), log=log))) as client:
+        answers = [client.post(DECIDE, json={**body, "user_id": str(user)}).json() for user in range(40)]
+    assert [[shown["probability"] for shown in answer["creatives"]] for answer in answers] == [
+        record.propensities for record in log.records if isinstance(record, Decision)
+    ]

@@ -98,6 +98,16 @@ def artifact(folder: Path, *names: str) -> Path:
     return folder
 
 
+def test_the_start_of_an_object_is_read_without_the_rest(environment: Server, world: StageContext) -> None:
+    environment.put("shop", "start/orders.csv", ORDERS)
+    environment.put("shop", "start/empty.csv", b"")
+    for size in (7, 1000):
+        assert world.store.read_start("s3://shop/start/orders.csv", size) == ORDERS[:size]
+    assert world.store.read_start("s3://shop/start/empty.csv", 7) == b""
+    with pytest.raises(DataError, match="deleted"):
+        world.store.read_start("s3://shop/start/gone.csv", 7)
+
+
 def test_a_push_deletes_only_the_old_artifact(environment: Server, world: StageContext, tmp_path: Path) -> None:
     old, new = artifact(tmp_path / "old", "rows-0", "rows-1"), artifact(tmp_path / "new", "rows-0")
     world.store.push(old, "s3://shop/out/events")

@@ -23,6 +23,7 @@ from adloom.experiments.counts import FAILURES, GUARDRAILS, OUTCOMES, UserCounts
 from adloom.experiments.definition import Experiment
 from adloom.storage import npz
 from adloom.storage.base import Store
+from adloom.storage.transfers import map_concurrently
 
 SLOW = 20_000  # µs from arrival to answer; slower decisions count as slow
 DAY = 86_400_000_000  # µs
@@ -96,7 +97,10 @@ class ArmCounter:
         if len(new) <= BATCH:
             yield new, (day + 1) * DAY
             return
-        starts = {segment.key: segment.read_start(self._store) for segment in new}
+        times = map_concurrently(
+            lambda segment: segment.read_opening_time(self._store), new, self._root, progress=False
+        )
+        starts = {segment.key: start for segment, start in zip(new, times, strict=True)}
         new.sort(key=lambda segment: starts[segment.key])
         for first in range(0, len(new), BATCH):
             later = new[first + BATCH : first + BATCH + 1]

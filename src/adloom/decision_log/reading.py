@@ -17,6 +17,7 @@ class DamagedError(Exception):
     """Raised when a segment cannot be read completely."""
 
 
+START_BYTES = 4096  # of a segment, which hold its header
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -43,12 +44,11 @@ class SegmentRef:
                 raise DamagedError(str(error)) from None
             yield path
 
-    def read_start(self, store: Store) -> int:
-        """Return the time in µs at which it was opened, before all of its records; 0 if it is damaged."""
-        with suppress(DamagedError, ValueError), self.local_copy(store) as path:
-            for _, line in self.read_lines(path):
-                header = decode(line)
-                return header.time if isinstance(header, Header) else 0
+    def read_opening_time(self, store: Store) -> int:
+        """Return the time in µs at which it was opened, before all of its records; 0 if it is damaged or gone."""
+        with suppress(DataError, ValueError, *segment_file.DAMAGE_ERRORS):
+            header = decode(segment_file.read_first_line(self.uri, store.read_start(self.uri, START_BYTES)))
+            return header.time if isinstance(header, Header) else 0
         return 0
 
     def read_lines(self, path: Path) -> Iterator[tuple[int, bytes]]:

@@ -54,6 +54,14 @@ class Store(Protocol):
         """
         ...
 
+    def read_start(self, uri: str, size: int) -> bytes:
+        """Return up to `size` bytes from the start of a file. Raises DataError."""
+        with (
+            tempfile.TemporaryDirectory(prefix="adloom-") as scratch,
+            self.fetch(uri, Path(scratch)).open("rb") as stream,
+        ):
+            return stream.read(size)
+
     def require(self, uri: str) -> None:
         """Raise when a push to a URI would fail."""
         ...

@@ -30,6 +30,10 @@ class StoreRouter(Store):
         return self._find_store(uri).fetch(uri, folder, paths)
 
     @override
+    def read_start(self, uri: str, size: int) -> bytes:
+        return self._find_store(uri).read_start(uri, size)
+
+    @override
     def require(self, uri: str) -> None:
         self._find_store(uri).require(uri)
 

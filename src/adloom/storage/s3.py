@@ -42,6 +42,13 @@ class S3Store(Store):
         return downloaded[0] if [*files] == [address.key] else folder
 
     @override
+    def read_start(self, uri: str, size: int) -> bytes:
+        """Download the start only."""
+        address = parse_address(uri)
+        with self._client.translate_errors(uri):
+            return self._client.read_start(address.bucket, address.key, size)
+
+    @override
     def require(self, uri: str) -> None:
         """Raise for a whole bucket, and for one that is missing or may not be listed."""
         address = _parse_prefix(uri)

@@ -114,6 +114,16 @@ class S3Client:
         """Return the content of a small object."""
         return self.call(lambda: bytes(self.boto.get_object(Bucket=bucket, Key=key)["Body"].read()))
 
+    def read_start(self, bucket: str, key: str, size: int) -> bytes:
+        """Return up to `size` bytes from the start of an object."""
+        ranged = partial(self.boto.get_object, Bucket=bucket, Key=key, Range=f"bytes=0-{size - 1}")
+        try:
+            return self.call(lambda: bytes(ranged()["Body"].read()))
+        except self.boto.exceptions.ClientError as error:
+            if error.response["Error"].get("Code") == "InvalidRange":  # an empty object
+                return b""
+            raise
+
     def remove(self, bucket: str, key: str) -> None:
         """Delete an object if it exists."""
         self.call(partial(self.boto.delete_object, Bucket=bucket, Key=key))

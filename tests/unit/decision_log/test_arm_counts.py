@@ -1,5 +1,6 @@
 """Counts of an experiment's arms, from segments in any order."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,15 @@ def test_a_long_log_is_counted_in_parts(tmp_path: Path, monkeypatch: pytest.Monk
     assert clicked >= goals > 50
 
 
+def test_each_segment_is_downloaded_once(tmp_path: Path) -> None:
+    """Many segments of a day are ordered by their first bytes."""
+    for number in range(arm_counts.BATCH + 1):
+        write_segment(tmp_path, frame_segment([shown(number, "champion")], process=f"{number:032x}"))
+    store = CountingStore()
+    assert counts(ArmCounter(EXPERIMENT, str(tmp_path), "shop", store))[0, 0][0] == arm_counts.BATCH + 1
+    assert {*store.fetched.values()} == {1}
+
+
 def test_decisions_before_the_start_and_repeated_ones_are_not_counted(tmp_path: Path, counter: ArmCounter) -> None:
     records = [shown(0, "champion", time=NOON - 1), shown(1, "champion"), shown(1, "champion")]
     write_segment(tmp_path, frame_segment(records))
@@ -129,6 +139,20 @@ def test_counts_of_another_log_or_without_sense_are_made_again(damage: str, tmp_
     write_segment(tmp_path / "log", frame_segment([shown(0, "champion")]))
     counter = ArmCounter(EXPERIMENT, str(tmp_path / "log"), "shop", FolderStore(), cache)
     assert counts(counter) == {(0, 0): (1, 0, 0, 0, 0, 0, 0)}
+
+
+class CountingStore(FolderStore):
+    """A store that counts downloads of whole files."""
+
+    def __init__(self) -> None:
+        self.fetched = Counter[str]()
+
+    def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
+        self.fetched[uri] += 1
+        return super().fetch(uri, folder, paths)
+
+    def read_start(self, uri: str, size: int) -> bytes:
+        return Path(uri).read_bytes()[:size]
 
 
 class ResettingStore(FolderStore):

@@ -250,15 +250,8 @@ def test_a_source_without_a_format_is_refused(tmp_path: Path, context: StageCont
         run(tmp_path, context, copy={"uri": uri})
 
 
-class FullStore:
+class FullStore(FolderStore):
     """A store on a disk without space."""
-
-    def __init__(self, context: StageContext) -> None:
-        self.list = context.store.list
-        self.add_versions = context.store.add_versions
-        self.push = context.store.push
-        self.require = context.store.require
-        self.remove = context.store.remove
 
     def fetch(self, uri: str, folder: Path, paths: Collection[str] | None = None) -> Path:
         raise OSError(28, "No space left on device", uri)
@@ -268,7 +261,7 @@ def test_a_full_disk_while_fetching_leaves_nothing(tmp_path: Path, context: Stag
     with pytest.raises(OSError, match="No space left on device"):
         run(
             tmp_path,
-            replace(context, store=FullStore(context)),
+            replace(context, store=FullStore()),
             copy={"uri": written(tmp_path, "copy.csv", "line\nhello\n"), **COPY},
         )
     assert left(tmp_path) == {"creatives"}

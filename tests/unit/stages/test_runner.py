@@ -18,7 +18,7 @@ from adloom.context import StageContext
 from adloom.errors import DataError, ExternalServiceError, LockedError
 from adloom.stages import runner
 from adloom.storage import manifest
-from adloom.storage.base import SourceFile, is_remote
+from adloom.storage.base import SourceFile, Store, is_remote
 from adloom.training import checkpoints
 
 LOADED = params.load(Path(__file__).parents[3] / "params.yaml")
@@ -57,7 +57,7 @@ def test_a_stage_has_its_own_number_of_threads(context: StageContext, block: Con
 
 
 @dataclass
-class Bucket:
+class Bucket(Store):
     """A store whose s3:// uris are folders."""
 
     root: Path

@@ -29,6 +29,10 @@ class RecordingStore:
         self.calls.append(("fetch", uri))
         return folder / self.name
 
+    def read_start(self, uri: str, size: int) -> bytes:
+        self.calls.append(("read_start", uri))
+        return self.name.encode()[:size]
+
     def require(self, uri: str) -> None:
         self.calls.append(("require", uri))
 
@@ -46,11 +50,12 @@ def test_every_method_goes_to_the_store_of_the_uri(uri: str, tmp_path: Path) -> 
     assert router.list(uri) == [SourceFile(expected.name, 0, "")]
     assert router.add_versions(uri, [SourceFile("a", 0)]) == [SourceFile("a", 0)]
     assert router.fetch(uri, tmp_path) == tmp_path / expected.name
+    assert router.read_start(uri, 2) == expected.name.encode()[:2]
     router.require(uri)
     router.push(Path("folder"), uri)
     router.remove(uri)
     assert expected.calls == [
-        (call, uri) for call in ("list", "add_versions", "fetch", "require", "push folder", "remove")
+        (call, uri) for call in ("list", "add_versions", "fetch", "read_start", "require", "push folder", "remove")
     ]
     assert (s3.calls, named.calls).count([]) == 1
 

@@ -231,7 +231,7 @@ class _SegmentCheck:
         issues = list(check_decision(record))
         for check, detail in issues:
             self._add_issue(check, number, f"{record.decision_id}: {detail}")
-        if record.chosen and not issues and record.experiment is None:  # choices of one user share an arm
+        if record.chosen and not issues:
             self._creatives.add(record)
 
     def _summarize(self, header: Header) -> None:

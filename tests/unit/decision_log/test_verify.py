@@ -18,6 +18,7 @@ from tests.support.decision_logs import LATER, NOON, OTHER, click, decision, fra
 from adloom.cli.main import cli
 from adloom.data.context import CLOCK_SKEW
 from adloom.decision_log.record import Gap, encode
+from adloom.decision_log.sample_ratio import MIN_DECISIONS
 from adloom.decision_log.verify import CHECKS, check_decision
 from adloom.errors import DataError
 
@@ -192,6 +193,15 @@ def test_issues_of_a_log_are_reported_by_check(
 ) -> None:
     plant(tmp_path)
     assert verify_log(tmp_path).counts == counts
+
+
+def test_creatives_of_an_experiment_are_tested_by_the_probabilities_of_their_arm(tmp_path: Path) -> None:
+    arm = {"user": None, "user_key": None, "experiment": "autumn", "arm": "control", "arm_probability": 0.5}
+    bag, n = {"chosen": ["bag"], "propensities": [0.3]}, MIN_DECISIONS
+    write_segment(tmp_path, frame_segment([decision(number, **arm, **bag) for number in range(n)]))
+    found = verify_log(tmp_path)
+    assert found.counts["sample_ratio"] >= 2
+    assert any("bag in home: 1000 chosen, 300.0 expected" in example for example in found.examples["sample_ratio"])
 
 
 def test_a_segment_without_a_header_says_so(tmp_path: Path) -> None:

@@ -3,18 +3,23 @@
 import re
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import chisquare
 from starlette.testclient import TestClient
 from tests.support.experiments import experiment, in_arm
 
+from adloom.arrays import AnyArray
 from adloom.decision_log.record import Decision
 from adloom.decision_log.verify import check_decision
+from adloom.policy.ope.log_evaluation import LogColumns, evaluate_log
 from adloom.policy.scorer import Policy, Scorer
 from adloom.serving import app
 from adloom.serving.api.decide_schemas import DECIDE, DecideRequest, ModelOrigin
@@ -95,6 +100,24 @@ def test_slates_have_the_logged_propensities_in_every_arm() -> None:
         shown = Counter(record.chosen[0] for record in records if record.arm == arm and record.chosen)
         expected = [probability * shown.total() for probability in probabilities]
         assert not expected or chisquare([shown[creative] for creative in CREATIVES], expected).pvalue > 0.001
+
+
+def test_policies_are_evaluated_without_bias_on_the_log_of_all_arms() -> None:
+    rates, rng = {"hat": 0.1, "bag": 0.3, "shoe": 0.6}, np.random.default_rng(5)
+    shown = [record for record in decide([None] * 6000) if record.chosen]
+    log = pd.DataFrame([(record.chosen[0], record.propensities[0]) for record in shown], columns=["creative", "p"])
+    log["clicked"] = rng.random(len(log)) < log["creative"].map(rates)
+    for shares in ({"hat": 0.5, "bag": 0.3, "shoe": 0.2}, {"hat": 0.1, "bag": 0.1, "shoe": 0.8}):
+        value = evaluate_log(log, LogColumns("creative", "clicked", "p"), partial(show, shares=shares))
+        truth = sum(shares[creative] * rate for creative, rate in rates.items())
+        for name in ("ips", "snips", "doubly_robust"):
+            estimate = value.estimates[name]
+            assert abs(estimate.value - truth) < 1.25 * (estimate.high - estimate.low), name  # 4.9 standard errors
+
+
+def show(rows: pd.DataFrame, actions: tuple[str, ...], shares: Mapping[str, float]) -> AnyArray:
+    """Return the probabilities of a policy that has the same in every row."""
+    return np.tile([shares[action] for action in actions], (len(rows), 1))
 
 
 def test_a_policy_that_fails_decides_uniformly_for_its_own_users_only() -> None:

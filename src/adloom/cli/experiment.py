@@ -84,7 +84,6 @@ def start(
     import msgspec
 
     from adloom.decision_log.record import now
-    from adloom.experiments.analysis import plan_decisions
     from adloom.experiments.definition import Experiment, check_name, find_running, parse_arms
 
     registry = load_context(params_path)[1].registry
@@ -105,6 +104,8 @@ def start(
     if until_evidence and not created.candidates:
         raise UserError("--until-evidence: no arm to promote; name a second policy in --arms, such as challenger=15")
     if rate is not None:
+        from adloom.experiments.analysis import plan_decisions
+
         created = msgspec.structs.replace(created, planned=plan_decisions(created, rate, effect))
     _record(registry, created, "start", "", len(events))
     for arm in created.arms:

@@ -1,6 +1,7 @@
 """The SQLite database of a project without an MLflow server: created in one step, and moved with its folder."""
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -110,9 +111,18 @@ class LocalDatabase:
                     path.unlink(missing_ok=True)
 
     def _create_tables(self, new: Path) -> None:
+        """Create the tables by MLflow's migrations, and sync the file once instead of after each."""
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+        from sqlalchemy import Engine, event
 
-        SqlAlchemyStore(f"sqlite:///{new}", self.files.as_uri()).engine.dispose()
+        logger.warning("%s: creating the registry", self.path)
+        event.listen(Engine, "connect", _skip_syncs)
+        try:
+            SqlAlchemyStore(f"sqlite:///{new}", self.files.as_uri()).engine.dispose()
+        finally:
+            event.remove(Engine, "connect", _skip_syncs)
+        with new.open("rb") as stream:
+            os.fsync(stream.fileno())
 
     def _follow_folder(self) -> None:
         """Correct the stored paths after the folder was moved or copied with its files."""
@@ -140,3 +150,7 @@ class LocalDatabase:
                 return connection.execute(query).fetchall()
         except sqlite3.Error:
             return []
+
+
+def _skip_syncs(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA synchronous = OFF")

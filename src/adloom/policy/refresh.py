@@ -35,6 +35,7 @@ class LiftEstimate:
     low: float
     high: float
     unsupported: float  # probability of the policy on creatives without impressions
+    largest_share: float  # of the impressions that the policy gives one creative
 
     def is_worse(self, kind: str, margin: float) -> bool:
         """Return whether the policy is certainly worse by more than a margin."""
@@ -56,6 +57,7 @@ class Refresh:
     lift: float  # in outcomes per impression of held-out users
     verdict: Verdict
     reasons: list[str]
+    largest_share: float = 0.0  # of the impressions of held-out users that one creative gets
 
 
 def refresh_policy(
@@ -87,7 +89,7 @@ def refresh_policy(
     ]
     worse = lift.is_worse(goal, 0.0) or any(other.is_worse(k, guardrails[k]) for k, other in others.items())
     verdict: Verdict = "reject" if worse else "promote" if lift.unsupported <= MAX_UNSUPPORTED else "hold"
-    return Refresh(policy, step, divergence, lift.value, verdict, reasons)
+    return Refresh(policy, step, divergence, lift.value, verdict, reasons, lift.largest_share)
 
 
 def blend(champion: Policy, fitted: Policy, step: float) -> Policy:
@@ -192,7 +194,8 @@ def _estimate_lift(policy: Policy, champion: Policy, statistics: ImpressionStati
     log = model_selection.to_log(replace(data, reward=data.reward / arrived))  # for those still to come
     predicted = cross_fit(log.rates, clusters=log.clusters)
     ours, theirs = (model_selection.collect_terms(one, data, log, predicted) for one in (policy, champion))
-    return LiftEstimate(*estimate_lift(log, ours, theirs, predicted), ours.support.unsupported)
+    difference = estimate_lift(log, ours, theirs, predicted)
+    return LiftEstimate(*difference, ours.support.unsupported, float(ours.share.max()))
 
 
 def read_weighted(rows: pd.DataFrame) -> Impressions:

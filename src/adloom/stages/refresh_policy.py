@@ -2,13 +2,14 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adloom.config.audience import GOAL_METRICS, TrainPolicy
+from adloom.config.gate import MetricRule
 from adloom.config.params import Params
 from adloom.context import StageContext
 from adloom.errors import ConfigError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 STATE = "state.json"
 REFRESHED_FROM = "refreshed_from"  # tag of a refresh: the champion before it
+SPEND = "spend_share"  # metric; a decision log has no costs, so impressions count
 DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
 
 
@@ -133,7 +135,8 @@ def refresh(
     if invalid.any():
         reason = f"leaves out {invalid.sum()} open impressions of robots or of users with too many of the clicks"
         refreshed = replace(refreshed, reasons=[*refreshed.reasons, reason])
-    issues = [*_describe_unmeasured(rules.keys() - kinds.keys()), *_find_withdrawn(champion, context.registry)]
+    others = [rule for name, rule in rules.items() if name not in kinds]
+    issues = [*_check_other_rules(others, refreshed.largest_share), *_find_withdrawn(champion, context.registry)]
     if refreshed.verdict == "promote" and issues:
         refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, *issues])
     return refreshed, _publish(refreshed, champion, folder, card, counted, params, context)
@@ -157,9 +160,16 @@ def _explain_nothing_new(
     return ""
 
 
-def _describe_unmeasured(metrics: Set[str]) -> list[str]:
-    names = ", ".join(sorted(metrics))
-    return [f"gate.policy has {names}, which a refresh cannot measure; `adloom run` measures them"] if names else []
+def _check_other_rules(rules: list[MetricRule], share: float) -> list[str]:
+    """Return the bars that the largest share of one creative misses, and the metrics that are not measured."""
+    from adloom.evaluation.gate import decide
+    from adloom.evaluation.metric import Metric
+
+    bars = [rule for rule in rules if rule.metric == SPEND and rule.has_bar]
+    checked = decide({SPEND: Metric(share, share, share, 1, "share")}, None, bars).reasons
+    names = ", ".join(sorted({rule.metric for rule in rules} - {rule.metric for rule in bars}))
+    unmeasured = f"gate.policy has {names}, which a refresh cannot measure; `adloom run` measures them"
+    return [*(str(reason) for reason in checked if reason.verdict != "promote"), *([unmeasured] if names else [])]
 
 
 def _find_withdrawn(champion: ModelVersion, registry: Registry) -> list[str]:

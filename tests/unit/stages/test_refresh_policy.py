@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import MakeTable
@@ -11,6 +12,7 @@ from tests.support.log_statistics import CANDIDATES, click_rows, shown_rows, sim
 from tests.support.policies import simulate_impressions, write_policy
 
 from adloom.config.audience import TrainPolicy
+from adloom.config.gate import MetricRule
 from adloom.context import StageContext
 from adloom.errors import ConfigError, UserError
 from adloom.policy.scorer import Policy
@@ -79,9 +81,9 @@ def registered(context: StageContext, make_table: MakeTable, tmp_path: Path) -> 
     return context
 
 
-def publish(context: StageContext, statistics: ImpressionStatistics, *, approve: bool = False) -> Outcome:
+def publish(context: StageContext, statistics: ImpressionStatistics, **gate: Any) -> Outcome:
     params = copywriters.params()
-    params = params.model_copy(update={"gate": params.gate.model_copy(update={"approve": approve})})
+    params = params.model_copy(update={"gate": params.gate.model_copy(update=gate)})
     with open_champion(context) as (champion, folder):
         return refresh(champion, folder, statistics, params, context)[1]
 
@@ -103,6 +105,16 @@ def test_a_worse_refresh_is_not_published(registered: StageContext) -> None:
     outcome = publish(registered, misled)
     assert (outcome.verdict, outcome.champion) == ("reject", 1)
     assert len(registered.registry.versions("policy")) == 1
+
+
+def test_a_refresh_keeps_the_largest_share_of_a_creative_within_its_bar(registered: StageContext) -> None:
+    statistics = simulate_tastes(RATES)
+    held = publish(registered, statistics, policy=[MetricRule(metric="spend_share", at_most=0.34)])
+    assert (held.verdict, held.champion) == ("hold", 1)
+    assert "expected at most 0.34" in held.reasons[-1]
+    unmeasured = publish(registered, statistics, policy=[MetricRule(metric="effective_sample_size", at_least=1)])
+    assert unmeasured.reasons[-1].startswith("gate.policy has effective_sample_size, which a refresh cannot measure")
+    assert publish(registered, statistics, policy=[MetricRule(metric="spend_share", at_most=0.9)]).champion == 2
 
 
 def test_after_a_rollback_refreshes_wait_for_a_person(registered: StageContext) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.support import painted_pictures
+from tests.support.interrupted_training import interrupt
 
 from adloom.arrays import UInt8Array
 from adloom.config.params import Evaluate, TrainCnn
@@ -121,16 +122,7 @@ def test_the_run_is_tracked(trained: tuple[Path, MemoryRun], table: Path) -> Non
 def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
     trained: tuple[Path, MemoryRun], table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = ReaderModule.training_step
-
-    def interrupted(self: ReaderModule, batch: object, number: int) -> object:
-        if (self.current_epoch, number) == (1, 2):
-            raise KeyboardInterrupt
-        return step(self, batch, number)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ReaderModule, "training_step", interrupted)
-        train(tmp_path, table)
+    interrupt(monkeypatch, ReaderModule, (1, 2), lambda: train(tmp_path, table))
     assert not (tmp_path / "cnn").exists()
     assert not (tmp_path / ".cnn.partial").exists()
     folder, run = train(tmp_path, table)

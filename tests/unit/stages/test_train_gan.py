@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.support import painted_pictures
+from tests.support.interrupted_training import interrupt
 
 from adloom.config.params import TrainGan
 from adloom.creatives import gan_module, gan_progress, pictures
@@ -119,16 +120,7 @@ def test_interrupted_and_resumed_elsewhere_the_bytes_are_the_same(
 ) -> None:
     params = PARAMS.model_copy(update={"reconstruction": reconstruction})
     whole, uninterrupted = train(tmp_path / "whole", table, params)
-    step = GanModule.training_step
-
-    def interrupted(self: GanModule, batch: object, number: int) -> None:
-        if (self.current_epoch, number) == (2, 1):
-            raise KeyboardInterrupt
-        step(self, batch, number)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(GanModule, "training_step", interrupted)
-        train(tmp_path, table, params)
+    interrupt(monkeypatch, GanModule, (2, 1), lambda: train(tmp_path, table, params))
     assert not (tmp_path / "gan").exists()
     folder, run = train(tmp_path, table, params)
     assert manifest.digest(folder) == manifest.digest(whole)

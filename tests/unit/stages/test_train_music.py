@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.support.interrupted_training import interrupt
 from tests.support.toy_tunes import tune_rows
 
 from adloom.config.params import TrainMusic
@@ -19,6 +20,7 @@ from adloom.music.runs import collect_runs, has_known_run
 from adloom.music.tune import Key
 from adloom.onnx_models.runtime import Composer
 from adloom.registry.memory import MemoryRegistry
+from adloom.sequences.module import SequenceModule
 from adloom.stages import train_music
 from adloom.stages.train_music import Inputs, Outputs
 from adloom.storage import manifest, parquet
@@ -52,6 +54,14 @@ def test_the_artifact_is_whole_and_its_bytes_repeat(trained: Path, tmp_path: Pat
     assert artifact.rows == {"train": 48, "validation": 6}
     card = json.loads((trained / "card.json").read_text())
     assert (card["model"], card["licence"], card["categories"]) == ("music", "public domain", ["2/4 major"])
+    assert manifest.digest(train(tmp_path, tune_rows())) == manifest.digest(trained)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch, SequenceModule, (1, 2), lambda: train(tmp_path, tune_rows()))
+    assert not (tmp_path / "music").exists()
     assert manifest.digest(train(tmp_path, tune_rows())) == manifest.digest(trained)
 
 

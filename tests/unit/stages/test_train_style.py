@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support import painted_pictures
+from tests.support.interrupted_training import interrupt
 from tests.support.random_efficientnet import pin_weights
 
 from adloom.config.params import Evaluate, TrainStyle
+from adloom.creatives.style_module import StyleModule
 from adloom.errors import DataError
 from adloom.onnx_models.runtime import DreamGradient, Stylizer
 from adloom.stages import evaluate, train_style
@@ -59,6 +61,14 @@ def test_the_artifact_holds_a_stylizer_and_a_dream_for_any_size(trained: Path, w
 
 
 def test_the_same_training_gives_the_same_bytes(trained: Path, table: Path, weights: Path, tmp_path: Path) -> None:
+    assert manifest.digest(train(tmp_path, table, weights)) == manifest.digest(trained)
+
+
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    trained: Path, table: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch, StyleModule, (1, 1), lambda: train(tmp_path, table, weights))
+    assert not (tmp_path / "style").exists()
     assert manifest.digest(train(tmp_path, table, weights)) == manifest.digest(trained)
 
 

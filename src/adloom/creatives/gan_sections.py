@@ -18,7 +18,10 @@ from adloom.evaluation.metric import Figure, History, Lines, Metric, Section, Ta
 SHOWN = 10  # pictures in a row
 ROWS, STRIPS = 40, 12  # categories at most on the sheet, and with an interpolation
 PAIRS = 8  # nearest neighbours shown
-CURVES = "Losses of the two opponents. They tell of balance, not of quality."
+CURVES = (
+    "Losses of the two opponents tell of balance, not of quality. The kernel distance to training pictures chooses the "
+    "epoch, except with reconstruction."
+)
 
 
 def draw_sheet(generated: Creatives, categories: list[str]) -> Figure:

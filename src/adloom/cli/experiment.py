@@ -57,7 +57,7 @@ def experiment() -> None:
     type=FiniteRange(0, 1),
     default=0.1,
     show_default=True,
-    help="Relative loss of clicks or conversions that ends the experiment.",
+    help="Relative loss of clicks or conversions, or rise of complaints, that ends the experiment.",
 )
 @click.option("--rate", type=FiniteRange(0, 1, min_open=True), help="Expected goals per decision, to plan the size.")
 @click.option("--effect", type=FiniteRange(0, 10, min_open=True), default=0.1, help="Relative effect to find.")
@@ -268,7 +268,7 @@ def describe(running: "Experiment", result: "ExperimentResult") -> Iterator[str]
     """Yield the lines of a status."""
     yield f"{running.name}: {result.verdict}; {result.reason}"
     yield f"sample ratio: p = {result.sample_ratio:.3g}"
-    yield f"{'arm':12} {'share':>6} {'users':>9} {'decisions':>10}    click  convers.  default     slow"
+    yield f"{'arm':12} {'share':>6} {'users':>9} {'decisions':>10}    click  convers.  complts  default     slow"
     for arm in result.arms:
         rates = " ".join(f"{rate:8.3%}" for rate in arm.rates.values())
         yield f"{arm.name:12} {arm.share:6.1%} {arm.users:9,} {arm.decisions:10,} {rates}"

@@ -187,7 +187,7 @@ class ArmCounter:
             root, latest, read, keys, counts, *rest = npz.load(self._cache, names)
         except ArtifactError:  # written by another release, or damaged: the log has everything
             return
-        if str(root) == self._root:
+        if str(root) == self._root and counts.shape[1] == len(COLUMNS):
             self._latest, self._read, self._keys, self._counts = int(latest), {*read.tolist()}, keys, counts
             columns = iter(rest)
             self._pending, self._feedback = (dict(zip(FIELDS[table], columns, strict=False)) for table in FIELDS)

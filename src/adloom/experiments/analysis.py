@@ -147,9 +147,12 @@ def _find_issue(both: UserCounts, arm: int) -> str:
 
 def _find_breach(experiment: Experiment, guardrails: Mapping[str, RateDifference]) -> str:
     for name in OUTCOMES:
-        difference = guardrails[name]
-        if difference.high < -(limit := experiment.max_drop * difference.baseline):
-            return f"{name} rate {difference.value:+.4f}, at most {difference.high:+.4f}, allowed {-limit:.4f}"
+        difference, rate = guardrails[name], f"{name} rate {guardrails[name].value:+.4f}"
+        limit = experiment.max_drop * difference.baseline
+        if name == "complaint" and difference.low > limit:
+            return f"{rate}, at least {difference.low:+.4f}, allowed {limit:+.4f}"
+        if name != "complaint" and difference.high < -limit:
+            return f"{rate}, at most {difference.high:+.4f}, allowed {-limit:.4f}"
     for name in FAILURES:
         difference = guardrails[name]
         if difference.low > MAX_FAILURES:

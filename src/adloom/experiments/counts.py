@@ -7,7 +7,7 @@ import numpy as np
 
 from adloom.arrays import AnyArray, Int64Array
 
-OUTCOMES = ("click", "conversion")  # more is better
+OUTCOMES = ("click", "conversion", "complaint")  # kinds of feedback; of complaints, fewer is better
 FAILURES = ("default", "slow")  # decisions without the model, and slow ones: fewer is better
 GUARDRAILS = (*OUTCOMES, *FAILURES)
 

@@ -37,7 +37,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     goal: Goal = "click"
     until_evidence: bool = False
     maturity_seconds: int = 3600  # age from which a decision counts towards the goal
-    max_drop: float = 0.1  # relative loss of an outcome, compared with the baseline, that ends the experiment
+    max_drop: float = 0.1  # relative loss of an outcome, or rise of complaints, that ends the experiment
     planned: int | None = None  # decisions after which it ends without evidence
 
     @property

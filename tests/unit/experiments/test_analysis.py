@@ -7,7 +7,7 @@ import pytest
 from tests.support.experiments import count, experiment
 
 from adloom.experiments.analysis import analyse, compare_rates, plan_decisions
-from adloom.experiments.counts import UserCounts
+from adloom.experiments.counts import GUARDRAILS, UserCounts
 
 EVEN = "champion=50,challenger=50"
 
@@ -42,6 +42,8 @@ def test_one_clicking_user_is_less_evidence_than_many() -> None:
         (EVEN, [5000, 5000], {"click": [200, 195]}, "continue", "challenger: click rate -0.0010"),
         (EVEN, [5000, 5000], {"click": [200, 100]}, "rollback", "challenger: click rate -0.0200, at most -0.0"),
         (EVEN, [5000, 5000], {"click": [200, 200], "conversion": [100, 20]}, "rollback", "challenger: conversion rate"),
+        (EVEN, [5000, 5000], {"click": [200, 200], "complaint": [20, 100]}, "rollback", "challenger: complaint rate"),
+        (EVEN, [5000, 5000], {"click": [200, 200], "complaint": [100, 20]}, "continue", "challenger: click rate"),
         (EVEN, [5000, 5000], {"click": [200, 200], "default": [0, 400]}, "rollback", "share of default answers +0.08"),
         (EVEN, [5000, 5000], {"click": [200, 200], "slow": [0, 400]}, "rollback", "share of slow answers +0.08"),
         (EVEN, [5000, 6000], {"click": [100, 240]}, "stop", "sample-ratio mismatch: p = "),
@@ -78,7 +80,7 @@ def test_an_arm_without_decisions_has_no_difference() -> None:
 
 def test_immature_decisions_are_no_evidence_but_break_guardrails() -> None:
     decisions, none = np.array([5000, 5000]), np.zeros(2, int)
-    events = {"click": np.array([200, 100]), "conversion": none, "default": none, "slow": none}
+    events = dict.fromkeys(GUARDRAILS, none) | {"click": np.array([200, 100])}
     counts = UserCounts(np.arange(2), np.full(2, -1), decisions, events, none, none)
     result = analyse(experiment(EVEN, until_evidence=True), counts)
     assert (result.verdict, result.arms[1].goal) == ("rollback", None)

@@ -44,6 +44,6 @@ def _draw_estimates(ax: Axes, results: Results) -> None:
     ax.plot(hour, 100 * truth, color=COLOURS["uniform"], linewidth=1.8, label="truth")
     ax.set_xlim(results.hour[0], results.hour[-1] * 1.02)
     ax.set_ylim(0, 1.3 * high[len(high) // 4 :].max())
-    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower center")
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper right")
     title = f"Click rate of uniform decisions: {covered.sum()} of {len(ends)} intervals cover the truth"
     figures.set_labels(ax, title, x="hours in the world", y="clicks per 100 impressions")

@@ -14,6 +14,7 @@ FOUNDATIONS = {
     "errors": "",
     "arrays": "",
     "connection_errors": "",
+    "garbage_collection": "",
     "threads": "",
     "deadline": "errors",
     "retry": "errors",

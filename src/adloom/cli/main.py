@@ -8,6 +8,7 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
+from adloom import garbage_collection
 from adloom.cli.output_encoding import accept_any_locale
 from adloom.cli.stages import STAGES, build_command
 from adloom.errors import UNEXPECTED, AdloomError, UserError
@@ -95,6 +96,7 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run the command line. An error is one line; the exit code is 2 if the user can fix it."""
     accept_any_locale()
+    garbage_collection.skip_imports()
     try:
         cli(prog_name="adloom", standalone_mode=False)
     except click.ClickException as error:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 
-from adloom import threads
+from adloom import garbage_collection, threads
 from adloom.config.base import ConfigModel
 from adloom.config.params import Params
 from adloom.context import StageContext
@@ -33,6 +33,7 @@ def run_stage(stage: str, paths: Mapping[str, str], block: ConfigModel, context:
     removed last, so that a failed push does not cost the work. Only rank 0 writes outputs.
     """
     name = stage.replace("-", "_")
+    garbage_collection.skip_imports()
     threads.limit_threads(getattr(block, "threads", 1))
     module = importlib.import_module(f"adloom.stages.{name}")
     with ExitStack() as stack:

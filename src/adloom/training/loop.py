@@ -7,6 +7,7 @@ Several processes share every batch and average their gradients (DDP). Batch nor
 because torch synchronises them on GPUs only. Every process validates all rows, so that none waits for another.
 """
 
+import io
 import logging
 import signal
 import warnings
@@ -17,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -246,6 +248,16 @@ class TrainingCallback(pl.callbacks.Checkpoint):
             self._session.remote.push(path, last)
 
 
+class LocalCheckpointIO(TorchCheckpointIO):
+    """Write checkpoints to a local folder; Lightning's own writer imports clients of object stores."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint. Raises OSError."""
+        content = io.BytesIO()  # torch turns a full disk into a RuntimeError
+        torch.save(checkpoint, content)
+        Path(path).write_bytes(content.getbuffer())
+
+
 def _build_trainer(params: Training, callback: TrainingCallback, group: ProcessGroup, manual: bool) -> pl.Trainer:
     distributed = {
         "devices": params.devices,
@@ -259,6 +271,7 @@ def _build_trainer(params: Training, callback: TrainingCallback, group: ProcessG
         precision=params.precision,
         max_epochs=params.epochs,
         callbacks=[callback],
+        plugins=[LocalCheckpointIO()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

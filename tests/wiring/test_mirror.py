@@ -30,7 +30,6 @@ ELSEWHERE = {
     "cli/decision_log.py": "system/test_decision_log.py",
     "cli/init.py": "wiring/test_commands.py",
     "cli/kubeflow.py": "system/test_submit.py",
-    "cli/stages.py": "wiring/test_commands.py",
     "creatives/figures.py": "unit/creatives/test_gan_evaluation.py",
     "serving/creatives/bento_service.py": "system/test_bentoml.py",
     "serving/models/stylizer.py": "unit/serving/models/test_loader.py",

@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,11 +54,21 @@ def build_command(name: str) -> click.Command:
         metrics = runner.run_stage(name, overrides, parameters, context)
         if context.rank == 0:  # the process that did the work and wrote it
             print_values(dict(metrics), as_json)
+            if not metrics and (reason := _find_skip_reason(module.Outputs, overrides)):
+                click.echo(f"skipped: {reason}", err=True)
 
     for paths in (module.Outputs, module.Inputs):
         for field in fields(paths):
             command = _path_option(field)(command)
     return click.command(name, help=module.__doc__, short_help=STAGES[name])(command)
+
+
+def _find_skip_reason(outputs: type, paths: Mapping[str, str]) -> str | None:
+    """Return the reason of the first output that was skipped, of those on this machine."""
+    from adloom.storage import manifest
+
+    folders = [Path(paths.get(field.name, str(field.default))) for field in fields(outputs)]
+    return manifest.skip_reason(*(folder for folder in folders if (folder / manifest.MANIFEST).is_file()))
 
 
 def _path_option(field: Any) -> Callable[[Any], Any]:

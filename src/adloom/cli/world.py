@@ -135,4 +135,4 @@ def describe(results: "Results", tiers: list[str]) -> Iterator[str]:
     yield f"uniform decisions   {uniform:.3%}, estimated from this log {estimate.value:.3%}"
     yield f"                    ({estimate.low:.3%} to {estimate.high:.3%})"
     yield f"oracle              {best:.3%}"
-    yield f"lift over uniform   {results.lift:+.1%}, {results.share_of_best:.0%} of the oracle's gain"
+    yield f"lift over uniform   {results.lift:+.1%}, {results.share_of_best:z.0%} of the oracle's gain"

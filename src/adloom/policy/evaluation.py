@@ -21,7 +21,7 @@ from adloom.policy.ope.log_evaluation import LogEvaluation, estimate_all
 from adloom.policy.ope.promotion_test import DirectTerms, decide_lift
 from adloom.policy.ope.reward_model import cross_fit
 from adloom.policy.propensity_model import find_overlap
-from adloom.policy.rewards import COST, GUARDRAILS, OUTCOMES
+from adloom.policy.rewards import COST, GUARDRAILS, OUTCOMES, SPEND_SHARE
 from adloom.policy.scorer import Policy
 
 Card = Mapping[str, Any]
@@ -53,7 +53,7 @@ def evaluate(
         }
         for of_log in (False, True)
     )
-    counted = {**_count(value, holdout, excluded), "spend_share": _exact_metric(spend[1], holdout.count, "share")}
+    counted = {**_count(value, holdout, excluded), SPEND_SHARE: _exact_metric(spend[1], holdout.count, "share")}
     return Evaluation({n: m for part in [*metrics, counted] for n, m in part.items()}, samples, sections, baseline=log)
 
 

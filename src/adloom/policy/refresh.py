@@ -1,7 +1,7 @@
 """Refresh a policy from the statistics of a log: refit it, limit its move, and evaluate it on held-out users."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 
@@ -11,14 +11,15 @@ import pandas as pd
 from adloom.arrays import Float32Array
 from adloom.config.audience import Exploration
 from adloom.config.gate import Verdict
+from adloom.evaluation.metric import Metric
 from adloom.policy import model_selection
 from adloom.policy.batch import ContextIndex, score_batches
 from adloom.policy.impressions import Impressions, read_impressions
 from adloom.policy.models import Categories
 from adloom.policy.ope.estimate import MAX_UNSUPPORTED
-from adloom.policy.ope.estimators import estimate_lift
+from adloom.policy.ope.estimators import doubly_robust, estimate_lift
 from adloom.policy.ope.reward_model import cross_fit
-from adloom.policy.rewards import OUTCOMES
+from adloom.policy.rewards import OUTCOMES, SPEND_SHARE
 from adloom.policy.scorer import Policy
 from adloom.policy.statistics import ImpressionStatistics
 from adloom.policy.thompson import Variances
@@ -35,6 +36,7 @@ class LiftEstimate:
     low: float
     high: float
     unsupported: float  # probability of the policy on creatives without impressions
+    rate: Metric  # of the policy
     largest_share: float  # of the impressions that the policy gives one creative
 
     def is_worse(self, kind: str, margin: float) -> bool:
@@ -57,7 +59,7 @@ class Refresh:
     lift: float  # in outcomes per impression of held-out users
     verdict: Verdict
     reasons: list[str]
-    largest_share: float = 0.0  # of the impressions of held-out users that one creative gets
+    metrics: Mapping[str, Metric] = field(default_factory=dict)  # of the policy, by the impressions of held-out users
 
 
 def refresh_policy(
@@ -89,7 +91,11 @@ def refresh_policy(
     ]
     worse = lift.is_worse(goal, 0.0) or any(other.is_worse(k, guardrails[k]) for k, other in others.items())
     verdict: Verdict = "reject" if worse else "promote" if lift.unsupported <= MAX_UNSUPPORTED else "hold"
-    return Refresh(policy, step, divergence, lift.value, verdict, reasons, lift.largest_share)
+    spend = Metric(
+        lift.largest_share, lift.largest_share, lift.largest_share, lift.rate.n, "share"
+    )  # costs are unknown
+    rates = {OUTCOMES[kind].metric: each.rate for kind, each in {goal: lift, **others}.items()}
+    return Refresh(policy, step, divergence, lift.value, verdict, reasons, {**rates, SPEND_SHARE: spend})
 
 
 def blend(champion: Policy, fitted: Policy, step: float) -> Policy:
@@ -188,14 +194,17 @@ def _move(
 
 
 def _estimate_lift(policy: Policy, champion: Policy, statistics: ImpressionStatistics, kind: str) -> LiftEstimate:
-    """Return the doubly robust lift of a kind of feedback over the champion."""
+    """Return the doubly robust lift of a kind of feedback over the champion, and its rate."""
     data = read_weighted(statistics.to_evaluation(held_out=True, kind=kind))
     arrived = statistics.find_arrival(data.timestamp.astype("datetime64[h]").astype(np.int64), kind)
     log = model_selection.to_log(replace(data, reward=data.reward / arrived))  # for those still to come
     predicted = cross_fit(log.rates, clusters=log.clusters)
     ours, theirs = (model_selection.collect_terms(one, data, log, predicted) for one in (policy, champion))
     difference = estimate_lift(log, ours, theirs, predicted)
-    return LiftEstimate(*difference, ours.support.unsupported, float(ours.share.max()))
+    columns = (log.reward, log.propensity, ours.target, predicted.predict(log.action), ours.expected)
+    best = doubly_robust(*columns, clusters=log.clusters)
+    rate = Metric(max(best.value, 0.0), max(best.low, 0.0), best.high, best.n, "share")
+    return LiftEstimate(*difference, ours.support.unsupported, rate, float(ours.share.max()))
 
 
 def read_weighted(rows: pd.DataFrame) -> Impressions:

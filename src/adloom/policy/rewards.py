@@ -10,7 +10,8 @@ from adloom.arrays import AnyArray, BoolArray, Float64Array
 from adloom.config.audience import GOAL_METRICS
 
 VALUE_QUANTILE = 0.99  # of the calibration period's values; larger ones count as this one
-COST = "cost"  # column that spend_share weighs by
+COST = "cost"  # column that SPEND_SHARE weighs by
+SPEND_SHARE = "spend_share"  # metric: the largest share of the spend that one creative gets
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +23,13 @@ from adloom.storage import manifest
 from adloom.storage.base import ObjectStore, read_object, write_object
 
 if TYPE_CHECKING:
+    from adloom.evaluation.metric import Metric
     from adloom.policy.refresh import Refresh
     from adloom.policy.statistics import ImpressionStatistics
     from adloom.policy.traffic import TrafficRules
 
 STATE = "state.json"
 REFRESHED_FROM = "refreshed_from"  # tag of a refresh: the champion before it
-SPEND = "spend_share"  # metric; a decision log has no costs, so impressions count
 DEFAULT_PENALTY = 0.1  # where the champion's training compared no linear model
 
 
@@ -135,8 +135,10 @@ def refresh(
     if invalid.any():
         reason = f"leaves out {invalid.sum()} open impressions of robots or of users with too many of the clicks"
         refreshed = replace(refreshed, reasons=[*refreshed.reasons, reason])
-    others = [rule for name, rule in rules.items() if name not in kinds]
-    issues = [*_check_other_rules(others, refreshed.largest_share), *_find_withdrawn(champion, context.registry)]
+    issues = [
+        *_check_bars(params.gate.rules(pairing.POLICY), refreshed.metrics),
+        *_find_withdrawn(champion, context.registry),
+    ]
     if refreshed.verdict == "promote" and issues:
         refreshed = replace(refreshed, verdict="hold", reasons=[*refreshed.reasons, *issues])
     return refreshed, _publish(refreshed, champion, folder, card, counted, params, context)
@@ -160,16 +162,15 @@ def _explain_nothing_new(
     return ""
 
 
-def _check_other_rules(rules: list[MetricRule], share: float) -> list[str]:
-    """Return the bars that the largest share of one creative misses, and the metrics that are not measured."""
+def _check_bars(rules: list[MetricRule], measured: "Mapping[str, Metric]") -> list[str]:
+    """Return the bars that a refresh misses, and the metrics that it does not measure."""
     from adloom.evaluation.gate import decide
-    from adloom.evaluation.metric import Metric
 
-    bars = [rule for rule in rules if rule.metric == SPEND and rule.has_bar]
-    checked = decide({SPEND: Metric(share, share, share, 1, "share")}, None, bars).reasons
-    names = ", ".join(sorted({rule.metric for rule in rules} - {rule.metric for rule in bars}))
+    bars = [rule for rule in rules if rule.has_bar and rule.metric in measured]
+    missed = [str(reason) for reason in decide(measured, None, bars).reasons if reason.verdict != "promote"]
+    names = ", ".join(sorted({rule.metric for rule in rules} - measured.keys()))
     unmeasured = f"gate.policy has {names}, which a refresh cannot measure; `adloom run` measures them"
-    return [*(str(reason) for reason in checked if reason.verdict != "promote"), *([unmeasured] if names else [])]
+    return [*missed, *([unmeasured] if names else [])]
 
 
 def _find_withdrawn(champion: ModelVersion, registry: Registry) -> list[str]:

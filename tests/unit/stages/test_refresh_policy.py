@@ -107,11 +107,14 @@ def test_a_worse_refresh_is_not_published(registered: StageContext) -> None:
     assert len(registered.registry.versions("policy")) == 1
 
 
-def test_a_refresh_keeps_the_largest_share_of_a_creative_within_its_bar(registered: StageContext) -> None:
+def test_a_refresh_that_misses_a_bar_is_held(registered: StageContext) -> None:
     statistics = simulate_tastes(RATES)
-    held = publish(registered, statistics, policy=[MetricRule(metric="spend_share", at_most=0.34)])
-    assert (held.verdict, held.champion) == ("hold", 1)
-    assert "expected at most 0.34" in held.reasons[-1]
+    complained = replace(statistics, cells=statistics.cells.assign(complained=statistics.cells["shown"] // 50))
+    for metric, log, bar in (("spend_share", statistics, 0.34), ("complaint_rate", complained, 0.01)):
+        held = publish(registered, log, policy=[MetricRule(metric=metric, at_most=bar, margin=0.1)])
+        assert (held.verdict, held.champion) == ("hold", 1)
+        assert held.reasons[-1].startswith(metric)
+        assert f"expected at most {bar}" in held.reasons[-1]
     unmeasured = publish(registered, statistics, policy=[MetricRule(metric="effective_sample_size", at_least=1)])
     assert unmeasured.reasons[-1].startswith("gate.policy has effective_sample_size, which a refresh cannot measure")
     assert publish(registered, statistics, policy=[MetricRule(metric="spend_share", at_most=0.9)]).champion == 2

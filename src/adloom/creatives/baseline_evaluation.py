@@ -4,6 +4,7 @@ import hashlib
 from itertools import chain
 
 import numpy as np
+import pandas as pd
 
 from adloom.config.params import Evaluate
 from adloom.creatives.fit import predict_baselines
@@ -42,16 +43,13 @@ def evaluate(reader: PictureReader, creatives: CreativeTable, categories: list[s
 
 def count_contradictions(creatives: CreativeTable) -> Table:
     """Count the pictures that occur in several categories, by the pair of categories."""
-    first: dict[bytes, set[str]] = {}
     images = chain.from_iterable(creatives.read_images())
-    for image, category in zip(images, creatives.rows["category"], strict=True):
-        first.setdefault(hashlib.sha256(image).digest(), set()).add(category)
-    groups: dict[str, int] = {}
-    for names in first.values():
-        if len(names) > 1:
-            together = ", ".join(sorted(names))
-            groups[together] = groups.get(together, 0) + 1
-    ordered = sorted(groups.items(), key=lambda item: (-item[1], item[0]))
+    digests = (int.from_bytes(hashlib.sha256(image).digest()[:8]) for image in images)
+    pictures = np.fromiter(digests, np.uint64, len(creatives.rows))
+    labels = pd.DataFrame({"picture": pictures, "category": creatives.rows["category"].to_numpy()}).drop_duplicates()
+    several = labels[labels["picture"].duplicated(keep=False)].sort_values("category")
+    groups = several.groupby("picture")["category"].agg(", ".join).value_counts()
+    ordered = sorted(((str(names), int(number)) for names, number in groups.items()), key=lambda row: (-row[1], row[0]))
     caption = "Pictures that are in several categories: at most one of the labels is right."
     rows: list[list[str | float | int]] = [[names, number] for names, number in ordered] or [["none", 0]]
     return Table("Contradictory labels", caption, ["categories", "pictures"], rows)

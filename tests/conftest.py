@@ -30,18 +30,21 @@ httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  
 settings.register_profile("adloom", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("adloom")
+gc.disable()  # while collection imports half a million objects, each of which a garbage collection would traverse
 
 
 def pytest_collection_finish() -> None:
-    """Leave what collection imported out of later garbage collections, each of which would traverse it again."""
+    """Leave what collection imported out of later garbage collections."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @atexit.register
 def silence_exit() -> None:
-    """Silence nanobind at exit: it reports DuckDB's types as leaked."""
+    """Silence nanobind, which reports DuckDB's types as leaked, and skip the last garbage collections."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    gc.freeze()
 
 
 @pytest.fixture

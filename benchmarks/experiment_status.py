@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from adloom.decision_log.arm_counts import ArmCounter
-from adloom.decision_log.record import Decision, Feedback, encode
+from adloom.decision_log.record import Decision, Feedback, Header, encode
 from adloom.decision_log.segment_file import format_day
 from adloom.experiments.analysis import analyse
 from adloom.experiments.definition import Experiment, parse_arms
@@ -43,9 +43,10 @@ class Look:
 
 def write_minute(log: Path, minute: int, rng: np.random.Generator) -> None:
     """Write a segment."""
-    lines = []
+    opened = START + minute * SEGMENT_SECONDS * 1_000_000
+    lines = [encode(Header(time=opened, project="shop", process=f"{minute:032x}", number=0, records=0))]
     for row in range(PER_SECOND * SEGMENT_SECONDS):
-        moment, user = START + (minute * SEGMENT_SECONDS * PER_SECOND + row) * 1000, int(rng.integers(USERS))
+        moment, user = opened + row * 1_000_000 // PER_SECOND, int(rng.integers(USERS))
         arm, identity = ARMS[0 if user % 100 < 80 else 1 if user % 100 < 95 else 2], rng.bytes(16).hex()
         lines.append(
             encode(

@@ -2,7 +2,7 @@
 Count the decisions and outcomes of an experiment's arms, from segments that are read once each.
 
 Counts by user and arm, and what later segments may still change, are arrays, which a file may keep for the next
-process. A decision that waits for its outcomes takes about 30 bytes, a user in an arm 64. Many segments are read in the
+process. A decision that waits for its outcomes takes 32 bytes, a user in an arm 72. Many segments are read in the
 order of their times, so that only decisions younger than the maturity wait.
 """
 
@@ -116,8 +116,8 @@ class ArmCounter:
         finally:  # so that the others are read again if the store failed
             self._read |= keys
             if keys:
-                self._add_decisions({name: np.array(column) for name, column in new.decisions.items()}, end)
-                self._match_feedback({name: np.array(column) for name, column in new.feedback.items()})
+                self._add_decisions({name: np.asarray(column) for name, column in new.decisions.items()}, end)
+                self._match_feedback({name: np.asarray(column) for name, column in new.feedback.items()})
                 self._count_matured()
 
     def _read_segment(self, segment: SegmentRef, new: _NewRecords) -> None:
@@ -132,24 +132,22 @@ class ArmCounter:
                     new.add(arm, record)
 
     def _add_decisions(self, new: dict[str, AnyArray], end: int) -> None:
-        first = np.sort(np.unique(new["id"], return_index=True)[1])
-        first = first[~np.isin(new["id"][first], self._pending["id"])]
-        rows = {name: column[first] for name, column in new.items()}
+        """Count decisions that are not known, and let them wait in the order of their ids."""
+        first = np.unique(new["id"], return_index=True)[1]
+        place, known = _find_rows(self._pending["id"], new["id"][first])
+        rows, place = _select(new, first[~known]), place[~known]
         self._count(rows["key"], "decisions")
         for name in FAILURES:
             self._count(rows["key"][rows[name] > 0], name)
         self._latest = max(self._latest, min(int(rows["time"].max(initial=0)), end))
-        rows["outcomes"] = np.zeros(len(first), np.int64)
-        self._pending = _append(self._pending, rows)
-        order = np.argsort(self._pending["id"])
-        self._pending = _select(self._pending, order)
+        rows["outcomes"] = np.zeros(len(place), np.int64)
+        for name, column in self._pending.items():  # one by one, since each is copied
+            self._pending[name] = np.insert(column, place, rows[name])
 
     def _match_feedback(self, new: dict[str, AnyArray]) -> None:
         """Count the first outcome of each kind per decision; wait for decisions in segments that come later."""
-        feedback, pending = _append(self._feedback, new), self._pending
-        row = np.searchsorted(pending["id"], feedback["id"])
-        inside = row.clip(max=max(len(pending["id"]) - 1, 0))
-        known = pending["id"][inside] == feedback["id"] if len(pending["id"]) else np.zeros(len(row), bool)
+        pending, feedback = self._pending, {name: np.append(self._feedback[name], new[name]) for name in new}
+        row, known = _find_rows(pending["id"], feedback["id"])
         in_time = known.copy()
         in_time[known] = feedback["time"][known] <= pending["time"][row[known]] + self._maturity
         for kind, name in enumerate(OUTCOMES):
@@ -164,7 +162,8 @@ class ArmCounter:
         goal = matured & (self._pending["outcomes"] >> OUTCOMES.index(self.experiment.goal) & 1 > 0)
         self._count(self._pending["key"][matured], "matured")
         self._count(self._pending["key"][goal], "goal")
-        self._pending = _select(self._pending, ~matured)
+        for name, column in self._pending.items():
+            self._pending[name] = column[~matured]
 
     @property
     def _maturity(self) -> int:
@@ -227,8 +226,12 @@ def _empty(table: str) -> dict[str, AnyArray]:
     return {name: np.zeros(0, np.int64) for name in FIELDS[table]}
 
 
-def _append(table: dict[str, AnyArray], rows: dict[str, AnyArray]) -> dict[str, AnyArray]:
-    return {name: np.concatenate([column, rows[name]]) for name, column in table.items()}
+def _find_rows(ids: Int64Array, wanted: Int64Array) -> tuple[Int64Array, BoolArray]:
+    """Return the place of each wanted id among ascending ones, and whether it is there."""
+    place = np.searchsorted(ids, wanted)
+    inside = place < len(ids)
+    inside[inside] = ids[place[inside]] == wanted[inside]
+    return place, inside
 
 
 def _select(table: dict[str, AnyArray], rows: Int64Array | BoolArray) -> dict[str, AnyArray]:

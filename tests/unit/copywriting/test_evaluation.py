@@ -68,6 +68,7 @@ def test_sections_show_the_comparison_curves_lines_and_worst_cases(evaluation: E
         "copywriter", "copywriter, not told the category", f"Kneser-Ney, {str(baseline[0]).split()[0]} characters",
     ]  # fmt: skip
     assert "of the 3 distinct test lines" in comparison.caption
+    assert "1 of these lines nearly repeat one" in comparison.caption  # Warm warm dress
     assert isinstance(curves, Figure)
     assert [s.title for s in sampled] == ["Sample lines: Coats", "Sample lines: Dresses", "Sample lines: any"]
     assert all(isinstance(s, Lines) and s.lines and not {*s.lines} & {*LINES} for s in sampled)

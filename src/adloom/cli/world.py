@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import click
 from tqdm import tqdm
 
-from adloom.cli.options import check_outputs
+from adloom.cli.options import check_outputs, load_context
 from adloom.config.settings import Settings
 from adloom.context import open_store
 from adloom.errors import DataError
+from adloom.registry.base import find_digest
 
 if TYPE_CHECKING:
     from adloom.arrays import UInt8Array
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from adloom.world.playing import Player
     from adloom.world.results import Results
     from adloom.world.simulator import Log
+
+
+PARAMS_FILE = Path("params.yaml")
 
 
 @click.group("world")
@@ -48,8 +52,9 @@ def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
     Play the users of a simulated world against a running service, as an ad server does.
 
     Clicks and conversions are reported late. The click rate of people is compared with uniform decisions and with an
-    oracle that knows the world. ADLOOM_TOKEN is the token, if the service needs one. Ctrl-C stops early, reports the
-    pending clicks and prints the results so far.
+    oracle that knows the world, and with the policy's own estimate if the registry of the working folder's project has
+    it. ADLOOM_TOKEN is the token, if the service needs one. Ctrl-C stops early, reports the pending clicks and prints
+    the results so far.
 
     Example: adloom world run --url http://localhost:3000 --impressions 20000 --plot regret.png
     """
@@ -67,7 +72,7 @@ def run(url: str, impressions: int, seed: int, plot: Path | None) -> None:
     results = Results.from_logs(logs, player.adworld.world.config.bots)
     if not len(results.clicked):
         raise DataError(f"{url}: no ad was shown to people; ask for more impressions, or end an experiment's holdout")
-    for line in describe(results, player.tiers):
+    for line in describe(results, player.tiers, find_estimate(player.policies)):
         click.echo(line)
     if plot:
         plot.write_bytes(draw_results(results))
@@ -125,13 +130,26 @@ def postpone_interrupt() -> Iterator[Event]:
         signal.signal(signal.SIGINT, previous)
 
 
-def describe(results: "Results", tiers: list[str]) -> Iterator[str]:
-    """Yield the lines of a summary."""
+def find_estimate(policies: Counter[str]) -> float | None:
+    """Return the click rate that the gate expected of the policy that decided most; None if it is not registered."""
+    if not policies or not PARAMS_FILE.exists():
+        return None
+    from adloom.registry import promotion
+
+    [(digest, _)] = policies.most_common(1)
+    version = find_digest(load_context(PARAMS_FILE)[1].registry.versions("policy"), digest)
+    return promotion.read_numbers(version).get("click_rate") if version else None
+
+
+def describe(results: "Results", tiers: list[str], expected: float | None) -> Iterator[str]:
+    """Yield the lines of a summary; `expected` is the policy's own estimate."""
     value, low, high = results.click_rate
     uniform, best, estimate = results.uniform.mean(), results.best.mean(), results.estimate_uniform()
     counts = ", ".join(f"{tier} {count}" for tier, count in Counter(tiers).most_common())
     yield f"impressions         {len(results.clicked):,} of people; decided by {counts}"
     yield f"click rate          {value:.3%} ({low:.3%} to {high:.3%}), true rate {results.shown.mean():.3%}"
+    if expected is not None:
+        yield f"policy's estimate   {expected:.3%}, by which the gate judged it"
     yield f"uniform decisions   {uniform:.3%}, estimated from this log {estimate.value:.3%}"
     yield f"                    ({estimate.low:.3%} to {estimate.high:.3%})"
     yield f"oracle              {best:.3%}"

@@ -34,6 +34,12 @@ def summarize(registry: Registry) -> Iterator[VersionSummary]:
         yield from (_summarize_version(version, events) for version in versions)
 
 
+def read_numbers(version: ModelVersion) -> dict[str, float]:
+    """Return the metrics that `adloom models` shows of a version."""
+    numbers: dict[str, float] = json.loads(version.tags.get("numbers", "{}"))
+    return numbers
+
+
 def format_rows(rows: list[VersionSummary]) -> Iterator[str]:
     """Yield the versions as lines for a terminal."""
     for row in rows:
@@ -152,7 +158,7 @@ def _summarize_version(version: ModelVersion, events: list[AliasEvent]) -> Versi
         version.version,
         version.aliases,
         tags.get("verdict", "unknown"),
-        json.loads(tags.get("numbers", "{}")),
+        read_numbers(version),
         json.loads(tags.get("reasons", "[]")),
         [event for event in events if event.version == version.version],
     )

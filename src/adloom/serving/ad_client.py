@@ -52,7 +52,8 @@ class AdClient:
         """Return the decision for a request; a holdout has no creatives."""
         answer = self._post(DECIDE, body)
         chosen: dict[str, Any] = next(iter(answer["creatives"]), {"creative_id": None, "probability": 1.0})
-        return Decision(answer["decision_id"], chosen["creative_id"], chosen["probability"], answer["tier"])
+        policy = answer["policy"]["digest"] if answer["policy"] else None
+        return Decision(answer["decision_id"], chosen["creative_id"], chosen["probability"], answer["tier"], policy)
 
     def send_feedback(self, body: RequestBody) -> None:
         """Report a click, a conversion or a complaint."""

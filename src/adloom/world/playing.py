@@ -1,6 +1,7 @@
 """Play the world's users against a service, as an ad server does: ask, show, and report clicks late."""
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import compress
@@ -24,6 +25,7 @@ class Decision(NamedTuple):
     creative_id: str | None  # None: no ad, as in the holdout of an experiment
     probability: float
     tier: str  # model, cached or default
+    policy: str | None = None  # its digest
 
 
 class AdService(Protocol):
@@ -45,6 +47,7 @@ class Player:
     adworld: AdWorld
     service: AdService
     tiers: list[str] = field(default_factory=list)  # of the decisions
+    policies: Counter[str] = field(default_factory=Counter)  # decisions by the digest of the policy
     _waiting: list[tuple[float, int, RequestBody]] = field(default_factory=list)  # a heap by hour
     _queued: int = 0
 
@@ -64,6 +67,7 @@ class Player:
             self._send_until(float(contexts.hour[row]))
             decisions.append(self.service.decide(self._build_request(contexts, row, user)))
         self.tiers += [decision.tier for decision in decisions]
+        self.policies.update(decision.policy for decision in decisions if decision.policy)
         ads = [decision for decision in decisions if decision.creative_id is not None]
         action = np.array([index[str(ad.creative_id)] for ad in ads], np.int64)
         shown = contexts.select(np.array([decision.creative_id is not None for decision in decisions]))

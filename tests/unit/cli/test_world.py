@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from tests.support.worlds import FixedService, small_world
 
 from adloom.cli import world
 from adloom.cli.main import cli
+from adloom.config.sources import Source
+from adloom.context import StageContext
 from adloom.decision_log.record import Feedback
 from adloom.errors import UnavailableError
 from adloom.serving import app
 from adloom.serving.decide.service import MemoryLog
 from adloom.serving.models.loader import Models
 from adloom.serving.segments import PseudonymKeys
+from adloom.storage import manifest
 from adloom.world.playing import Decision, Player, RequestBody
 
 
@@ -52,6 +56,22 @@ def test_it_prints_the_rates_and_draws_the_regret(served: tuple[str, MemoryLog],
     feedback = sum(isinstance(record, Feedback) for record in log.records)
     assert len(log.records) - feedback == 250
     assert feedback > 0
+
+
+def test_the_policys_own_estimate_is_that_of_the_registry(
+    tmp_path: Path, context: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with manifest.draft(tmp_path / "policy", "train_policy", Source(uri="test"), {}):
+        pass
+    version = context.registry.register("policy", tmp_path / "policy", {"numbers": '{"click_rate": 0.125}'})
+    monkeypatch.setattr(world, "load_context", lambda path: (None, context))
+    monkeypatch.chdir(tmp_path)
+    served = Counter({version.digest: 3, "of another registry": 1})
+    assert world.find_estimate(served) is None  # no project is here
+    world.PARAMS_FILE.touch()
+    assert world.find_estimate(served) == 0.125
+    assert world.find_estimate(Counter({"of another registry": 1})) is None
+    assert world.find_estimate(Counter()) is None
 
 
 def test_a_service_that_is_away_is_one_plain_error() -> None:

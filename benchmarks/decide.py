@@ -11,6 +11,8 @@ asgi     the same application without micro-batches and without the fast path: p
 granian  the same as asgi on granian, with granian's own limits; skipped unless `pip install granian`
 bare     a handler on uvicorn that only parses the same request and serialises the same answer
 bento    BentoML's @api with the same decider, without tokens and log
+
+With an experiment, the same application splits its users between two policies and uniform decisions.
 """
 
 import argparse
@@ -26,7 +28,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -47,6 +49,7 @@ from adloom.audience.segment_index import SegmentIndex
 from adloom.audience.segmenter import FeatureScale, Segmenter
 from adloom.config.sources import Source
 from adloom.data.privacy import PUBLISHED_KEY, key_fingerprint, pseudonymise
+from adloom.experiments.definition import Experiment, parse_arms
 from adloom.policy.scorer import Policy, ScoringRequest
 from adloom.serving import http_server, server
 from adloom.serving.api import auth
@@ -55,6 +58,7 @@ from adloom.serving.decide import micro_batcher
 from adloom.serving.decide.endpoint import LifespanMiddleware
 from adloom.serving.decide.service import Decider, MemoryLog
 from adloom.serving.models import loader, sources
+from adloom.serving.models.loader import LoadedExperiment
 from adloom.serving.segments import PseudonymKeys
 from adloom.storage import manifest
 
@@ -199,8 +203,23 @@ class PlainAsgi:
 def create_single(models: Path) -> LifespanMiddleware:
     """Return the decide app without micro-batches."""
     micro_batcher.MAX_BATCH = 1  # no batches: answer each request at once
-    app = server.create_app(server.ServeOptions("decide", Path("params.yaml"), models))
-    return cast("LifespanMiddleware", app)
+    return create_app(models)
+
+
+def create_split(models: Path) -> LifespanMiddleware:
+    """Return the decide app with an experiment of two policies and uniform decisions."""
+    load = loader.load
+    found = sources.find_in_folder(models, ["audience", "policy"])
+    policies = {version: load(found, 1).loaded["policy"] for version in (1, 2)}
+    arms = parse_arms("champion=80,challenger=15,control=5", {"champion": 1, "challenger": 2}.__getitem__)
+    experiment = LoadedExperiment(Experiment(name="benchmark", key="ab" * 16, started=0, arms=arms), policies)
+    loader.load = lambda *arguments: replace(load(*arguments), experiment=experiment)
+    return create_app(models)
+
+
+def create_app(models: Path) -> LifespanMiddleware:
+    """Return the decide app of a folder of models."""
+    return cast("LifespanMiddleware", server.create_app(server.ServeOptions("decide", Path("params.yaml"), models)))
 
 
 @contextlib.contextmanager
@@ -236,6 +255,8 @@ def serve(kind: str, models: Path) -> None:
     create: dict[str, Callable[[], uvicorn.Config]] = {
         "single": lambda: http_server.ServerConfig(create_single(models), **http_server.UVICORN_OPTIONS),
         "asgi": lambda: http_server.ServerConfig(PlainAsgi(create_single(models)), **http_server.UVICORN_OPTIONS),
+        "split": lambda: http_server.ServerConfig(create_split(models), **http_server.UVICORN_OPTIONS),
+        "whole": lambda: http_server.ServerConfig(create_app(models), **http_server.UVICORN_OPTIONS),
         "bare": lambda: uvicorn.Config(create_bare(), http="httptools", **UVICORN),
         "bento": lambda: uvicorn.Config(create_bento(models), http="httptools", **UVICORN),
     }
@@ -437,6 +458,18 @@ def measure_tracing(bench: Bench, servers: dict[str, Server]) -> None:
         print_row(what, f"{traced:.0f}", f"{untraced:.0f}", f"{traced / untraced:.2f}", "≥ 0.70")
 
 
+def measure_experiment(bench: Bench) -> None:
+    """Print the CPU time of a decision in an experiment and without one."""
+    with start_server(bench, "whole") as alone, start_server(bench, "split") as split:
+        for connections in (8, 64):
+            loads = run_alternating(bench, {"whole": alone, "split": split}, 50, connections)
+            pairs = list(zip(loads["split"], loads["whole"], strict=True))
+            ratio = median(ours.cpu / peer.cpu for ours, peer in pairs)
+            ours, peer = (median(load.cpu for load in rounds) for rounds in zip(*pairs, strict=True))
+            what = f"50 candidates, {connections} connections: CPU µs in an experiment, against none"
+            print_row(what, f"{ours:.0f}", f"{peer:.0f}", f"{ratio:.2f}", "≤ 1.05")
+
+
 def run_soak(bench: Bench, server: Server, rate: float, seconds: int) -> None:
     """Send requests at half of the maximum, and print the growth of memory."""
     before = server.resident()
@@ -469,6 +502,7 @@ def measure(bench: Bench, seconds: int) -> None:
         maximum = measure_throughput(bench, servers)
         measure_overload(bench, ours, maximum)
         measure_tracing(bench, {"ours": ours, "traced": stack.enter_context(start_server(bench, "traced"))})
+        measure_experiment(bench)
         half = maximum / 2
         tails = [
             np.quantile(uvloop.run(send_paced(bench, ours.url, 50, half, PACED)), 0.99) * 1e3 for _ in range(ROUNDS)

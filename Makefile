@@ -5,7 +5,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 CODE := src components pipelines tests benchmarks scripts
 RUNNERS ?= dvc process container
 # Slow files have few tests: at the end, where xdist puts them by default, a worker would wait for them.
-PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+# One worker more than cores: tests wait for servers and disks.
+PARALLEL := -n $(shell expr $$(nproc) + 1) --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE # without bytecode every process would compile its imports, which takes a minute
 .PHONY: help install install-dev fmt check docs test test-unit parity demo serve bench seeds image image-test clean
 

@@ -115,7 +115,7 @@ class LocalDatabase:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
         from sqlalchemy import Engine, event
 
-        logger.warning("%s: creating the registry", self.path)
+        logger.info("%s: creating the registry", self.path)
         event.listen(Engine, "connect", _skip_syncs)
         try:
             SqlAlchemyStore(f"sqlite:///{new}", self.files.as_uri()).engine.dispose()

@@ -22,6 +22,7 @@ from adloom.evaluation.metric import Evaluation, History, Sample, Section
 MIN_PER_CATEGORY = 20  # pictures to generate of each category
 MIN_TRAINING = 10  # pictures of a category that counts for the lowest agreement
 CANARIES = 300  # training pictures that are planted among the generated ones
+TESTED = 10_000  # test pictures at most; more would tell little, and each is searched for in all training pictures
 NEW = 1500  # validation pictures that tell how often new pictures are taken for copies
 JUDGED = 1500  # real pictures in pretrained features, of each split
 PAIRS = ("Nearest pairs", "The drawn pictures that come nearest to a training picture, relative.")
@@ -157,7 +158,7 @@ def _generate(
     generator: PictureGenerator, creatives: CreativeTable, space: ConditionSpace, params: Evaluate
 ) -> EvaluationData:
     train, validation = (creatives.find_rows(split, space.categories) for split in ("train", "validation"))
-    test = creatives.find_test_rows(space.categories)
+    test = spread_rows(creatives.find_test_rows(space.categories), TESTED)
     mix = creatives.number_categories(train, space.categories)
     category = choose_categories(mix, len(space.categories), params.gan_samples)
     pixels = generate_pictures(generator, space.encode(category), creatives.shape, params.seed)

@@ -88,6 +88,13 @@ def test_a_good_generator() -> None:
 
 
 @pytest.mark.slow
+def test_many_test_pictures_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gan_evaluation, "TESTED", 50)
+    evaluation = gan_evaluation.evaluate(Painter(ROWS), READER, as_table(ROWS), SPACE, PARAMS, HISTORY)
+    assert evaluation.metrics["recall"].n == 50  # of 100
+
+
+@pytest.mark.slow
 def test_planted_copies_are_counted() -> None:
     evaluation = gan_evaluation.evaluate(Painter(ROWS, copied=6), READER, as_table(ROWS), SPACE, PARAMS, HISTORY)
     [copied] = evaluation.samples["copies"].columns

@@ -102,9 +102,20 @@ def load_efficientnet(path: Path) -> EfficientNetLite0:
 
 def to_input(pictures: torch.Tensor, edge: int = EDGE) -> torch.Tensor:
     """Return pictures (batch, 1 or 3, height, width) in [-1, 1] as RGB of `edge` pixels, smoothly resized."""
-    shrinks = max(pictures.shape[2:]) > edge
-    resized = functional.interpolate(pictures, (edge, edge), mode="bilinear", align_corners=False, antialias=shrinks)
+    if max(pictures.shape[2:]) > edge:
+        rows, columns = (torch.from_numpy(_shrink(int(size), edge)).to(pictures) for size in pictures.shape[2:])
+        resized = rows @ pictures @ columns.T
+    else:
+        resized = functional.interpolate(pictures, (edge, edge), mode="bilinear", align_corners=False)
     return resized.expand(-1, 3, -1, -1)
+
+
+def _shrink(size: int, edge: int) -> Float32Array:
+    """Return the matrix (edge, size) of a bilinear resize that averages where it shrinks; torch exports no such one."""
+    centre = (np.arange(edge)[:, None] + 0.5) * size / edge - 0.5
+    share = np.maximum(0, 1 - np.abs(np.arange(size) - centre) / max(size / edge, 1))
+    matrix: Float32Array = (share / share.sum(1, keepdims=True)).astype(np.float32)
+    return matrix
 
 
 @torch.no_grad()

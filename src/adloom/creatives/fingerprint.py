@@ -46,10 +46,12 @@ def fit_fingerprint(pixels: UInt8Array, seed: int) -> Fingerprint:
     """Fit the projection to pictures and their changed forms."""
     from scipy.linalg import eigh  # services have no SciPy
 
-    features = _round(_describe(pixels).astype(np.float64))
+    batches = [*split_batches(len(pixels), *pixels.shape[2:])]
+    features = _round(np.concatenate([_describe(pixels[rows]) for rows in batches]).astype(np.float64))
     within = np.zeros((features.shape[1],) * 2)
     for number, change in enumerate(DUPLICATES.values()):
-        changed = _describe(change(pixels, np.random.default_rng([seed, number])))
+        random = np.random.default_rng([seed, number])
+        changed = np.concatenate([_describe(change(pixels[rows], random)) for rows in batches])
         difference = _round(changed.astype(np.float64)) - features
         within += difference.T @ difference / len(pixels) / len(DUPLICATES)
     within += (RIDGE * np.trace(within) / len(within) + np.finfo(np.float32).eps) * np.eye(len(within))

@@ -71,3 +71,10 @@ def test_a_grey_picture_is_read_as_the_same_picture_in_rgb() -> None:
     grey = torch.linspace(-1, 1, 28 * 28).reshape(1, 1, 28, 28)
     assert to_input(grey).shape == (1, 3, efficientnet.EDGE, efficientnet.EDGE)
     torch.testing.assert_close(to_input(grey), to_input(grey.expand(-1, 3, -1, -1)))
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (200, 64)])
+def test_large_pictures_are_averaged_and_not_sampled(shape: tuple[int, int]) -> None:
+    pictures = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(0))
+    expected = functional.interpolate(pictures, (96, 96), mode="bilinear", align_corners=False, antialias=True)
+    torch.testing.assert_close(to_input(pictures), expected, atol=1e-5, rtol=0)

@@ -20,10 +20,10 @@ from adloom.storage import manifest
 PARAMS = TrainCnn(epochs=2, steps_per_epoch=30, batch_size=16, learning_rate=0.02, width=4, embedding=6, threads=1)
 
 
-def train(folder: Path, weights: Path, backbone: str, channels: int = 1) -> tuple[Path, str]:
+def train(folder: Path, weights: Path, backbone: str, channels: int = 1, size: int = 32) -> tuple[Path, str]:
     table = folder / "creatives"
     if not table.exists():
-        painted_pictures.write(folder, painted_pictures.rows(size=32, channels=channels))
+        painted_pictures.write(folder, painted_pictures.rows(size=size, channels=channels))
     params = PARAMS.model_copy(update={"backbone": backbone, "pretrained": str(weights)})
     train_cnn.run(Inputs(table), Outputs(folder / backbone), params, painted_pictures.context(folder))
     return folder / backbone, json.loads((folder / backbone / "card.json").read_text())["backbone"]
@@ -34,10 +34,10 @@ def test_a_reader_is_trained_on_pretrained_features_and_reads_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = pin_weights(tmp_path / "weights", monkeypatch)
-    model, backbone = train(tmp_path, weights, "efficientnet_lite0", channels=3)
+    model, backbone = train(tmp_path, weights, "efficientnet_lite0", channels=3, size=100)  # larger than it reads
     assert backbone == "efficientnet_lite0"
-    rows = painted_pictures.rows(size=32, channels=3)
-    reading = Reader(model, threads=1)(to_floats(decode_pngs(rows["image"].tolist(), 3, 32, 32)))
+    rows = painted_pictures.rows(size=100, channels=3)
+    reading = Reader(model, threads=1)(to_floats(decode_pngs(rows["image"].tolist(), 3, 100, 100)))
     assert (reading.probabilities.argmax(1) == np.arange(60) % 2).mean() >= 0.9
     again, _ = train(tmp_path, weights, "efficientnet_lite0")
     assert manifest.digest(again) == manifest.digest(model)

@@ -67,19 +67,25 @@ def in_manifold(points: AnyArray, others: AnyArray) -> BoolArray:
     """
     if len(others) < 2:
         return np.zeros(len(points), bool)
-    neighbour = min(MANIFOLD_NEIGHBOURS, len(others) - 1)  # number 0 is the point itself
+    neighbour = min(MANIFOLD_NEIGHBOURS, len(others) - 1)
     x, y = round_to_grid(points), round_to_grid(others)
-    tiles = (_squared_distances(y[rows], y) for rows in _split_rows(y, y))
-    radius = np.concatenate([np.partition(tile, neighbour, axis=1)[:, neighbour] for tile in tiles])
+    radius = _find_radius(y, neighbour)
     return np.concatenate([(_squared_distances(x[rows], y) <= radius).any(1) for rows in _split_rows(x, y)])
+
+
+def _find_radius(points: AnyArray, neighbour: int) -> AnyArray:
+    """Return the squared distance of each point to its neighbour of this number; number 0 is the point itself."""
+    tiles = (
+        np.partition(_squared_distances(points[rows], points), neighbour, 1) for rows in _split_rows(points, points)
+    )
+    return np.concatenate([tile[:, neighbour].copy() for tile in tiles])  # a view would keep its tile
 
 
 def find_outliers(points: AnyArray, real: AnyArray) -> BoolArray:
     """Return which points (points,) lie farther from all real ones than nearly all of these from each other."""
     x, y = round_to_grid(points), round_to_grid(real)
     nearest = np.concatenate([_squared_distances(x[rows], y).min(1) for rows in _split_rows(x, y)])
-    others = np.concatenate([np.partition(_squared_distances(y[rows], y), 1, 1)[:, 1] for rows in _split_rows(y, y)])
-    is_outlier: BoolArray = nearest > np.quantile(others, OUTLIER_QUANTILE, method="higher")
+    is_outlier: BoolArray = nearest > np.quantile(_find_radius(y, 1), OUTLIER_QUANTILE, method="higher")
     return is_outlier
 
 

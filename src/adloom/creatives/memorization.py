@@ -92,11 +92,11 @@ def find_repeats(pictures: UInt8Array) -> BoolArray:
 
 def nearest_embeddings(embedding: Float32Array, training: Float32Array) -> tuple[Int64Array, Float64Array]:
     """Return index and distance (pictures,) of the nearest of the training pictures' unit-length embeddings."""
-    points, known = (np.rint(each.astype(np.float32) * EMBEDDING_LEVELS) for each in (embedding, training))
+    points = _round_embeddings(embedding)
     index = np.zeros(len(points), np.int64)
     least = np.full(len(points), np.inf, np.float32)
-    for first in range(0, len(known), TRAINING_PER_TILE):
-        tile = known[first : first + TRAINING_PER_TILE]
+    for first in range(0, len(training), TRAINING_PER_TILE):
+        tile = _round_embeddings(training[first : first + TRAINING_PER_TILE])
         lengths = (tile**2).sum(1)
         for start in range(0, len(points), PICTURES_PER_TILE):
             rows = slice(start, start + PICTURES_PER_TILE)
@@ -107,6 +107,11 @@ def nearest_embeddings(embedding: Float32Array, training: Float32Array) -> tuple
             least[rows] = np.minimum(squares.min(1), least[rows])
     least += (points**2).sum(1)
     return index, np.sqrt(least.astype(np.float64)) / EMBEDDING_LEVELS
+
+
+def _round_embeddings(embedding: Float32Array) -> Float32Array:
+    rounded: Float32Array = np.rint(embedding.astype(np.float32) * EMBEDDING_LEVELS)
+    return rounded
 
 
 def reduce_pictures(pictures: UInt8Array) -> UInt8Array:

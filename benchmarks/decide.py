@@ -256,7 +256,6 @@ def serve(kind: str, models: Path) -> None:
         "single": lambda: http_server.ServerConfig(create_single(models), **http_server.UVICORN_OPTIONS),
         "asgi": lambda: http_server.ServerConfig(PlainAsgi(create_single(models)), **http_server.UVICORN_OPTIONS),
         "split": lambda: http_server.ServerConfig(create_split(models), **http_server.UVICORN_OPTIONS),
-        "whole": lambda: http_server.ServerConfig(create_app(models), **http_server.UVICORN_OPTIONS),
         "bare": lambda: uvicorn.Config(create_bare(), http="httptools", **UVICORN),
         "bento": lambda: uvicorn.Config(create_bento(models), http="httptools", **UVICORN),
     }
@@ -458,16 +457,14 @@ def measure_tracing(bench: Bench, servers: dict[str, Server]) -> None:
         print_row(what, f"{traced:.0f}", f"{untraced:.0f}", f"{traced / untraced:.2f}", "≥ 0.70")
 
 
-def measure_experiment(bench: Bench) -> None:
+def measure_experiment(bench: Bench, servers: dict[str, Server]) -> None:
     """Print the CPU time of a decision in an experiment and without one."""
-    with start_server(bench, "whole") as alone, start_server(bench, "split") as split:
-        for connections in (8, 64):
-            loads = run_alternating(bench, {"whole": alone, "split": split}, 50, connections)
-            pairs = list(zip(loads["split"], loads["whole"], strict=True))
-            ratio = median(ours.cpu / peer.cpu for ours, peer in pairs)
-            ours, peer = (median(load.cpu for load in rounds) for rounds in zip(*pairs, strict=True))
-            what = f"50 candidates, {connections} connections: CPU µs in an experiment, against none"
-            print_row(what, f"{ours:.0f}", f"{peer:.0f}", f"{ratio:.2f}", "≤ 1.05")
+    for connections in (8, 64):
+        loads = run_alternating(bench, servers, 50, connections)
+        ratio = median(split.cpu / ours.cpu for split, ours in zip(loads["split"], loads["ours"], strict=True))
+        split, ours = (median(load.cpu for load in loads[kind]) for kind in ("split", "ours"))
+        what = f"50 candidates, {connections} connections: CPU µs in an experiment, against none"
+        print_row(what, f"{split:.0f}", f"{ours:.0f}", f"{ratio:.2f}", "≤ 1.05")
 
 
 def run_soak(bench: Bench, server: Server, rate: float, seconds: int) -> None:
@@ -502,7 +499,7 @@ def measure(bench: Bench, seconds: int) -> None:
         maximum = measure_throughput(bench, servers)
         measure_overload(bench, ours, maximum)
         measure_tracing(bench, {"ours": ours, "traced": stack.enter_context(start_server(bench, "traced"))})
-        measure_experiment(bench)
+        measure_experiment(bench, {"ours": ours, "split": stack.enter_context(start_server(bench, "split"))})
         half = maximum / 2
         tails = [
             np.quantile(uvloop.run(send_paced(bench, ours.url, 50, half, PACED)), 0.99) * 1e3 for _ in range(ROUNDS)

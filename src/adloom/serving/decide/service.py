@@ -277,11 +277,11 @@ class Decider:
         self._latency.observe(total, time.perf_counter() - start if any(scored.values()) else 0)
         return [scored.get(i) or self._without_model(case) for i, case in enumerate(cases)]
 
-    def _score(self, cases: Sequence[_Case]) -> list[Distribution | None]:
+    def _score(self, cases: Sequence[_Case]) -> Sequence[Distribution | None]:
         """Return the model's probabilities for each case; None without a model or when it fails."""
         serving, requests = self._serving, [case.scoring_request() for case in cases]
         if serving.experiment:
-            return [*serving.experiment.distribute(requests, [case.arm for case in cases], score_all)]
+            return serving.experiment.distribute(requests, [case.arm for case in cases], score_all)
         if not cases or not serving.policy:
             return [None] * len(cases)
         scores = score_all(serving.policy, requests)

@@ -217,7 +217,7 @@ class Evaluate(ConfigModel):
         None, description="Pretrained picture features that judge the GAN besides the reader; null leaves them out."
     )
     gan_samples: int = Field(5000, ge=100, description="Pictures generated to evaluate the GAN.")
-    lstm_samples: int = Field(1000, ge=100, description="Lines generated to evaluate the LSTM.")
+    lstm_samples: int = Field(5000, ge=100, description="Lines generated to evaluate the LSTM.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature of these lines.")
     tunes: int = Field(50, gt=0, description="Tunes composed to evaluate the composer.")
 

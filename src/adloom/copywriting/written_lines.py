@@ -57,6 +57,7 @@ def measure(
         "kneser_ney_distinct_2": distinct_2_sample(theirs),
         "copied": copied_sample(ours, training),
         "kneser_ney_copied": copied_sample(theirs, training),
+        "copied_gap": copied_gap_sample(ours, theirs, training),
         "near_copies": Sample(
             (find_near_duplicates(lines, train["text"].unique().tolist()),), statistics.mean, "share"
         ),
@@ -85,6 +86,13 @@ def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
     return Sample(
         (verbatim_filter.is_known(verbatim_filter.fingerprint_lines(training), lines),), statistics.mean, "share"
     )
+
+
+def copied_gap_sample(ours: Sequence[str], theirs: Sequence[str], training: Sequence[str]) -> Sample:
+    """Return the sample of how much more of our lines than of theirs are training lines."""
+    rows = min(len(ours), len(theirs))
+    copies, others = (copied_sample(lines[:rows], training).columns[0].astype(np.int8) for lines in (ours, theirs))
+    return Sample((copies - others,), statistics.mean, "share")
 
 
 def known_words_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:

@@ -157,6 +157,11 @@ TERMS = {
         "Copied lines of the n-gram model, for comparison: short lines often repeat by chance.",
         "neither",
     ),
+    "copied_gap": Term(
+        "Copied more than by Kneser-Ney",
+        "Share of copied lines less that of the n-gram model; at most 0 when the copywriter copies no more.",
+        "lower",
+    ),
     "style_ratio": Term(
         "Style against nothing",
         "Style loss (Gram matrices of pretrained features) of stylised test pictures divided by that of the untouched "

@@ -88,12 +88,14 @@ class KneserNey(Generic[T]):
         """Draw n lines of known symbols, cut after max_length."""
         random = np.random.default_rng(seed)
         history = np.full((n, 1), START, np.int64)
-        running = np.ones(n, np.bool_)
-        while running.any() and history.shape[1] <= max_length:
-            cumulative = np.cumsum(self.next_probabilities(history) * (np.arange(self.symbols) != UNSEEN), axis=1)
-            drawn = (cumulative <= random.random((n, 1)) * cumulative[:, -1:]).sum(axis=1)
-            running &= drawn != END
-            history = np.hstack([history, np.where(running, drawn, END)[:, None]])
+        running = np.arange(n)
+        while len(running) and history.shape[1] <= max_length:
+            probability = self.next_probabilities(history[running, -len(self.orders) :])
+            cumulative = np.cumsum(probability * (np.arange(self.symbols) != UNSEEN), axis=1)
+            drawn = (cumulative <= random.random((n, 1))[running] * cumulative[:, -1:]).sum(axis=1)
+            history = np.pad(history, ((0, 0), (0, 1)), constant_values=END)
+            history[running, -1] = drawn
+            running = running[drawn != END]
         return [[self.alphabet[s - UNSEEN - 1] for s in line if s > UNSEEN] for line in history]
 
     def _find_contexts(self, history: Int64Array) -> list[Int64Array]:

@@ -19,6 +19,7 @@ NAMES = {
     "distinct_2",
     "copied",
     "kneser_ney_copied",
+    "copied_gap",
     "near_copies",
     "known_words",
 }
@@ -90,7 +91,7 @@ def test_a_writer_of_nothing_readable_is_still_measured(monkeypatch: pytest.Monk
     write = Bigram(WORDS, smoothing=1e-6)
     write.table[:, WORDS.end] = -1000
     evaluation = evaluate(write, WORDS, table(None), [], PARAMS, HISTORY)
-    assert set(evaluation.metrics) == NAMES - {"distinct_2", "copied", "near_copies", "known_words"}
+    assert set(evaluation.metrics) == NAMES - {"distinct_2", "copied", "copied_gap", "near_copies", "known_words"}
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])

@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 from tests.support.toy_lines import LINES
 
-from adloom.copywriting.written_lines import agreement_sample, copied_sample, distinct_2_sample, known_words_sample
+from adloom.copywriting.written_lines import (
+    agreement_sample,
+    copied_gap_sample,
+    copied_sample,
+    distinct_2_sample,
+    known_words_sample,
+)
 from adloom.evaluation.metric import Sample
 
 HEBREW = "\u05e9\u05dc\u05d5\u05dd"
@@ -22,6 +28,12 @@ def test_distinct_2_counts_each_bigram_once() -> None:
 
 def test_copied_is_the_share_of_training_lines() -> None:
     assert value(copied_sample(["Lovely dress", "lovely  Dress", "Lovely", "coat"], LINES)) == 0.5
+
+
+def test_the_gap_is_how_much_more_of_our_lines_are_copies() -> None:
+    ours, theirs = ["coat", "Lovely", "Lovely dress", "Soft dress"], ["Lovely dress", "coats", "hat"]
+    assert value(copied_gap_sample(ours, theirs, LINES)) == 0  # of as many lines of each
+    assert value(copied_gap_sample(ours, [*theirs, "scarf"], LINES)) == 0.25
 
 
 def test_known_words_are_those_of_the_training_lines_in_any_case_and_script() -> None:

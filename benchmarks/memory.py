@@ -83,7 +83,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", type=int, default=[28, 64, 128], help="edges of the pictures in pixels")
     parser.add_argument("--pictures", nargs="+", type=int, default=[4000])
-    parser.add_argument("--width", type=int, default=32, help="width of the nets; small ones show what pictures cost")
+    parser.add_argument(
+        "--width", type=int, default=0, help="of the nets; small ones show what pictures cost, 0 follows the size"
+    )
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     options = parser.parse_args()
     print(f"{'pixels':>6} {'pictures':>8} {'stage':13} {'CPU s':>7} {'peak MB':>8} {'above':>6}")

@@ -30,6 +30,7 @@ from adloom.config.params import load
 from adloom.creatives import batches, cnn_module, cnn_net, gan_budget, gan_module, gan_net
 from adloom.sequences.batches import TokenDataset
 from adloom.sequences.module import SequenceModule
+from adloom.stages.reader_candidates import complete_params
 from adloom.tracking.memory import MemoryTracker
 from adloom.training import loop
 from adloom.training.session import TrainingSession
@@ -75,7 +76,7 @@ def create_training(stage: str, params: Any) -> tuple[Any, Any]:
     category = rng.integers(0, CATEGORIES, PICTURES)
     if stage == "train_cnn":
         rows = batches.PictureDataset(pixels, category)
-        body = cnn_net.Body(1, EDGE, params.width)
+        body = cnn_net.Body(1, EDGE, complete_params(params, PICTURES, EDGE).width)
         reader = cnn_net.Reader(body, body.features, CATEGORIES, params.embedding)
         return lambda: cnn_module.ReaderModule(reader, params, np.bincount(category)), rows
     params = gan_budget.complete_params(params, gan_budget.LARGE, 1, EDGE, CATEGORIES)

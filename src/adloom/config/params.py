@@ -169,9 +169,9 @@ class TrainCnn(Training):
     """The picture reader."""
 
     steps_per_epoch: int = Field(
-        0, ge=0, description="Optimizer steps in an epoch; 0 chooses them from the number of pictures."
+        0, ge=0, description="Optimizer steps in an epoch; 0 chooses them from number and size of the pictures."
     )
-    width: int = Field(32, gt=0, description="Channels of the first stage.")
+    width: int = Field(0, ge=0, description="Channels of the first layers; 0 chooses them from the size.")
     embedding: int = Field(64, gt=0, description="Length of the unit-length embedding.")
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     label_smoothing: Share = Field(0.05, description="Label smoothing of the category head.")

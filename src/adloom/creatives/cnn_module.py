@@ -73,13 +73,10 @@ class ReaderModule(pl.LightningModule):
 
 def shift_randomly(picture: torch.Tensor) -> torch.Tensor:
     """Shift each picture by up to SHIFT pixels, repeating its edge."""
-    batch, channels, height, width = picture.shape
-    moves = torch.randint(-SHIFT, SHIFT + 1, (2, batch, 1), device=picture.device)
-    row = (torch.arange(height, device=picture.device) + moves[0]).clamp(0, height - 1)[:, None, :, None]
-    column = (torch.arange(width, device=picture.device) + moves[1]).clamp(0, width - 1)[:, None, None, :]
-    which = torch.arange(batch, device=picture.device)[:, None, None, None]
-    channel = torch.arange(channels, device=picture.device)[None, :, None, None]
-    return picture[which, channel, row, column]
+    batch, _, height, width = picture.shape
+    row, column = torch.randint(0, 2 * SHIFT + 1, (2, batch), device=picture.device)
+    windows = functional.pad(picture, [SHIFT] * 4, "replicate").unfold(2, height, 1).unfold(3, width, 1)
+    return windows[torch.arange(batch, device=picture.device), :, row, column]
 
 
 def calibrate(net: Reader, batches: Iterable[Batch]) -> float:

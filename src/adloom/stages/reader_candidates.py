@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 Backbone = Literal["scratch", "efficientnet_lite0"]
 MAX_PICTURES = {1: 5_000, 3: 10_000}  # by channels: with more, a network of its own is better or the features too slow
-STEPS, PASSES = 990, 100  # over all pictures at most, where steps_per_epoch is 0
+WIDTHS = {28: 28, 32: 24, 64: 24, 128: 20}  # by size; with STEPS, every size takes about the same time
+STEPS = {28: 990, 32: 990, 64: 990, 128: 600}
+PASSES = 100  # over all pictures at most
 MAX_VIEWS = 10_000  # pictures and mirrored pictures of which features are computed
 
 
@@ -62,7 +64,7 @@ def train_best(
 ) -> TrainedReader:
     """Train the reader of every backbone in question, and return the best on split validation."""
     backbones = list_backbones(pictures.train, params)
-    params = complete_steps(params, len(pictures.train))
+    params = complete_params(params, len(pictures.train), pictures.train.pixels.shape[2])
     if len(backbones) == 1:
         return _train(backbones[0], pictures, params, session, context)
     candidates = []
@@ -82,10 +84,12 @@ def train_best(
     return best
 
 
-def complete_steps(params: TrainCnn, pictures: int) -> TrainCnn:
-    """Return params in which steps per epoch of 0 are replaced by what suits this number of pictures."""
-    steps = min(STEPS, PASSES * -(-pictures // params.batch_size))
-    return params.model_copy(update={"steps_per_epoch": params.steps_per_epoch or max(1, steps // params.epochs)})
+def complete_params(params: TrainCnn, pictures: int, size: int) -> TrainCnn:
+    """Return params in which a width and steps per epoch of 0 are replaced by what suits these pictures."""
+    width, steps = params.width or WIDTHS[size], params.steps_per_epoch
+    if not steps:
+        steps = max(1, min(STEPS[size], PASSES * -(-pictures // params.batch_size)) // params.epochs)
+    return params.model_copy(update={"width": width, "steps_per_epoch": steps})
 
 
 def list_backbones(train: StoredCreatives, params: TrainCnn) -> list[Backbone]:

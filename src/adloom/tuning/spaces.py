@@ -31,7 +31,6 @@ SPACES = {
             "learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
             "weight_decay": FloatDistribution(1e-3, 0.3, log=True),
             "label_smoothing": FloatDistribution(0.0, 0.2),
-            "width": IntDistribution(12, 64),
             "embedding": CategoricalDistribution((32, 64, 128)),
         }
     ),

@@ -13,7 +13,7 @@ from adloom.creatives.pictures import decode_pngs, to_floats
 from adloom.creatives.table import Creatives
 from adloom.onnx_models.runtime import Reader
 from adloom.stages import train_cnn
-from adloom.stages.reader_candidates import complete_steps, list_backbones
+from adloom.stages.reader_candidates import complete_params, list_backbones
 from adloom.stages.train_cnn import Inputs, Outputs
 from adloom.storage import manifest
 
@@ -57,11 +57,25 @@ def test_auto_keeps_the_better_on_validation(tmp_path: Path, monkeypatch: pytest
     assert manifest.read(model).files["reader.onnx"] == manifest.read(tmp_path / chosen).files["reader.onnx"]
 
 
-@pytest.mark.parametrize(("pictures", "epochs", "steps"), [(56_000, 3, 330), (200, 2, 100), (3, 3, 33), (3, 500, 1)])
-def test_few_pictures_get_fewer_steps(pictures: int, epochs: int, steps: int) -> None:
-    params = TrainCnn(epochs=epochs, batch_size=128, learning_rate=0.004)
-    assert complete_steps(params, pictures).steps_per_epoch == steps
-    assert complete_steps(PARAMS, pictures).steps_per_epoch == PARAMS.steps_per_epoch
+@pytest.mark.parametrize(
+    ("pictures", "size", "epochs", "width", "steps"),
+    [
+        (56_000, 28, 3, 28, 330),
+        (56_000, 128, 3, 20, 200),
+        (200, 64, 2, 24, 100),
+        (3, 32, 3, 24, 33),
+        (3, 28, 500, 28, 1),
+    ],
+)
+def test_larger_pictures_get_narrower_nets_and_few_pictures_fewer_steps(
+    pictures: int, size: int, epochs: int, width: int, steps: int
+) -> None:
+    params = complete_params(TrainCnn(epochs=epochs, batch_size=128, learning_rate=0.004), pictures, size)
+    assert (params.width, params.steps_per_epoch) == (width, steps)
+
+
+def test_explicit_params_stay() -> None:
+    assert complete_params(PARAMS, 200, 28) == PARAMS
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """
 Style transfer by optimisation of the pixels (Gatys et al. 2016), from coarse to fine.
 
-The picture shifts by some pixels in each step, so that the strides of the network leave no checkerboard.
+The picture shifts by some pixels in each step, so that the strides of the network leave no checkerboard, and is a
+sum of levels of different sizes, so that strokes come before grain.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,8 @@ SMALLEST = 48  # pixels of the longest edge: a coarser scale shows nothing
 SHIFTS, MARGIN = 8, 8  # different shifts, each below the margin in pixels
 NARROWEST = 32  # pixels that the network needs
 CONTENT_WEIGHT, SMOOTHNESS = 0.3, 0.02
-LEARNING_RATE, LAST_RATE = 0.04, 0.1  # of Adam; the second is a share of the first
+LEVELS = 4  # of a picture, each half as wide as the one before, in steps twice as large
+LEARNING_RATE, LAST_RATE = 0.01, 0.1  # of Adam; the second is a share of the first
 
 
 def transfer_style(
@@ -84,17 +86,28 @@ def measure_variation(picture: torch.Tensor) -> torch.Tensor:
 
 
 def _minimise(problem: _Problem, start: torch.Tensor, steps: int, advance: Callable[[], object]) -> torch.Tensor:
-    picture = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([picture], LEARNING_RATE, betas=(0.9, 0.99))
+    levels = _create_levels(start)
+    optimizer = torch.optim.Adam(levels, LEARNING_RATE, betas=(0.9, 0.99))
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - (1 - LAST_RATE) * step / steps)
         optimizer.zero_grad()
-        problem.loss(picture).backward()  # type: ignore[no-untyped-call] # torch's stub lacks it
+        problem.loss(_add_levels(start, levels)).backward()  # type: ignore[no-untyped-call] # torch's stub lacks it
         optimizer.step()
-        with torch.no_grad():
-            picture.clamp_(-1, 1)
         advance()
-    return picture.detach()
+    return _add_levels(start, levels).detach()
+
+
+def _create_levels(start: torch.Tensor) -> list[torch.Tensor]:
+    """Return the changes of a picture at each size, all 0."""
+    height, width = start.shape[2:]
+    sizes = [(-(-height // 2**number), -(-width // 2**number)) for number in range(LEVELS)]
+    return [start.new_zeros((1, 3, *size), requires_grad=True) for size in sizes]
+
+
+def _add_levels(start: torch.Tensor, levels: list[torch.Tensor]) -> torch.Tensor:
+    size = start.shape[2:]
+    changes = [2**number * functional.interpolate(level, size, mode="bilinear") for number, level in enumerate(levels)]
+    return (start + torch.stack(changes).sum(0)).clamp(-1, 1)
 
 
 def _resize(picture: torch.Tensor, longest: float) -> torch.Tensor:

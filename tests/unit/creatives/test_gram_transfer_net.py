@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from adloom.creatives.gram_transfer_net import measure_variation, transfer_style
 from adloom.creatives.style_losses_net import (
@@ -29,8 +30,16 @@ def features() -> StyleFeatures:
 
 
 def draw(kind: str, edge: int = 48) -> torch.Tensor:
-    drawn = {"content": draw_scenes, "style": draw_textures}[kind](1, edge, 5)
-    return (torch.from_numpy(drawn).float() / 127.5 - 1) * {"content": 0.2, "style": 1}[kind]
+    """Return a pale content, or a style with strokes that are wider than a pixel."""
+    if kind == "content":
+        return (torch.from_numpy(draw_scenes(1, edge, 5)).float() / 127.5 - 1) * 0.2
+    return functional.avg_pool2d(torch.from_numpy(draw_textures(1, 2 * edge, 5)).float() / 127.5 - 1, 2)
+
+
+def measure_grain(picture: torch.Tensor) -> float:
+    """Return the mean strength of a checkerboard in blocks of 2 x 2 pixels."""
+    corners = [picture[..., row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    return float((corners[0] - corners[1] - corners[2] + corners[3]).abs().mean())
 
 
 def transfer(features: StyleFeatures, strength: float = 1.0, seed: int = 1, steps: int = 30) -> torch.Tensor:
@@ -45,6 +54,10 @@ def test_more_strength_is_nearer_to_the_style_and_farther_from_the_content(featu
     assert styles == sorted(styles, reverse=True)
     assert contents == sorted(contents)
     assert styles[-1] < 0.7 * styles[0]
+
+
+def test_strokes_are_painted_without_grain(features: StyleFeatures) -> None:
+    assert measure_grain(transfer(features)) < 0.65 * measure_grain(draw("style"))
 
 
 def test_equal_seeds_give_equal_pictures(features: StyleFeatures) -> None:

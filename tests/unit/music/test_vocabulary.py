@@ -41,6 +41,14 @@ def test_a_tune_is_the_same_in_every_key() -> None:
     assert find_style(Tune(None, None, ())) == "free major"
 
 
+def test_a_tune_in_no_key_comes_back_as_it_is() -> None:
+    free = parse_abc("M:none\nL:1/8\nK:none\n^C_EF^C_EF^G^G\n")
+    notes = vocabulary.fit([free])
+    (tokens,) = notes.encode([free])
+    assert notes.styles == ("free major",)
+    assert notes.decode(tokens[1:-1]) == list(free.notes)
+
+
 def test_json_round_trip_and_broken_json() -> None:
     notes = vocabulary.fit(TUNES)
     assert vocabulary.from_json(notes.to_json()) == notes

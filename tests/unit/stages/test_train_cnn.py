@@ -192,6 +192,16 @@ def test_one_picture_a_category_is_learned(tmp_path: Path, number: int) -> None:
 
 
 @pytest.mark.slow
+def test_seven_pictures_are_learned_and_measured(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 1, 28, 28), np.uint8)
+    rows = draw_rows([*["hat", "shoe"] * 3, "hat"], pixels, [*["train"] * 5, "validation", "test"])
+    folder, _ = train(tmp_path, painted_pictures.write(tmp_path, rows))
+    measured = measure(folder, tmp_path / "creatives", folder, Evaluate(threads=1, bootstraps=20)).metrics
+    assert measured["accuracy"].n == 1
+    assert {name: metric.value for name, metric in measured.items() if not np.isfinite(metric.value)} == {}
+
+
+@pytest.mark.slow
 def test_black_pictures_are_read_without_certainty(tmp_path: Path) -> None:
     splits = [split for split in ("train", "validation", "test") for _ in range(2)] * 8
     rows = draw_rows(["a", "b"] * 24, np.zeros((48, 3, 32, 32), np.uint8), splits)

@@ -19,6 +19,7 @@ def test_a_folder_names_categories_by_its_subfolders(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(png, "PNG")
     for name in ("dresses/1.png", "dresses/summer/2.png", "hats/3.png", "stray.png", "hats/.hidden"):
         written(tmp_path, name, png.getvalue())
+    (tmp_path / "empty").mkdir()
     rows = read(tmp_path, Source(uri="pictures", format="folder"), "creatives")
     assert rows["creative_id"].tolist() == ["dresses/1.png", "dresses/summer/2.png", "hats/3.png", "stray.png"]
     assert rows["category"].fillna("").tolist() == ["dresses", "dresses", "hats", ""]

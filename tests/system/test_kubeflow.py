@@ -22,13 +22,8 @@ from adloom.tracking.mlflow_server import MlflowConnection
 ROOT = Path(__file__).parents[2]
 KEY = "0123456789abcdef0123456789abcdef"
 RUN = "5f1d0c3e-a-run-of-the-pipeline"
-PROGRAM = """
-import json, sys, warnings
-from kfp import components, local
-warnings.simplefilter("ignore")
-local.init(local.SubprocessRunner(use_venv=False), pipeline_root="kfp", raise_on_error=True)
-components.load_component_from_file("pipeline.yaml")(**json.load(open("arguments.json")))
-"""
+PROGRAM = ROOT / "tests/support/run_pipeline.py"
+IMPORTS = {"training": ["sklearn.cluster"], "tuning": ["pytorch_lightning"], "scoring": []}  # that several tasks share
 
 
 class Project:
@@ -54,7 +49,7 @@ class Project:
             impatient(ROOT / compiled_pipelines.FOLDER / f"{pipeline}.yaml"), encoding="utf-8"
         )
         ran = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
+            [sys.executable, PROGRAM, *IMPORTS[pipeline]],
             cwd=self.folder,
             env=self.environment(**environment or {}),
             capture_output=True,

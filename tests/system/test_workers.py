@@ -72,8 +72,16 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def versions(url: str) -> dict[str, int | None]:
-    listed = httpx.get(f"{url}/v1/models").json()["models"]
-    return {model["model"]["name"]: model["model"]["version"] for model in listed}
+    return by_name(httpx.get(f"{url}/v1/models"))
+
+
+def refreshed(url: str) -> dict[str, int | None]:
+    """Let a service look for champions now; return the versions that it serves then."""
+    return by_name(httpx.post(f"{url}/v1/models/refresh", timeout=60))
+
+
+def by_name(response: httpx.Response) -> dict[str, int | None]:
+    return {model["model"]["name"]: model["model"]["version"] for model in response.json()["models"]}
 
 
 def test_without_a_word_on_who_may_ask_it_does_not_start(serve: Serve) -> None:
@@ -151,18 +159,16 @@ class Promoting:
 
 def test_champions_are_followed_and_pins_are_not(serve: Serve, place: Path) -> None:
     shop = Promoting(place)
-    quick = {"ADLOOM_FOLLOW_SECONDS": "0.5"}
-    followed, url = serve("--follow", "champion", **quick)
-    _, pinned = serve("--follow", "champion", "--pin", "policy=1", **quick)
+    followed, url = serve("--follow", "champion", ADLOOM_FOLLOW_SECONDS="0.5")
+    _, pinned = serve("--follow", "champion", "--pin", "policy=1")
     _, still = serve(ADLOOM_HOME=str(place / "empty"))  # without a cache it is ready after its only query
     assert versions(url) == versions(pinned) == versions(still) == {"audience": 1, "policy": 1}
     assert shop.policy("creative-1") == 2
     until(lambda: versions(url)["policy"] == 2)
     assert httpx.post(url + DECIDE, json=PLAIN).json()["policy"]["version"] == 2
     assert versions(still)["policy"] == 1
-    listed = httpx.post(f"{still}/v1/models/refresh", timeout=60).json()["models"]
-    assert [model["model"]["version"] for model in listed] == [1, 2]
-    assert versions(pinned)["policy"] == 1
+    assert refreshed(still) == {"audience": 1, "policy": 2}
+    assert refreshed(pinned) == {"audience": 1, "policy": 1}
     (place / "mlflow.db").rename(place / "gone.db")
     (place / "mlartifacts").rename(place / "gone")
     assert httpx.post(f"{url}/v1/models/refresh", timeout=60).status_code == 200

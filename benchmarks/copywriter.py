@@ -9,9 +9,11 @@ model's, and the share of training lines among 1,000 that the mixture writes.
 
 import argparse
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,8 @@ from adloom.storage import parquet
 
 DRAWN = 1000  # lines
 SPELLINGS = 8  # of each line, for BPE dropout
+SENTENCE_END = re.compile(r"(?<=[.:?!])\s+|\n{2,}")
+LONGEST = 100  # characters of a sentence of the general text
 CHANGES: dict[str, dict[str, Any]] = {
     "as it is": {},
     "every category of a line": {"unique": ["text", "category"]},
@@ -49,6 +53,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "BPE dropout 0.05": {"bpe_dropout": 0.05},
     "dropped weights 0.3": {"weight_drop": 0.3},
     "averaged weights 0.99": {"average": 0.99},
+    "warm start": {"warm_steps": 150},
 }
 
 
@@ -112,6 +117,7 @@ def train(
     bpe_dropout: float = 0.0,
     weight_drop: float = 0.0,
     average: float = 0.0,
+    warm_steps: int = 0,
     **settings: Any,
 ) -> tuple[TorchModel, Mixture[Any], Tokenizer]:
     """Train with changed settings, on rows that differ in the columns `unique`; return the network and the mixture."""
@@ -120,10 +126,35 @@ def train(
     texts, names = _list_pairs(splits["train"], unique)
     words = tokenizer.fit(splits["train"]["text"].drop_duplicates(), filter(None, names), params.vocabulary)
     module = SequenceModule(words.size, words.begin, params)
+    if warm_steps:
+        first = params.model_copy(update={"epochs": 1, "steps_per_epoch": warm_steps})
+        general = list_general_sentences()
+        dataset = _tokenise(general, [None] * len(general), words, 0.0, seed)
+        warmed = _train_net(SequenceModule(words.size, words.begin, first), dataset, first, seed)
+        module.net.load_state_dict(warmed.state_dict())
+    dataset = _tokenise(texts, names, words, bpe_dropout, seed)
+    net = TorchModel(_train_net(module, dataset, params, seed, weight_drop, average))
+    return net, mix(net, words, list(dict.fromkeys(texts)), *_list_pairs(splits["validation"], ["text"])), words
+
+
+def list_general_sentences() -> list[str]:
+    """Return the distinct sentences of the language reference that Python ships, a general English text."""
+    sentences = (" ".join(part.split()) for text in topics.values() for part in SENTENCE_END.split(text))
+    return list(dict.fromkeys(sentence[:LONGEST] for sentence in sentences if " " in sentence))
+
+
+def _train_net(
+    module: SequenceModule,
+    dataset: TokenDataset,
+    params: TrainLstm,
+    seed: int,
+    weight_drop: float = 0.0,
+    average: float = 0.0,
+) -> SequenceLstm:
+    """Train a module's net; return it with averaged weights."""
     averaged = deepcopy(module.net)
     configured = module.configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
-    dataset = _tokenise(texts, names, words, bpe_dropout, seed)
     for rows in _draw_batches(len(dataset), params, seed):
         with DroppedWeights(module.net, weight_drop):
             nats = module._nats(dataset[rows])
@@ -135,8 +166,7 @@ def train(
         with torch.no_grad():
             for mean, new in zip(averaged.parameters(), module.net.parameters(), strict=True):
                 mean.lerp_(new, 1 - average)
-    net = TorchModel(averaged.eval())
-    return net, mix(net, words, list(dict.fromkeys(texts)), *_list_pairs(splits["validation"], ["text"])), words
+    return averaged.eval()
 
 
 class DroppedWeights:

@@ -1,7 +1,7 @@
 """Compare objectives of the picture generator at equal budgets, by judges that share nothing with the training.
 
     adloom run && python benchmarks/gan.py                         # 60 and 180 seconds, three seeds: two hours
-    python benchmarks/gan.py --seconds 600 --pictures 1000 --variants hinge "hinge augmented"
+    python benchmarks/gan.py --seconds 600 --pictures 1000 --variants augmented
     python benchmarks/gan.py --steps 1600 --variants bce           # the same budget on every machine
 
 The generator trains on one half of the training pictures. A second reader with another width and seed trains on the
@@ -54,7 +54,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "hinge alone": {"objective": "hinge", "category_weight": 0},
     "relativistic alone": {"objective": "relativistic", "category_weight": 0},
     "relativistic R1 R2 alone": R3GAN | {"category_weight": 0},
-    "hinge augmented": {"augmentation": "always"},
+    "augmented": {"augmentation": "always"},
     "reconstructed": {"reconstruction": "always"},
     "not reconstructed": {"reconstruction": "never"},
 }

@@ -142,7 +142,9 @@ class TrainGan(Training):
     )
     channels_last: bool = Field(True, description="Memory layout of the pictures.")
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the averaged weights, which form the model.")
-    objective: Literal["bce", "hinge", "relativistic"] = Field("bce", description="The adversarial loss.")
+    objective: Literal["auto", "bce", "hinge", "relativistic"] = Field(
+        "auto", description="The adversarial loss; auto is relativistic, and bce in small sets."
+    )
     spectral_norm: bool = Field(True, description="Whether the discriminator's weights have a spectral norm of 1.")
     gradient_penalty: float = Field(
         0, ge=0, description="Weight of the squared gradient norms of real and generated pictures (R1 and R2)."
@@ -156,9 +158,7 @@ class TrainGan(Training):
         "auto does so in small colour sets.",
     )
     category_weight: float = Field(
-        0.3,
-        ge=0,
-        description="Weight of the auxiliary classifier's loss in the generator's; 0 uses projection only.",
+        0.3, ge=0, description="Weight of the auxiliary classifier's loss in the generator's; 0 uses projection only."
     )
     patience: int = Field(
         4, gt=0, description="Epochs without a lower kernel distance that end a training without reconstruction."

@@ -8,13 +8,15 @@ OPERATIONS = 4.2e13  # of a training: 10 minutes at 70 GFLOP/s, on two cores
 STEPS = 1600  # what a large set gets
 LARGE = 20000  # pictures; smaller sets get more steps, in proportion to the square root
 PASSES = 300  # over all pictures at most
-SMALL = 5000  # pictures; smaller sets are augmented, and colour pictures of smaller sets reconstructed
+SMALL = 5000  # pictures; smaller sets are augmented, colour pictures of smaller sets reconstructed
 
 
 def complete_params(params: TrainGan, pictures: int, channels: int, size: int, columns: int) -> TrainGan:
     """Return params in which 0 and "auto" are replaced by what suits pictures of this number and shape."""
     width = params.width or WIDTHS[size]
-    augmentation = params.augmentation
+    objective, augmentation = params.objective, params.augmentation
+    if objective == "auto":
+        objective = "bce" if pictures < SMALL else "relativistic"
     if augmentation == "auto":
         augmentation = "always" if pictures < SMALL else "never"
     reconstruction = params.reconstruction
@@ -27,6 +29,7 @@ def complete_params(params: TrainGan, pictures: int, channels: int, size: int, c
     return params.model_copy(
         update={
             "width": width,
+            "objective": objective,
             "augmentation": augmentation,
             "reconstruction": reconstruction,
             "steps_per_epoch": per_epoch,

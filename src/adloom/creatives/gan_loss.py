@@ -1,14 +1,10 @@
 """The objectives of the picture generator, and the gradient penalty."""
 
-from typing import Literal
-
 import torch
 from torch.nn import functional
 
-Objective = Literal["bce", "hinge", "relativistic"]
 
-
-def discriminator_loss(objective: Objective, real: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+def discriminator_loss(objective: str, real: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
     """
     Return the discriminator's loss for scores (batch,) of real and generated pictures, of equal conditions in each row.
 
@@ -21,7 +17,7 @@ def discriminator_loss(objective: Objective, real: torch.Tensor, generated: torc
     return functional.softplus(-real).mean() + functional.softplus(generated).mean()
 
 
-def generator_loss(objective: Objective, real: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+def generator_loss(objective: str, real: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
     """Return the generator's loss for the same scores."""
     if objective == "relativistic":
         return functional.softplus(real - generated).mean()

@@ -10,7 +10,13 @@ CHOSEN = TrainGan(epochs=4, batch_size=64, learning_rate=0.002)
 
 
 def test_explicit_params_stay() -> None:
-    update = {"width": 5, "steps_per_epoch": 3, "augmentation": "never", "reconstruction": "always"}
+    update = {
+        "width": 5,
+        "steps_per_epoch": 3,
+        "augmentation": "never",
+        "reconstruction": "always",
+        "objective": "hinge",
+    }
     params = CHOSEN.model_copy(update=update)
     assert complete_params(params, 1000, 1, 28, 10) == params
 
@@ -29,11 +35,11 @@ def test_a_training_stays_within_its_operations(pictures: int, channels: int, si
     assert params.epochs * params.steps_per_epoch * operations <= OPERATIONS
 
 
-def test_smaller_sets_get_more_steps_and_augmentation_but_not_without_end() -> None:
+def test_smaller_sets_get_more_steps_augmentation_and_another_loss_but_not_without_end() -> None:
     large, small, tiny = (complete_params(CHOSEN, pictures, 1, 28, 10) for pictures in (60000, 2000, 7))
-    assert (large.steps_per_epoch, large.augmentation) == (400, "never")
+    assert (large.steps_per_epoch, large.augmentation, large.objective) == (400, "never", "relativistic")
     assert small.steps_per_epoch > 2 * large.steps_per_epoch
-    assert small.augmentation == "always"
+    assert (small.augmentation, small.objective) == ("always", "bce")
     assert tiny.steps_per_epoch == 75  # 300 passes, each of one batch
 
 

@@ -46,6 +46,7 @@ from adloom.training.session import TrainingSession
 
 R3GAN = {"objective": "relativistic", "spectral_norm": False, "gradient_penalty": 0.1, "learning_rate": 0.001}
 VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
     "bce": {"objective": "bce"},
     "hinge": {"objective": "hinge"},
     "relativistic": {"objective": "relativistic"},
@@ -55,8 +56,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "relativistic alone": {"objective": "relativistic", "category_weight": 0},
     "relativistic R1 R2 alone": R3GAN | {"category_weight": 0},
     "augmented": {"augmentation": "always"},
-    "reconstructed": {"reconstruction": "always"},
-    "not reconstructed": {"reconstruction": "never"},
+    "not reconstructed": {"reconstruction": 0},
 }
 JUDGE = TrainCnn(epochs=4, steps_per_epoch=200, batch_size=128, learning_rate=0.004, width=24, embedding=48, seed=1234)
 DRAWN, REAL, EMBEDDED = 5000, 5000, 1500  # pictures; fewer are seen by the pretrained network
@@ -152,7 +152,7 @@ def train(rows: Creatives, categories: int, params: TrainGan) -> tuple[nn.Module
         return GanModule(generator, discriminator, [categories], params)
 
     conditions, codes = np.eye(categories, dtype=np.float32), []
-    if params.reconstruction == "always":
+    if params.reconstruction:
         codes = [encode_pictures([rows.pixels], rows.category, params.latent)]
     with memory_session("train_gan") as session:
         start = time.perf_counter()

@@ -152,10 +152,10 @@ class TrainGan(Training):
     augmentation: Literal["auto", "always", "never"] = Field(
         "auto", description="Whether real and generated pictures are moved at random; auto does so in small sets."
     )
-    reconstruction: Literal["auto", "always", "never"] = Field(
-        "auto",
-        description="Whether the generator also learns to draw the training pictures from their principal components; "
-        "auto does so in small colour sets.",
+    reconstruction: Share | None = Field(
+        None,
+        description="Share of a batch in which the generator learns to draw training pictures from their principal "
+        "components; null chooses it from number and channels of the pictures.",
     )
     category_weight: float = Field(
         0.3, ge=0, description="Weight of the auxiliary classifier's loss in the generator's; 0 uses projection only."

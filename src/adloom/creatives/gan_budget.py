@@ -8,7 +8,8 @@ OPERATIONS = 4.2e13  # of a training: 10 minutes at 70 GFLOP/s, on two cores
 STEPS = 1600  # what a large set gets
 LARGE = 20000  # pictures; smaller sets get more steps, in proportion to the square root
 PASSES = 300  # over all pictures at most
-SMALL = 5000  # pictures; smaller sets are augmented, colour pictures of smaller sets reconstructed
+SMALL = 5000  # pictures; smaller sets are augmented
+ENCODED = 100000  # pictures; larger sets are not reconstructed, as their codes would take too much memory
 
 
 def complete_params(params: TrainGan, pictures: int, channels: int, size: int, columns: int) -> TrainGan:
@@ -20,8 +21,8 @@ def complete_params(params: TrainGan, pictures: int, channels: int, size: int, c
     if augmentation == "auto":
         augmentation = "always" if pictures < SMALL else "never"
     reconstruction = params.reconstruction
-    if reconstruction == "auto":
-        reconstruction = "always" if pictures < SMALL and channels > 1 else "never"
+    if reconstruction is None:
+        reconstruction = _choose_reconstruction(pictures, channels)
     wanted = STEPS * max(1.0, (LARGE / pictures) ** 0.5)
     affordable = OPERATIONS / params.batch_size / count_operations(channels, size, columns, width, params.latent)
     steps = int(min(wanted, affordable, PASSES * max(pictures, params.batch_size) / params.batch_size))
@@ -35,3 +36,10 @@ def complete_params(params: TrainGan, pictures: int, channels: int, size: int, c
             "steps_per_epoch": per_epoch,
         }
     )
+
+
+def _choose_reconstruction(pictures: int, channels: int) -> float:
+    """Return the share of a batch; more of it makes pictures more varied and fewer of them true to their category."""
+    if pictures < SMALL:
+        return 0.5 if channels > 1 else 0.0
+    return 0.125 if pictures <= ENCODED else 0.0

@@ -19,7 +19,7 @@ BETAS = (0.5, 0.99)
 STATISTICS_BATCHES = 64  # batches that the averaged generator's statistics come from
 PENALTY_INTERVAL = 8  # steps; the gradient penalty is computed in one of them, times as much
 CODE_NOISE = 0.1  # standard deviation around the codes of pictures
-RECONSTRUCTION_WEIGHT = 20.0  # of the mean absolute difference from the pictures of the codes
+RECONSTRUCTION_WEIGHT = 80.0  # of the mean absolute difference from the pictures of the codes, by squared share
 
 
 class GanModule(pl.LightningModule):
@@ -27,7 +27,7 @@ class GanModule(pl.LightningModule):
     One step of each network per batch; the generator's averaged weights are the model.
 
     The auxiliary classifier learns from real pictures only. Attributes are dropped at random, so that a request may
-    leave them out. Where a batch has the codes of its pictures, half of the generated ones start from codes and are
+    leave them out. Where a batch has the codes of its pictures, a share of the generated ones starts from codes and is
     compared with these pictures. Lightning counts the steps of both optimizers, `steps` the generator's.
     """
 
@@ -64,7 +64,7 @@ class GanModule(pl.LightningModule):
         picture, condition, *codes = batch
         picture = picture.contiguous(memory_format=self._layout)
         z = torch.randn(len(picture), self.params.latent, device=self.device)
-        known = picture[: len(picture) // 2 if codes else 0]
+        known = picture[: round(len(picture) * (self.params.reconstruction or 0))]
         for code in codes:
             z[: len(known), : code.shape[1]] *= CODE_NOISE
             z[: len(known), : code.shape[1]] += code[: len(known)]
@@ -113,7 +113,8 @@ class GanModule(pl.LightningModule):
         classification = classification_loss(logits, condition, self.sizes)
         total = loss + self.params.category_weight * classification
         if len(known):
-            total = total + RECONSTRUCTION_WEIGHT * functional.l1_loss(generated[: len(known)], known)
+            weight = RECONSTRUCTION_WEIGHT * (len(known) / len(generated)) ** 2
+            total = total + weight * functional.l1_loss(generated[: len(known)], known)
         self._step_optimizer(1, total)
         self.discriminator.requires_grad_(requires_grad=True)
         return loss.detach()

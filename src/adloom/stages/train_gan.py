@@ -79,7 +79,7 @@ def _train(creatives: Path, params: TrainGan, session: "TrainingSession") -> Map
     train = table.decode_split("train", space.categories)
     labels = table.number_labels(table.find_rows("train", space.categories), space)
     completed = gan_budget.complete_params(params, len(train), channels, height, space.columns)
-    is_reconstructed = completed.reconstruction == "always"
+    is_reconstructed = bool(completed.reconstruction)
     codes = [encode_pictures(train.split_batches(), train.category, completed.latent)] if is_reconstructed else []
     rows = PictureDataset(train.pixels, Conditions(space, labels), *codes)
     reference = rows[np.linspace(0, len(rows) - 1, min(REFERENCE, len(rows))).astype(np.int64)]

@@ -14,7 +14,7 @@ def test_explicit_params_stay() -> None:
         "width": 5,
         "steps_per_epoch": 3,
         "augmentation": "never",
-        "reconstruction": "always",
+        "reconstruction": 0.5,
         "objective": "hinge",
     }
     params = CHOSEN.model_copy(update=update)
@@ -45,7 +45,7 @@ def test_smaller_sets_get_more_steps_augmentation_and_another_loss_but_not_witho
 
 @pytest.mark.parametrize(
     ("pictures", "channels", "expected"),
-    [(1500, 3, "always"), (1500, 4, "always"), (1500, 1, "never"), (5000, 3, "never")],
+    [(1500, 3, 0.5), (1500, 4, 0.5), (1500, 1, 0), (5000, 3, 0.125), (5000, 1, 0.125), (200000, 1, 0)],
 )
-def test_small_colour_sets_are_reconstructed(pictures: int, channels: int, expected: str) -> None:
+def test_pictures_are_reconstructed_most_in_small_colour_sets(pictures: int, channels: int, expected: float) -> None:
     assert complete_params(CHOSEN, pictures, channels, 64, 10).reconstruction == expected

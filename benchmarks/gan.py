@@ -46,7 +46,6 @@ from adloom.training.session import TrainingSession
 
 R3GAN = {"objective": "relativistic", "spectral_norm": False, "gradient_penalty": 0.1, "learning_rate": 0.001}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
     "bce": {"objective": "bce"},
     "hinge": {"objective": "hinge"},
     "relativistic": {"objective": "relativistic"},

@@ -52,12 +52,13 @@ def measure(
         for i, name in enumerate(tokenizer.categories or [None])
     }
     lines = [line for written in served.values() for line in written]
+    copied, theirs_copied = (copied_sample(written, training) for written in (ours, theirs))
     samples = {
         "distinct_2": distinct_2_sample(ours),
         "kneser_ney_distinct_2": distinct_2_sample(theirs),
-        "copied": copied_sample(ours, training),
-        "kneser_ney_copied": copied_sample(theirs, training),
-        "copied_gap": copied_gap_sample(ours, theirs, training),
+        "copied": copied,
+        "kneser_ney_copied": theirs_copied,
+        "copied_gap": gap_sample(copied, theirs_copied),
         "near_copies": Sample(
             (find_near_duplicates(lines, train["text"].unique().tolist()),), statistics.mean, "share"
         ),
@@ -88,11 +89,11 @@ def copied_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:
     )
 
 
-def copied_gap_sample(ours: Sequence[str], theirs: Sequence[str], training: Sequence[str]) -> Sample:
-    """Return the sample of how much more of our lines than of theirs are training lines."""
-    rows = min(len(ours), len(theirs))
-    copies, others = (copied_sample(lines[:rows], training).columns[0].astype(np.int8) for lines in (ours, theirs))
-    return Sample((copies - others,), statistics.mean, "share")
+def gap_sample(ours: Sample, theirs: Sample) -> Sample:
+    """Return the sample of how much larger our share is than theirs, of as many lines of each."""
+    rows = min(len(ours.columns[0]), len(theirs.columns[0]))
+    share, other = (sample.columns[0][:rows].astype(np.int8) for sample in (ours, theirs))
+    return Sample((share - other,), statistics.mean, "share")
 
 
 def known_words_sample(lines: Sequence[str], training: Sequence[str]) -> Sample:

@@ -6,9 +6,9 @@ from tests.support.toy_lines import LINES
 
 from adloom.copywriting.written_lines import (
     agreement_sample,
-    copied_gap_sample,
     copied_sample,
     distinct_2_sample,
+    gap_sample,
     known_words_sample,
 )
 from adloom.evaluation.metric import Sample
@@ -32,8 +32,9 @@ def test_copied_is_the_share_of_training_lines() -> None:
 
 def test_the_gap_is_how_much_more_of_our_lines_are_copies() -> None:
     ours, theirs = ["coat", "Lovely", "Lovely dress", "Soft dress"], ["Lovely dress", "coats", "hat"]
-    assert value(copied_gap_sample(ours, theirs, LINES)) == 0  # of as many lines of each
-    assert value(copied_gap_sample(ours, [*theirs, "scarf"], LINES)) == 0.25
+    copied = copied_sample(ours, LINES)
+    assert value(gap_sample(copied, copied_sample(theirs, LINES))) == 0  # of as many lines of each
+    assert value(gap_sample(copied, copied_sample([*theirs, "scarf"], LINES))) == 0.25
 
 
 def test_known_words_are_those_of_the_training_lines_in_any_case_and_script() -> None:

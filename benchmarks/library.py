@@ -57,7 +57,8 @@ def check_copies(dataset: Path, models: Path) -> None:
     )
     print("copies found", _shares(check.find_copies(canaries)))
     reader = loader.load(sources.find_in_folder(models, ["cnn"]), 1).cnn.model
-    _compare_reader(reader, held_out, test, canaries)
+    with np.load(models / "cnn" / "known.npz") as arrays:
+        _compare_reader(reader, arrays["embedding"].astype(np.float32), held_out, test, canaries)
     loaded = loader.load(sources.find_in_folder(models, ["gan"]), 1)
     job = prepare_pictures(GenerateRequest(category=loaded.gan.card.categories[0], n=PICTURES, seed=1), loaded)
     pixels = table.decode(rows["train"][:PICTURES])
@@ -72,12 +73,12 @@ def _shares(found: Any) -> dict[str, float]:
     return {name: round(float(found[i::3].mean()), 3) for i, name in enumerate(("plain", "mirrored", "noisy"))}
 
 
-def _compare_reader(reader: Any, held_out: Any, test: Any, canaries: Any) -> None:
+def _compare_reader(reader: Any, known: Any, held_out: Any, test: Any, canaries: Any) -> None:
     """Print what a check in the reader's embeddings, calibrated alike, would find."""
 
     def distances(pixels: Any) -> Any:
         parts = [reader.read(to_floats(pixels[start : start + 500])).embedding for start in range(0, len(pixels), 500)]
-        return find_distances(np.concatenate(parts), reader.known.embedding)
+        return find_distances(np.concatenate(parts), known)
 
     threshold = calibrate_threshold(distances(held_out))
     false = (distances(test) < threshold).mean()

@@ -1,6 +1,7 @@
 """Tell copies of training pictures from new pictures by the distance of their fingerprints."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +26,17 @@ class CopyCheck:
         """Return which pictures (pictures, channels, height, width) are copies."""
         is_copy: BoolArray = find_distances(self.fingerprint(pixels), self.known) < self.threshold
         return is_copy
+
+
+def load_copy_check(path: Path) -> CopyCheck | None:
+    """Return the check of a reader's fingerprint.npz; older readers have none."""
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        if "known" not in arrays:
+            return None
+        fingerprint = Fingerprint(arrays["mean"], arrays["projection"])
+        return CopyCheck(fingerprint, arrays["known"].astype(np.float32), float(arrays["threshold"]))
 
 
 def find_distances(fingerprints: Float32Array, known: Float32Array) -> Float64Array:

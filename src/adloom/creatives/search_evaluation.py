@@ -11,6 +11,7 @@ from adloom.creatives.inference import PictureReader, read_pictures
 from adloom.creatives.memorization import nearest_embeddings
 from adloom.creatives.table import Creatives, CreativeTable
 from adloom.creatives.transforms import DISTURBANCES, DUPLICATES
+from adloom.creatives.whitening import Whitening
 from adloom.evaluation import statistics
 from adloom.evaluation.intervals import bootstrap
 from adloom.evaluation.metric import Evaluation, Sample, Table
@@ -25,6 +26,7 @@ class KnownPictures:
 
     category: Int64Array  # (pictures,), the number of each one's category
     embedding: Float32Array  # (pictures, dimensions), rows of unit length
+    whiten: Whitening
     fingerprint: Fingerprint | None = None  # older models have none
 
 
@@ -51,7 +53,7 @@ def evaluate(
             is_found[name] = _find_originals(known.fingerprint(changed[name].pixels), gallery, chosen)
         samples["near_duplicates"] = Sample((np.concatenate([*is_found.values()]),), statistics.mean, "share")
     if len(known.category):
-        nearest, _ = nearest_embeddings(readings[UNCHANGED][1], known.embedding)
+        nearest, _ = nearest_embeddings(known.whiten(readings[UNCHANGED][1]), known.whiten(known.embedding))
         samples["recall_at_1"] = Sample((known.category[nearest] == pictures.category,), statistics.mean, "share")
     metrics = {name: bootstrap(sample, params.bootstraps, params.seed) for name, sample in samples.items()}
     return Evaluation(metrics, samples, [_tabulate(correct, is_found, len(every))])

@@ -158,15 +158,16 @@ def _read_known_pictures(model: Path, categories: list[str]) -> "KnownPictures":
 
     from adloom.creatives.fingerprint import Fingerprint
     from adloom.creatives.search_evaluation import KnownPictures
+    from adloom.creatives.whitening import read_whitening
 
     numbers = {name: number for number, name in enumerate(categories)}
     with np.load(model / "known.npz", allow_pickle=False) as arrays:
         category = np.array([numbers[name] for name in arrays["category"]], np.int64)
-        embedding = arrays["embedding"]
+        embedding, whiten = arrays["embedding"], read_whitening(arrays)
     if not (path := model / "fingerprint.npz").exists():  # of an older version
-        return KnownPictures(category, embedding)
+        return KnownPictures(category, embedding, whiten)
     with np.load(path, allow_pickle=False) as arrays:
-        return KnownPictures(category, embedding, Fingerprint(arrays["mean"], arrays["projection"]))
+        return KnownPictures(category, embedding, whiten, Fingerprint(arrays["mean"], arrays["projection"]))
 
 
 def measure_copywriter(subject: Subject) -> Evaluation:

@@ -1,9 +1,10 @@
 """
 Train the picture reader, a ConvNet that classifies and embeds the pictures of data/dataset/creatives.
 
-The artifact models/cnn holds reader.onnx, known.npz (ids, categories and embeddings of the training pictures),
-fingerprint.npz (a projection that finds near-duplicates, the fingerprints of the training pictures, and the distance
-below which a generated picture counts as a copy), history.json and card.json.
+The artifact models/cnn holds reader.onnx, known.npz (ids, categories and embeddings of the training pictures, and the
+whitening in which similar ones are searched), fingerprint.npz (a projection that finds near-duplicates, the
+fingerprints of the training pictures, and the distance below which a generated picture counts as a copy), history.json
+and card.json.
 
 Example: adloom train-cnn
 """
@@ -111,20 +112,25 @@ def _export(net: "Reader", shape: tuple[int, int, int], path: Path) -> None:
 def _write_references(
     table: "CreativeTable", train: "StoredCreatives", categories: list[str], params: TrainCnn, folder: Path
 ) -> None:
-    """Write known.npz: the exported reader's embedding of each training picture, in half precision."""
+    """Write known.npz: the exported reader's embedding of each training picture, in half precision; its whitening."""
     import numpy as np
 
     from adloom.creatives.pictures import to_floats
+    from adloom.creatives.whitening import fit_whitening
     from adloom.onnx_models.runtime import Reader
     from adloom.storage import npz
 
     reader = Reader(folder, params.threads)
-    embeddings = [reader(to_floats(batch)).embedding.astype(np.float16) for batch in train.split_batches()]
+    batches = [reader(to_floats(batch)).embedding.astype(np.float16) for batch in train.split_batches()]
+    embedding = np.concatenate(batches)
+    fitted = fit_whitening(embedding)
     npz.save(
         folder / "known.npz",
         creative_id=table.rows["creative_id"].iloc[table.find_rows("train", categories)].to_numpy(str),
         category=np.array(categories)[train.category],
-        embedding=np.concatenate(embeddings),
+        embedding=embedding,
+        mean=fitted.mean,
+        whitening=fitted.matrix,
     )
 
 

@@ -11,10 +11,12 @@ from adloom.creatives import pictures, search_evaluation
 from adloom.creatives.fingerprint import fit_fingerprint
 from adloom.creatives.search_evaluation import KnownPictures
 from adloom.creatives.table import CreativeTable
+from adloom.creatives.whitening import Whitening
 from adloom.evaluation.metric import Table
 
 PARAMS = Evaluate(bootstraps=20, threads=1)
 CATEGORIES = ["dark", "light"]
+UNWHITENED = Whitening(np.zeros(16, np.float32), np.eye(16, dtype=np.float32))
 
 
 class Reading:
@@ -46,7 +48,7 @@ def evaluate(known: KnownPictures) -> tuple[dict[str, float], Table]:
 def test_changed_pictures_are_found_by_their_fingerprints() -> None:
     drawn = table().decode(np.arange(20))
     embedding = Reading(pictures.to_floats(drawn)).embedding[::-1].copy()  # the wrong picture's category for all
-    values, section = evaluate(KnownPictures(np.arange(20) % 2, embedding, fit_fingerprint(drawn, seed=7)))
+    values, section = evaluate(KnownPictures(np.arange(20) % 2, embedding, UNWHITENED, fit_fingerprint(drawn, seed=7)))
     assert values == {"recall_at_1": 0, "near_duplicates": 1}
     found = {str(row[0]): row[2] for row in section.rows}
     assert found.pop("unchanged") == "not searched"
@@ -57,13 +59,23 @@ def test_changed_pictures_are_found_by_their_fingerprints() -> None:
 @pytest.mark.slow
 def test_a_model_without_fingerprint_is_measured_by_the_rest() -> None:
     embedding = Reading(pictures.to_floats(table().decode(np.arange(20)))).embedding
-    values, _ = evaluate(KnownPictures(np.arange(20) % 2, embedding, None))
+    values, _ = evaluate(KnownPictures(np.arange(20) % 2, embedding, UNWHITENED))
     assert values == {"recall_at_1": 1}
 
 
 @pytest.mark.slow
+def test_similar_pictures_are_searched_whitened() -> None:
+    """All directions are positive in light pictures and negative in dark ones; the map keeps the smaller of two."""
+    known = np.pad(np.array([[0.1, -1], [-0.1, 1]], np.float32), [(0, 0), (0, 14)])
+    first = Whitening(np.zeros(16, np.float32), np.diag([1.0, *[0.0] * 15]).astype(np.float32))
+    light_and_dark = np.array([1, 0])
+    assert evaluate(KnownPictures(light_and_dark, known, UNWHITENED))[0] == {"recall_at_1": 0}
+    assert evaluate(KnownPictures(light_and_dark, known, first))[0] == {"recall_at_1": 1}
+
+
+@pytest.mark.slow
 def test_half_the_brightness_turns_light_pictures_dark() -> None:
-    _, section = evaluate(KnownPictures(np.zeros(0, np.int64), np.zeros((0, 16), np.float32)))
+    _, section = evaluate(KnownPictures(np.zeros(0, np.int64), np.zeros((0, 16), np.float32), UNWHITENED))
     accuracy = {str(row[0]): row[1] for row in section.rows}
     assert accuracy["unchanged"] == accuracy["mirrored"] == 1
     assert accuracy["half as bright"] == 0.5

@@ -13,6 +13,7 @@ from adloom.arrays import UInt8Array
 from adloom.config.params import Evaluate, TrainCnn
 from adloom.creatives.cnn_module import ReaderModule
 from adloom.creatives.pictures import decode_pngs, encode_pngs, to_floats
+from adloom.creatives.whitening import fit_whitening
 from adloom.errors import ArtifactError, DataError
 from adloom.onnx_models.runtime import Reader
 from adloom.serving.models.card import ModelCard
@@ -74,6 +75,9 @@ def test_known_pictures_are_the_training_rows(trained: tuple[Path, MemoryRun], t
         assert known["embedding"].dtype == np.float16
         read = Reader(folder, threads=1)(to_floats(decode_pngs(rows["image"].tolist()[:3], 1, 28, 28)))
         assert known["embedding"][:3] == pytest.approx(read.embedding, abs=1e-3)
+        fitted = fit_whitening(known["embedding"])
+        assert (known["mean"] == fitted.mean).all()
+        assert (known["whitening"] == fitted.matrix).all()
 
 
 def test_the_card_names_categories_source_and_licence(trained: tuple[Path, MemoryRun]) -> None:

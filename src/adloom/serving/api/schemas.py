@@ -181,7 +181,7 @@ class Neighbour(Body):
 
     creative_id: str = Field(description="Id of the known creative.")
     category: str = Field(description="Its category.")
-    similarity: float = Field(description="Cosine of the two embeddings, in [-1, 1].")
+    similarity: float = Field(description="Cosine of the two whitened embeddings, in [-1, 1].")
 
 
 class PictureReading(Body):

@@ -103,7 +103,7 @@ def _readings(batch: UInt8Array, counts: Sequence[int], cnn: LoadedModel[Picture
     if not (np.isfinite(reading.probabilities).all() and np.isfinite(reading.embedding).all()):
         raise ArtifactError("the picture reader's output is not finite; train it again")
     categories = cnn.card.categories
-    nearest = find_nearest(reading.embedding, cnn.model.known, counts)
+    nearest = find_nearest(cnn.model.whiten(reading.embedding), cnn.model.known, counts)
     return [
         {
             "category": categories[best],

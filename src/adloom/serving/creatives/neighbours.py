@@ -1,4 +1,4 @@
-"""Exact search for the reference creatives most similar to pictures, by the cosine of their embeddings."""
+"""Exact search for the reference creatives most similar to pictures, by the cosine of their whitened embeddings."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class Neighbours(NamedTuple):
 
 
 def find_nearest(embeddings: Float32Array, known: ReferenceEmbeddings, counts: Sequence[int]) -> list[Neighbours]:
-    """Return for each of the embeddings as many reference creatives as its count says; the first one of equals."""
+    """Return for each whitened embedding as many reference creatives as its count says; the first one of equals."""
     most = min(max(counts), len(known.embedding))
     if not most:
         return [Neighbours(np.empty(0, np.int64), np.empty(0, np.float32))] * len(counts)

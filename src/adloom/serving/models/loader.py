@@ -19,8 +19,8 @@ from adloom.config.models import MODELS
 from adloom.copywriting import tokenizer
 from adloom.copywriting.click_model import ClickModel, load_click_model
 from adloom.copywriting.tokenizer import Tokenizer
-from adloom.creatives.copy_check import CopyCheck
-from adloom.creatives.fingerprint import Fingerprint
+from adloom.creatives.copy_check import CopyCheck, load_copy_check
+from adloom.creatives.whitening import Whitening, read_whitening
 from adloom.errors import AdloomError, ArtifactError
 from adloom.experiments.definition import Experiment
 from adloom.onnx_models.runtime import Copywriter, Generator, Reader
@@ -51,7 +51,7 @@ class ReferenceEmbeddings:
 
     creative_id: StrArray  # (creatives,)
     category: StrArray  # (creatives,)
-    embedding: Float32Array  # (creatives, dimensions), rows of unit length
+    embedding: Float32Array  # (creatives, dimensions), whitened, rows of unit length
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class PictureReader:
 
     read: Reader
     known: ReferenceEmbeddings
+    whiten: Whitening
     copy_check: CopyCheck | None = None  # older models have none
 
 
@@ -294,22 +295,12 @@ def open_reader(folder: Path, card: ModelCard, threads: int) -> PictureReader:
     reading = reader(np.zeros((1, *card.shape), np.float32))
     check_output(folder, "probabilities", reading.probabilities, (1, len(card.categories)))
     with np.load(folder / "known.npz", allow_pickle=False) as arrays:
-        embedding = arrays["embedding"].astype(np.float32)  # stored in half precision
-        known = ReferenceEmbeddings(arrays["creative_id"], arrays["category"], embedding)
+        whiten = read_whitening(arrays)
+        known = ReferenceEmbeddings(arrays["creative_id"], arrays["category"], whiten(arrays["embedding"]))
     check_output(folder, "known embeddings", known.embedding, (len(known.creative_id), reading.embedding.shape[1]))
-    return PictureReader(reader, known, _load_copy_check(folder))
-
-
-def _load_copy_check(folder: Path) -> CopyCheck | None:
-    if not (path := folder / "fingerprint.npz").exists():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        if "known" not in arrays:
-            return None
-        fingerprint = Fingerprint(arrays["mean"], arrays["projection"])
-        known, threshold = arrays["known"].astype(np.float32), float(arrays["threshold"])
-    check_output(folder, "fingerprints", known, (len(known), fingerprint.projection.shape[1]))
-    return CopyCheck(fingerprint, known, threshold)
+    if check := load_copy_check(folder / "fingerprint.npz"):
+        check_output(folder, "fingerprints", check.known, (len(check.known), check.fingerprint.projection.shape[1]))
+    return PictureReader(reader, known, whiten, check)
 
 
 def open_copywriter(folder: Path, card: ModelCard, threads: int) -> Writer:

@@ -11,11 +11,12 @@ from tests.support.tiny_models import EDGE
 
 from adloom.arrays import Float32Array
 from adloom.creatives.pictures import encode_pngs
+from adloom.creatives.whitening import Whitening
 from adloom.errors import ArtifactError
 from adloom.onnx_models.runtime import ReaderOutput
 from adloom.serving.api.schemas import ReadAnswer, ReadRequest
 from adloom.serving.creatives import classify
-from adloom.serving.models.loader import Models, PictureReader
+from adloom.serving.models.loader import Models
 
 
 def picture(shade: int) -> str:
@@ -41,7 +42,7 @@ def with_reader(models: Models, change: Callable[[Float32Array, ReaderOutput], R
     def run(batch: Float32Array) -> ReaderOutput:
         return change(batch, cnn.model.read(batch))
 
-    return Models({"cnn": replace(cnn, model=PictureReader(run, cnn.model.known))}, {})  # type: ignore[arg-type]
+    return Models({"cnn": replace(cnn, model=replace(cnn.model, read=run))}, {})  # type: ignore[arg-type]
 
 
 def is_marked(batch: Float32Array) -> Any:
@@ -65,6 +66,16 @@ def test_requests_together_get_the_answers_they_get_alone(models: Models) -> Non
         ["Coat", "Bag"],
     ]
     assert [len(getattr(answer.items[-1], "nearest", [])) for answer in parsed] == [1, 0, 0, 3]
+
+
+def test_neighbours_are_those_of_the_whitened_embedding(models: Models) -> None:
+    dimensions = models.cnn.model.known.embedding.shape[1]
+    turned = Whitening(np.zeros(dimensions, np.float32), -np.eye(dimensions, dtype=np.float32))
+    model = replace(models.cnn.model, whiten=turned)
+    (answer,) = read([request(DARK)], Models({"cnn": replace(models.cnn, model=model)}, {}))
+    (item,) = ReadAnswer.model_validate_json(answer).items
+    (neighbour,) = item.nearest  # type: ignore[union-attr]
+    assert neighbour.creative_id == f"creative-{np.argmin(item.embedding)}"  # type: ignore[union-attr]
 
 
 def test_all_pictures_are_one_run(models: Models) -> None:

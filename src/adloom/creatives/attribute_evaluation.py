@@ -1,6 +1,7 @@
 """Evaluate attributes: whether drawn pictures show those asked for, and whether the reader recognises real ones."""
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import accumulate
 from typing import Protocol
 
@@ -41,7 +42,7 @@ def evaluate_generator(
     pixels = generate_pictures(generator, space.encode(labels), creatives.shape, params.seed)
     predicted = _predict(reader, Creatives(pixels, labels[:, 0]).split_batches(), space)
     caption = "The first pictures drawn of each value, not selected; other attributes are left to the generator."
-    figure = Figure("Attributes", caption, figures.draw_rows(_arrange_rows(pixels, labels, space)))
+    figure = Figure("Attributes", caption, partial(figures.draw_rows, _arrange_rows(pixels, labels, space)))
     title = "Agreement by attribute", "Share of drawn pictures in which the reader sees the value asked for."
     return _evaluate("attribute_agreement", labels[:, 1:], predicted, space, params, title, [figure])
 

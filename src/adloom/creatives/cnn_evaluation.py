@@ -138,4 +138,4 @@ def _draw_worst_cases(probabilities: Float32Array, wrong: Creatives, categories:
     read = zip(wrong.category, probabilities.argmax(1), probabilities.max(1), strict=True)
     captions = [f"is {categories[truth]}\nread {categories[taken]}, {sure:.0%}" for truth, taken, sure in read]
     caption = "The mistakes it was surest of; some are the label's."
-    return Figure("Worst cases", caption, figures.draw_captioned(wrong.pixels, captions))
+    return Figure("Worst cases", caption, partial(figures.draw_captioned, wrong.pixels, captions))

@@ -1,5 +1,6 @@
 """Show where in a picture the reader sees a category."""
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -37,4 +38,6 @@ def evaluate(reader: EvidenceReader, creatives: CreativeTable, categories: list[
     names = zip((categories[number] for number in truth[shown]), (categories[number] for number in seen), strict=True)
     captions = [f"is {own}\nread {read}" for own, read in names]
     caption = "Bright places speak for the category that the reader sees, more than for the others."
-    return Evaluation({}, {}, [Figure("Evidence", caption, figures.draw_captioned(pixels, captions, heat=heat))])
+    return Evaluation(
+        {}, {}, [Figure("Evidence", caption, partial(figures.draw_captioned, pixels, captions, heat=heat))]
+    )

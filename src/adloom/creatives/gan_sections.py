@@ -30,7 +30,7 @@ def draw_sheet(generated: Creatives, categories: list[str]) -> Figure:
     rows = [(name, generated.pixels[generated.category == number][:SHOWN]) for number, name in shown]
     of_all = f" The first {ROWS} of {len(categories)} categories." if len(categories) > ROWS else ""
     caption = f"The first pictures drawn of each category, not selected.{of_all}"
-    return Figure("Sample sheet", caption, figures.draw_rows(rows))
+    return Figure("Sample sheet", caption, partial(figures.draw_rows, rows))
 
 
 def draw_interpolation(
@@ -48,7 +48,7 @@ def draw_interpolation(
         "From one noise vector to another in equal steps, the same two for every category. A generator that has learnt "
         "the data changes one picture into the other; one that repeats training pictures jumps."
     )
-    return Figure("Interpolation", caption, figures.draw_rows(list(zip(names, strips, strict=True))))
+    return Figure("Interpolation", caption, partial(figures.draw_rows, list(zip(names, strips, strict=True))))
 
 
 def interpolate(latent: int, steps: int, seed: int) -> Float32Array:
@@ -73,7 +73,7 @@ def draw_misread(predicted: Int64Array, generated: Creatives, categories: list[s
     worst = int(np.bincount(generated.category[wrong]).argmax())
     rows = np.flatnonzero(wrong & (generated.category == worst))[: 2 * PAIRS]
     captions = [f"read as\n{categories[predicted[row]]}" for row in rows]
-    picture = figures.draw_captioned(generated.pixels[rows], captions)
+    picture = partial(figures.draw_captioned, generated.pixels[rows], captions)
     return [Figure(f"Worst category: {categories[worst]}", "Drawn as asked, taken for something else.", picture)]
 
 
@@ -104,14 +104,12 @@ def draw_distances(drawn: NearestTraining, test: NearestTraining) -> Figure:
     relative = {name: near.relative for name, near in groups.items()}
     pixels = {name: near.pixels for name, near in groups.items()}
     threshold = memorization.copy_threshold(test)
-    picture = figures.draw_histograms(
-        [(unit, relative, threshold), ("distance to the nearest, grey levels", pixels, None)]
-    )
+    panels = [(unit, relative, threshold), ("distance to the nearest, grey levels", pixels, None)]
     caption = (
         "How near pictures lie to their nearest training picture, mirrored or not. Copies would pile up near 0, left "
         "of the threshold, which 0.1 % of real new pictures pass. Plain distances (right) fall for smooth ones, too."
     )
-    return Figure("Nearest training pictures", caption, picture)
+    return Figure("Nearest training pictures", caption, partial(figures.draw_histograms, panels))
 
 
 def draw_pairs(
@@ -126,8 +124,8 @@ def draw_pairs(
     closest = np.argsort(distance, kind="stable")[:PAIRS]
     nearest = creatives.decode(train[index[closest]])
     labels = [f"{distance[row]:.2f}" for row in closest]
-    picture = figures.draw_pairs(generated.pixels[closest], nearest, labels, ("drawn", "nearest training"))
-    return Figure(*words, picture)
+    names = ("drawn", "nearest training")
+    return Figure(*words, partial(figures.draw_pairs, generated.pixels[closest], nearest, labels, names))
 
 
 def draw_curves(history: History) -> Figure:

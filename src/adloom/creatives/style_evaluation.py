@@ -111,12 +111,14 @@ def _draw_pairs(creatives: CreativeTable, seed: int) -> tuple[Float32Array, Floa
 def _draw_examples(parts: Sequence[UInt8Array]) -> Figure:
     names = ("content", "style", "in one pass", f"optimised, {STEPS} steps")
     caption = "Test pictures in styles that the training has not seen."
-    return Figure("Stylised pictures", caption, figures.draw_rows(list(zip(names, parts, strict=True)), scale=2))
+    return Figure(
+        "Stylised pictures", caption, partial(figures.draw_rows, list(zip(names, parts, strict=True)), scale=2)
+    )
 
 
 def _draw_dream(pair: UInt8Array) -> Figure:
     caption = f"A test picture, and what block {DREAM_LAYER} of the pretrained network sees in it."
-    return Figure("A dream", caption, figures.draw_rows([("", pair)], scale=2))
+    return Figure("A dream", caption, partial(figures.draw_rows, [("", pair)], scale=2))
 
 
 def _tabulate(metrics: dict[str, Metric]) -> Table:

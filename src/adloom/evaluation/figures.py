@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 # Okabe & Ito (2008) without yellow, which is too pale on white.
@@ -29,9 +30,9 @@ def create_panels(rows: int, columns: int, width: float, height: float) -> tuple
 
 
 def to_png(figure: Figure) -> bytes:
-    """Return the figure as PNG without metadata."""
+    """Return the figure as PNG without metadata; `savefig` would draw it a second time for its layout."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return stream.getvalue()
 
 

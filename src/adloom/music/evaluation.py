@@ -98,4 +98,4 @@ def _draw_example(model: SequenceModel[S], notes: NoteVocabulary, known: UInt64A
     except UserError as error:
         return [Lines("Melody", "No melody was composed.", [str(error)])]
     caption = f"{BARS} bars in D, seed {EXAMPLE.seed}. `adloom compose` writes it as MIDI."
-    return [Figure("Melody", caption, draw_piano_roll(melody))]
+    return [Figure("Melody", caption, partial(draw_piano_roll, melody))]

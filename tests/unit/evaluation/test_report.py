@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
@@ -28,7 +29,7 @@ GATE = Gate.model_validate(
 )
 
 
-CURVES = figures.draw_learning_curves({"loss": [[1, 2.0], [2, 1.0]]})
+CURVES = partial(figures.draw_learning_curves, {"loss": [[1, 2.0], [2, 1.0]]})
 
 
 SECTIONS: list[Section] = [

@@ -28,18 +28,15 @@ def load_yaml(path: Path) -> Any:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not YAML: not UTF-8; save it in that encoding") from None
     try:
-        root = _new_parser().compose(text)
+        parser = YAML(typ="safe", pure=True)
+        root = parser.compose(text)
         if ambiguities := list(_find_ambiguities(root, (), set())):
             raise ConfigError(f"{path}: {'; '.join(ambiguities)}")
-        return _new_parser().load(text)
+        return None if root is None else parser.constructor.construct_document(root)
     except YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {_describe(error)}") from None
     except ValueError as error:  # of a value such as +_ or 0x_
         raise ConfigError(f"{path}: not YAML: {error}; put it in quotes") from None
-
-
-def _new_parser() -> YAML:
-    return YAML(typ="safe", pure=True)
 
 
 def _find_ambiguities(node: Node, keys: tuple[str, ...], visited: set[int]) -> Iterator[str]:

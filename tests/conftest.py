@@ -35,7 +35,6 @@ gc.disable()  # while collection imports half a million objects, each of which a
 
 def pytest_collection_finish() -> None:
     """Leave what collection imported out of later garbage collections."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from kubeflow_trainer_api import models
 from tests.support.local_http import serve
 
 NAMESPACE = "shop"
@@ -171,6 +170,8 @@ def handle_trainjob(cluster: Cluster, verb: str, name: str, query: dict[str, lis
 
 
 def create_trainjob(cluster: Cluster, job: dict[str, Any]) -> Answer:
+    from kubeflow_trainer_api import models  # hundreds of classes, which few tests need
+
     known = models.TrainerV1alpha1TrainJob.from_dict(job)
     assert known is not None
     name = job["metadata"]["name"]

@@ -6,7 +6,7 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from adloom.arrays import Float64Array
+from adloom.arrays import Float64Array, Int64Array
 from adloom.audience.features import select_features
 from adloom.audience.segmenter import FEATURES
 from adloom.audience.user_table import stack_features
@@ -38,8 +38,19 @@ def shop(users: int = 120, seed: int = 0) -> pd.DataFrame:
     once for about 5 in January. 90 % of regular users and 10 % of others buy again.
     """
     rng = np.random.default_rng(seed)
-    parts = [_user(rng, number, group=number % 3) for number in range(users)]
-    return pd.concat(parts, ignore_index=True)
+    days, values = zip(*[_draw_purchases(rng, number % 3) for number in range(users)], strict=True)
+    number = np.repeat(np.arange(users), [len(each) for each in days])
+    times = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(np.concatenate(days), unit="D")
+    return pd.DataFrame(
+        {
+            "user_id": pd.Series([f"{each:032x}" for each in number], dtype="str"),
+            "timestamp": times.astype("datetime64[us, UTC]"),
+            "event": "purchase",
+            "value": np.concatenate(values).round(2),
+            "split": np.where(times < CUT, "calibration", "holdout"),
+            "half": np.where(number // 3 % 2, "a", "b"),
+        }
+    )
 
 
 def features(rows: pd.DataFrame) -> Float64Array:
@@ -63,19 +74,10 @@ def compute_features(table: ibis.Table, as_of: pd.Timestamp, purchase: str) -> p
     return users.astype(dict.fromkeys(FEATURES, "float64"))
 
 
-def _user(rng: np.random.Generator, number: int, group: int) -> pd.DataFrame:
+def _draw_purchases(rng: np.random.Generator, group: int) -> tuple[Int64Array, Float64Array]:
+    """Return the days since 2025-01-01 and the values of a user's purchases."""
     count, value, last = ((12, 100.0, 360), (4, 30.0, 200), (1, 5.0, 20))[group]
     days = np.linspace(5, last, count).astype(int) + rng.integers(-3, 4, count)
     if rng.random() < (0.9, 0.1, 0.1)[group]:
         days = np.append(days, rng.integers(366, 540))
-    times = pd.Timestamp("2025-01-01", tz="UTC") + pd.to_timedelta(days, unit="D")
-    return pd.DataFrame(
-        {
-            "user_id": pd.Series([f"{number:032x}"] * len(days), dtype="str"),
-            "timestamp": times.astype("datetime64[us, UTC]"),
-            "event": "purchase",
-            "value": (value * rng.uniform(0.8, 1.2, len(days))).round(2),
-            "split": np.where(times < CUT, "calibration", "holdout"),
-            "half": "a" if (number // 3) % 2 else "b",
-        }
-    )
+    return days, value * rng.uniform(0.8, 1.2, len(days))

@@ -13,7 +13,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime
 from kubernetes_validate.utils import all_versions
 from pydantic import BaseModel, ConfigDict, Field
 from tests.support import rendered_manifests
@@ -163,6 +162,8 @@ def test_every_object_is_valid(version: str, distinct: list[Object], monkeypatch
 
 
 def test_custom_objects_have_the_fields_of_their_kind(distinct: list[Object]) -> None:
+    from kubeflow_trainer_api.models import TrainerV1alpha1TrainingRuntime  # a second of imports
+
     runtimes = [item for item in distinct if item["kind"] == "TrainingRuntime"]
     assert runtimes
     for item in runtimes:

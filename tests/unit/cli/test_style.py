@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tests.support.odd_pictures import build_png
 from tests.support.random_efficientnet import pin_weights
 from tests.support.random_readers import export_reader
 
@@ -84,7 +85,7 @@ def test_any_picture_is_dreamt_and_stylized(name: str, picture: Path, weights: s
         (b"", "empty file"),
         (encode("RGB")[:300], "truncated or damaged"),
         (encode("RGB", (60, 1)), "one side is more than 20 times the other"),
-        (encode("1", (16_000, 8_000)), "more pixels than 89478485"),
+        (build_png(16_000, 8_000, b""), "more pixels than 89478485"),
     ],
 )
 def test_anything_else_is_one_line_with_the_file_and_the_reason(

@@ -11,19 +11,24 @@ from adloom.copywriting import click_evaluation, click_model
 from adloom.copywriting.click_model import ClickModel, load_click_model, rank_lines
 from adloom.storage import npz
 
-TRAIN, HELD, TEST = (simulate_tests(n, i, s) for i, (n, s) in enumerate([(500, "train"), (80, "held"), (150, "test")]))
+HELD, TEST = (simulate_tests(n, i, s) for i, (n, s) in enumerate([(80, "held"), (150, "test")], 1))
 
 
 @pytest.fixture(scope="module")
-def model() -> ClickModel:
-    fitted = click_model.fit(TRAIN, HELD)
+def train() -> pd.DataFrame:
+    return simulate_tests(500, 0)
+
+
+@pytest.fixture(scope="module")
+def model(train: pd.DataFrame) -> ClickModel:
+    fitted = click_model.fit(train, HELD)
     assert fitted
     return fitted
 
 
 @pytest.mark.slow
-def test_it_ranks_better_than_ridge_on_rates_and_nearly_as_the_truth(model: ClickModel) -> None:
-    samples = click_evaluation.measure(model, TRAIN, TEST)
+def test_it_ranks_better_than_ridge_on_rates_and_nearly_as_the_truth(model: ClickModel, train: pd.DataFrame) -> None:
+    samples = click_evaluation.measure(model, train, TEST)
     ours, ridge = (samples[f"{name}best_over_worst"].columns[0].mean() for name in ("", "ridge_"))
     best, worst = click_evaluation.find_extremes(TEST)
     truth = (best["truth"] > worst["truth"]).mean()

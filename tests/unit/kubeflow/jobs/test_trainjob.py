@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from kubeflow_trainer_api import models
 from kubernetes import client
 from tests.conftest import MakeTable
 from tests.support import kubernetes_server
@@ -137,6 +136,8 @@ class Fetching(FolderStore):
 
 
 def test_what_is_sent_is_a_trainjob_of_the_sdk_and_holds_no_secret() -> None:
+    from kubeflow_trainer_api import models
+
     sent = trainjob(JOB)
     known = models.TrainerV1alpha1TrainJob.from_dict(sent)
     assert known is not None

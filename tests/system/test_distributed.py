@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests.support import painted_pictures, seaweedfs
+from tests.support import painted_pictures, preloaded, seaweedfs
 from tests.support.pipeline_artifact import PipelineArtifact
 from tests.support.relay import Relay
 from tests.support.seaweedfs import BUCKET, Server
@@ -91,9 +91,9 @@ class World:
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
         }
         options = ["--project", "shop", "--block", block.to_json(), "--copy", str(self.copy), "--lstm", to]
-        adloom = Path(sys.executable).parent / "adloom"
+        program = [sys.executable, preloaded.__file__, "pytorch_lightning", "mlflow.tracking", "--", "train-lstm"]
         return subprocess.Popen(
-            [adloom, "train-lstm", *options], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
+            [*program, *options], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
         )
 
 

@@ -55,6 +55,8 @@ def run_stages(*options: str, folder: Path = Path(), **environment: str) -> bool
 
     A training leaves a core idle part of the time, so that two finish sooner than one after the other.
     """
+    if run_dvc("status", "--quiet", folder=folder, **environment) == 0:
+        return True
     known = _list_stages(folder)
     groups = [[stage for stage in group if stage in known] for group in GROUPS]
     if FIRST in known and all(groups):

@@ -1,0 +1,89 @@
+"""
+Run an adloom command whose stages and DVC are forked from it instead of started anew.
+
+    python tests/support/preloaded.py MODULE… -- COMMAND OPTION…
+
+They share the imports of these modules, which take longer than most stages of a small shop.
+"""
+
+import importlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+MAINS = {"adloom": "adloom.cli.main", "dvc": "dvc.cli"}
+
+
+def find_program(command: Any) -> list[str]:
+    """Return the program and arguments of a command of `adloom` or DVC, none of another."""
+    words = [os.fspath(word) for word in ([command] if isinstance(command, (str, os.PathLike)) else command)]
+    if words[-2:-1] == ["-c"]:  # of a shell
+        words = shlex.split(words[-1])
+    elif words[:2] == [sys.executable, "-m"]:
+        words = words[2:]
+    name = Path(words[0]).name
+    return [name, *words[1:]] if name in MAINS else []
+
+
+def run(program: str, arguments: Sequence[str]) -> None:
+    """Run a program in this interpreter, and end the process."""
+    sys.argv = [program, *arguments]
+    try:
+        code = importlib.import_module(MAINS[program]).main()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:  # noqa: BLE001 - as an interpreter does
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
+def become_child(streams: Sequence[int], folder: Any, environment: Mapping[str, str] | None, new_session: bool) -> None:
+    """Give a fork what a new process has: its streams, folder, variables and signals."""
+    if new_session:
+        os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for stream, number in enumerate(streams):
+        if number != -1:
+            os.dup2(number, stream)
+    if folder is not None:
+        os.chdir(folder)
+    if environment is not None:
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+class ForkingPopen(subprocess.Popen[Any]):
+    """Forks this process when the command is that of `adloom` or DVC."""
+
+    def _execute_child(self, args: Any, *rest: Any) -> None:
+        program, streams = find_program(args), rest[9:15]
+        if not program:
+            super()._execute_child(args, *rest)  # type: ignore[misc]
+            return
+        sys.stdout.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            become_child((streams[0], streams[3], streams[5]), rest[4], rest[5], new_session=rest[20])
+            run(*program[:1], program[1:])
+        self._child_created = True
+        self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    separator = sys.argv.index("--")
+    warnings.simplefilter("ignore")
+    subprocess.Popen = ForkingPopen  # type: ignore[misc]
+    for module in sys.argv[1:separator]:
+        importlib.import_module(module)
+    run("adloom", sys.argv[separator + 1 :])

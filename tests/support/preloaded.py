@@ -51,11 +51,11 @@ def become_child(streams: Sequence[int], folder: Any, environment: Mapping[str, 
     """Give a fork what a new process has: its streams, folder, variables and signals."""
     if new_session:
         os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    for stream, number in enumerate(streams):
-        if number != -1:
-            os.dup2(number, stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for stream, given in enumerate(streams):
+        if given != -1:
+            os.dup2(given, stream)
     if folder is not None:
         os.chdir(folder)
     if environment is not None:
@@ -75,7 +75,7 @@ class ForkingPopen(subprocess.Popen[Any]):
         self.pid = os.fork()
         if not self.pid:
             become_child((streams[0], streams[3], streams[5]), rest[4], rest[5], new_session=rest[20])
-            run(*program[:1], program[1:])
+            run(program[0], program[1:])
         self._child_created = True
         self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
 

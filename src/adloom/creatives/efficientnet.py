@@ -16,9 +16,11 @@ from torch.nn import functional
 from adloom.arrays import Float32Array, UInt8Array
 
 BATCH = 64  # pictures read at once
-STEM, FEATURES = 32, 1280  # channels of the first and of the last layer
-EDGE = 96  # pixels to which pictures are resized: below, small pictures of clothes are told apart less well
-TEXTURE_BLOCK, TEXTURE_EDGE = 10, 64  # the last block has lost what tells a grey square from a picture
+STEM, HEAD = 32, 1280  # channels of the first and of the last layer
+EDGE = 128  # pixels to which pictures are resized: at 96, icons are told apart less well
+TEXTURE_BLOCK, TEXTURE_CHANNELS = 10, 112  # the last block has lost what tells a grey square from a picture
+TEXTURE_EDGE = 64
+FEATURES = HEAD + TEXTURE_CHANNELS
 TEXTURE_SCALE = 1 / 16  # makes values of about 1
 STAGES = (  # (blocks, kernel, stride of the first block, expansion, channels)
     (1, 3, 1, 1, 16),
@@ -38,15 +40,17 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.stem = Convolution(3, STEM, 3, stride=2)
         self.blocks = nn.ModuleList(_build_blocks())
-        self.head = nn.Conv2d(STAGES[-1][-1], FEATURES, 1)
+        self.head = nn.Conv2d(STAGES[-1][-1], HEAD, 1)
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         """Return the features, averaged over the picture."""
         return self.compute_map(picture).mean((2, 3))
 
     def compute_map(self, picture: torch.Tensor) -> torch.Tensor:
-        """Return the features by place (batch, FEATURES, height / 32, width / 32)."""
-        return functional.relu6(self.head(self.list_outputs(picture)[-1]))
+        """Return the features of the last layer and of textures by place (batch, FEATURES, height / 32, width / 32)."""
+        outputs = self.list_outputs(picture)
+        textures = functional.avg_pool2d(outputs[TEXTURE_BLOCK], 2)
+        return torch.cat([functional.relu6(self.head(outputs[-1])), textures], 1)
 
     def list_outputs(self, picture: torch.Tensor, last: int | None = None) -> list[torch.Tensor]:
         """Return the outputs of the blocks up to number `last`, (batch, channels, height, width) each."""
@@ -127,7 +131,7 @@ def embed_pictures(net: EfficientNetLite0, batches: Iterable[UInt8Array]) -> Flo
 
 @torch.no_grad()
 def embed_textures(net: EfficientNetLite0, batches: Iterable[UInt8Array]) -> Float32Array:
-    """Return features of shapes and textures, (pictures, 112), in which noise is far from pictures of products."""
+    """Return features of shapes and textures, (pictures, channels), in which noise is far from pictures of products."""
     parts = (net.list_outputs(part, TEXTURE_BLOCK)[-1] for part in _split_inputs(batches, TEXTURE_EDGE))
     return np.concatenate([TEXTURE_SCALE * features.mean((2, 3)).numpy() for features in parts])
 

@@ -1,9 +1,9 @@
 """
 Run an adloom command whose stages and DVC are forked from it instead of started anew.
 
-    python tests/support/preloaded.py MODULE… -- COMMAND OPTION…
+    python tests/support/preloaded.py COMMAND OPTION…
 
-They share the imports of these modules, which take longer than most stages of a small shop.
+They share its imports, which take longer than most stages of a small shop.
 """
 
 import importlib
@@ -18,6 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adloom.tracking.mlflow_server import prepare_environment
+
+MODULES = (
+    *("adloom.stages.runner", "pytorch_lightning", "sklearn.cluster", "matplotlib.pyplot"),
+    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store"),
+)
 MAINS = {"adloom": "adloom.cli.main", "dvc": "dvc.cli"}
 
 
@@ -81,9 +87,9 @@ class ForkingPopen(subprocess.Popen[Any]):
 
 
 if __name__ == "__main__":
-    separator = sys.argv.index("--")
     warnings.simplefilter("ignore")
+    prepare_environment()
     subprocess.Popen = ForkingPopen  # type: ignore[misc]
-    for module in sys.argv[1:separator]:
+    for module in MODULES:
         importlib.import_module(module)
-    run("adloom", sys.argv[separator + 1 :])
+    run("adloom", sys.argv[1:])

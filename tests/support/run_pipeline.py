@@ -1,8 +1,8 @@
 """
 Run pipeline.yaml with arguments.json in the working folder, each task in a process of its own.
 
-The processes are forked from this one, so that they share its imports, which take longer than most tasks: MLflow's,
-and those of the modules that the arguments name. Each imports adloom's components itself.
+The processes are forked from this one, so that they share its imports, which take longer than most tasks: adloom's,
+those of MLflow's databases, and of the modules that the arguments name.
 """
 
 import importlib
@@ -19,6 +19,8 @@ from kfp.dsl import executor_main
 from kfp.local import subprocess_task_handler
 
 from adloom.tracking.mlflow_server import prepare_environment
+
+MLFLOW = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
 
 
 def fork_task(full_command: list[str], env_vars: dict[str, str] | None = None) -> int:
@@ -49,7 +51,7 @@ def execute(source: str, *options: str) -> None:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     prepare_environment()
-    for module in ("mlflow.tracking", *sys.argv[1:]):
+    for module in ("adloom.kubeflow.component_runtime", *MLFLOW, *sys.argv[1:]):
         importlib.import_module(module)
     subprocess_task_handler.run_local_subprocess = fork_task
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root="kfp", raise_on_error=True)

@@ -149,8 +149,8 @@ def test_a_recorded_run_is_reproduced_in_a_worktree_of_its_commit(
 ) -> None:
     again = tmp_path / "again"
     (origin.folder / "dvc.yaml").write_text("stages: {}\n")  # since the commit
-    program = [sys.executable, preloaded.__file__, "pytorch_lightning", "mlflow.tracking", "--"]
-    ran = origin.call(origin.folder, *program, "reproduce", origin.run_id, "--into", str(again))
+    program = [sys.executable, preloaded.__file__, "reproduce"]
+    ran = origin.call(origin.folder, *program, origin.run_id, "--into", str(again))
     assert ran.returncode == 0, ran.stderr + ran.stdout
     table = ran.stdout.splitlines()[-len(origin.artifacts) :]
     assert [line.split()[0] for line in table] == [name for name in run_record.ARTIFACTS if name in origin.artifacts]

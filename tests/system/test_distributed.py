@@ -91,7 +91,7 @@ class World:
             "MLFLOW_TRACKING_URI": f"sqlite:///{self.folder}/mlflow.db",
         }
         options = ["--project", "shop", "--block", block.to_json(), "--copy", str(self.copy), "--lstm", to]
-        program = [sys.executable, preloaded.__file__, "pytorch_lightning", "mlflow.tracking", "--", "train-lstm"]
+        program = [sys.executable, preloaded.__file__, "train-lstm"]
         return subprocess.Popen(
             [*program, *options], cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True
         )

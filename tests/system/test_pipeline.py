@@ -30,15 +30,6 @@ from adloom.stages.register import register_all
 from adloom.storage import manifest
 
 BIN = Path(sys.executable).parent
-PRELOADED = [
-    sys.executable,
-    preloaded.__file__,
-    "pytorch_lightning",
-    "mlflow.tracking",
-    "sklearn.cluster",
-    "matplotlib.pyplot",
-    "--",
-]
 KEY = "0123456789abcdef0123456789abcdef"
 TRAINED = {name: spec for name, spec in MODELS.items() if name != "style"}  # which needs pretrained weights
 ARTIFACTS = [
@@ -102,7 +93,7 @@ def started(folder: Path, log: IO[str], *arguments: str) -> "Iterator[subprocess
     """Start adloom in its own process group and kill it when the block ends; its output is a stream."""
     variables = {**os.environ, "CI": "true", "ADLOOM_PSEUDONYM_KEY": KEY, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
-        [*PRELOADED, *arguments],
+        [sys.executable, preloaded.__file__, *arguments],
         cwd=folder,
         env=variables,
         stdout=subprocess.PIPE,

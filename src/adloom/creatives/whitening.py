@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 from adloom.arrays import AnyArray, Float32Array
 
 POWER = 0.5  # of the standard deviation that each direction is divided by; 1 makes noise as large as what matters
-RIDGE = 1e-4  # of the mean variance, added to every direction: few pictures leave some without any
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def fit_whitening(embedding: AnyArray) -> Whitening:
     mean = points.mean(0)
     covariance = (points - mean).T @ (points - mean) / len(points)
     variances, directions = np.linalg.eigh(covariance)
-    ridge = RIDGE * variances.mean() + np.finfo(np.float32).eps
+    ridge = variances.sum() / len(points) + np.finfo(np.float32).eps  # small variances of few pictures mean little
     matrix = directions * np.maximum(variances + ridge, ridge) ** (-POWER / 2) @ directions.T
     return Whitening(mean.astype(np.float32), matrix.astype(np.float32))
 

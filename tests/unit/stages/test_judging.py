@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import MakeTable
-from tests.support.copywriters import EVALUATE, copy_rows, copywriter, params
+from tests.support.copywriters import copy_rows, copywriter, params
+from tests.support.measured_reports import write_report
 
 from adloom.config.sources import Source
 from adloom.context import StageContext
 from adloom.errors import ArtifactError
 from adloom.registry.base import ModelVersion
-from adloom.stages import evaluate
 from adloom.stages.judging import Candidate, build_tags, judge
 from adloom.storage import manifest
 
@@ -26,9 +26,7 @@ def candidate(tmp_path: Path, make_table: MakeTable, context: StageContext) -> C
 
 
 def measured(model: Path, table: Path, context: StageContext) -> Candidate:
-    report = model.with_name(f"report-{model.name}")
-    evaluate.run(evaluate.Inputs(model, table), evaluate.Outputs(report), EVALUATE, context)
-    return Candidate(model, table, model, report)
+    return write_report(Candidate(model, table, model, model.with_name(f"report-{model.name}")), context)
 
 
 def with_card(model: Path, target: Path, **card: object) -> Path:

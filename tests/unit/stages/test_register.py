@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import MakeTable
-from tests.support.copywriters import EVALUATE, copy_rows, copywriter, params
+from tests.support.copywriters import copy_rows, copywriter, params
+from tests.support.measured_reports import write_report
 
 from adloom.config.models import MODELS
 from adloom.config.sources import Source
@@ -14,7 +15,6 @@ from adloom.errors import ArtifactError, ConfigError, ExternalServiceError
 from adloom.registry import promotion
 from adloom.registry.base import CHAMPION, ModelVersion
 from adloom.registry.memory import MemoryRegistry
-from adloom.stages import evaluate
 from adloom.stages.judging import Candidate
 from adloom.stages.register import Inputs, Outputs, default_candidate, register, register_all, run
 from adloom.storage import manifest
@@ -27,9 +27,7 @@ def table(make_table: MakeTable) -> Path:
 
 
 def measured(model: Path, table: Path, context: StageContext) -> Candidate:
-    report = model.with_name(f"report-{model.name}")
-    evaluate.run(evaluate.Inputs(model, table, model), evaluate.Outputs(report), EVALUATE, context)
-    return Candidate(model, table, model, report)
+    return write_report(Candidate(model, table, model, model.with_name(f"report-{model.name}")), context)
 
 
 def known(context: StageContext) -> list[tuple[int, str, tuple[str, ...]]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import MakeTable
 from tests.support import copywriters, policies
+from tests.support.measured_reports import write_report
 from tests.support.policies import simulate_impressions, write_policy
 from tests.support.simulated_logs import WORLD
 from tests.support.tiny_models import write_audience
@@ -21,7 +22,6 @@ from adloom.evaluation.metric import Evaluation, Metric
 from adloom.registry import promotion
 from adloom.registry.base import CHAMPION, find_alias
 from adloom.registry.verdict import Outcome
-from adloom.stages import evaluate
 from adloom.stages.judging import Candidate
 from adloom.stages.measure import measure
 from adloom.stages.register import default_candidate, register, register_all
@@ -74,13 +74,7 @@ def make(root: Path, context: StageContext, share: float | None, buyers: str = "
         manifest.skip(policy, "train_policy", Source(uri="x"), "no source")
     else:
         write_policy(policy, root / "data/dataset/impressions", share, audience)
-    write_report(root, context)
-
-
-def write_report(root: Path, context: StageContext) -> None:
-    policy = default_candidate(POLICY, root)
-    inputs = evaluate.Inputs(policy.model, policy.table, policy.judge)
-    evaluate.run(inputs, evaluate.Outputs(policy.report), copywriters.EVALUATE, context)
+    write_report(default_candidate(POLICY, root), context)
 
 
 def all_of(root: Path, context: StageContext, loaded: Params | None = None) -> dict[str, Outcome]:
@@ -244,13 +238,7 @@ def test_a_champion_of_another_maturity_is_measured_on_the_same_impressions(root
         policies.oracle_policy(World(WORLD, policies.SEED), 2.0).save(draft.path / "policy.npz")
     (root / "patient").replace(root / "models" / "newer")
     candidate = Candidate(root / "models" / "newer", policy.table, policy.judge, root / "reports" / "newer")
-    evaluate.run(
-        evaluate.Inputs(candidate.model, candidate.table, candidate.judge),
-        evaluate.Outputs(candidate.report),
-        copywriters.EVALUATE,
-        context,
-    )
-    outcome = register(candidate, params().register, context)
+    outcome = register(write_report(candidate, context), params().register, context)
     assert (outcome.verdict, outcome.champion) == ("promote", 2)
     assert "against the champion" in outcome.reasons[0]
 

@@ -1,5 +1,6 @@
 """Clusterings: known groups, sizes, numbers, and equal results for equal seeds."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.toy_shops import CUT, features, shop
+from threadpoolctl import threadpool_limits
 
 from adloom.arrays import Float64Array
 from adloom.audience import fit
@@ -173,6 +175,14 @@ def test_boosting_finds_what_no_single_feature_says() -> None:
     assert fit.predict_by_boosting(users, np.zeros(600, bool), learn).tolist() == [0.0] * 200
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Limit threads as `fit_segmenters` does: others would spin."""
+    with threadpool_limits(limits=1):
+        yield
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_the_centres_of_many_users_come_from_samples_and_are_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     points = rng.normal(size=(8, 3))[rng.integers(8, size=3000)] * 3 + rng.normal(size=(3000, 3))
@@ -181,12 +191,13 @@ def test_the_centres_of_many_users_come_from_samples_and_are_as_good(monkeypatch
         monkeypatch.setattr(fit, "MAX_KMEANS_USERS", most)
         monkeypatch.setattr(fit, "START_SAMPLE", 500)
         monkeypatch.setattr(fit, "KMEANS_SAMPLE", 2000)
-        centres = fit.find_centres(points, 8, 3)
-        assert centres.tobytes() == fit.find_centres(points, 8, 3).tobytes()
+        centres, again = (fit.find_centres(points, 8, 3) for _ in range(2))
+        assert centres.tobytes() == again.tobytes()
         costs.append(((points[:, None] - centres) ** 2).sum(axis=2).min(axis=1).mean())
     assert costs[1] < costs[0] * 1.02
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_many_users_of_whom_nearly_all_are_equal_have_fewer_centres(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "MAX_KMEANS_USERS", 100)
     points = np.zeros((50_000, 2))

@@ -10,6 +10,7 @@ from tests.support.interrupted_training import interrupt
 from tests.support.random_efficientnet import pin_weights
 
 from adloom.config.params import Evaluate, TrainStyle
+from adloom.creatives import style_evaluation
 from adloom.creatives.style_module import StyleModule
 from adloom.errors import DataError
 from adloom.onnx_models.runtime import DreamGradient, Stylizer
@@ -72,7 +73,10 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     assert manifest.digest(train(tmp_path, table, weights)) == manifest.digest(trained)
 
 
-def test_it_is_measured_beside_optimised_pictures(trained: Path, table: Path, tmp_path: Path) -> None:
+def test_it_is_measured_beside_optimised_pictures(
+    trained: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(style_evaluation, "STEPS", 6)
     context, report = painted_pictures.context(tmp_path), evaluate.Outputs(tmp_path / "report")
     metrics = evaluate.run(evaluate.Inputs(trained, table), report, Evaluate(threads=1, bootstraps=20), context)
     assert set(metrics) == {"style_ratio", "content_change", "optimised_style_ratio", "optimised_content_change"}

@@ -26,12 +26,20 @@ with server.translate_errors("open it"):
 """
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a registered audience."""
-    folder = tmp_path / "a shop"
+    folder = tmp_path_factory.mktemp("registered")
     tiny_models.write_audience(folder / "models" / "audience")
     open_registry(folder).register("audience", folder / "models" / "audience", {})
+    return folder
+
+
+@pytest.fixture
+def shop(registered: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, opened where it is."""
+    folder = Path(shutil.copytree(registered, tmp_path / "a shop"))
+    assert open_registry(folder)._server.client
     return folder
 
 

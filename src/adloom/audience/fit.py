@@ -7,6 +7,7 @@ same users with every seed, and nearly the same when some join. One thread, beca
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -16,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_samples
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from adloom.arrays import BoolArray, Float64Array, Int64Array, IntegerArray
 from adloom.audience.clusters import Clusters, build_segmenter, rebuild_segmenter
@@ -36,6 +37,12 @@ RADIUS_QUANTILES = (0.6, 0.7, 0.8)  # of the distance to the last of these neigh
 CLUSTER_SHARES = (0.01, 0.04)  # of the users: the candidate smallest clusters of HDBSCAN
 
 
+@cache
+def _find_thread_pools() -> ThreadpoolController:
+    """Return the libraries with threads; finding them takes as long as a small clustering."""
+    return ThreadpoolController()
+
+
 def list_settings(algorithm: str, params: Segment) -> Sequence[float]:
     """Return the candidate settings of an algorithm."""
     own_settings = {"dbscan": RADIUS_QUANTILES, "hdbscan": CLUSTER_SHARES}
@@ -48,14 +55,14 @@ def fit_segmenters(
     """Cluster users by features (users, 5), NaN where null, once per setting, and merge segments that are too small."""
     features = np.ascontiguousarray(features)  # the memory layout changes the last digits of sums
     scale = FeatureScale.fit(features)
-    with threadpool_limits(limits=1):
+    with _find_thread_pools().limit(limits=1):
         all_clusters = _ALGORITHMS[algorithm](scale(features), settings, params.sample, seed)
     return [build_segmenter([features], scale, clusters, params.min_segment_size) for clusters in all_clusters]
 
 
 def measure_distances(points: Float64Array) -> Float64Array:
     """Return the distance of each pair of users (users, users); points (users, features) are scaled."""
-    with threadpool_limits(limits=1):
+    with _find_thread_pools().limit(limits=1):
         return np.asarray(euclidean_distances(points), dtype=np.float64)
 
 
@@ -78,7 +85,7 @@ def predict_by_boosting(features: Float64Array, bought: BoolArray, learn: BoolAr
     """
     if len(np.unique(bought[learn])) < 2:
         return np.zeros(int((~learn).sum()))
-    with threadpool_limits(limits=1):
+    with _find_thread_pools().limit(limits=1):
         model = HistGradientBoostingClassifier(learning_rate=0.05, max_leaf_nodes=8, early_stopping=False)
         scores = model.fit(features[learn], bought[learn]).decision_function(features[~learn])
     return np.asarray(scores, dtype=np.float64)

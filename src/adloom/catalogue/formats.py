@@ -7,19 +7,19 @@ import io
 import json
 import lzma
 import re
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from adloom.arrays import UInt8Array
 from adloom.errors import ExternalServiceError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from adloom.arrays import UInt8Array
 
 WORLD_SEED = 7
 
@@ -116,6 +116,8 @@ def convert_bandit_logs(members: Members) -> dict[str, bytes]:
 
 def convert_digits(members: Members) -> dict[str, bytes]:
     """Return the digits, JSON lists of grey values in [0, 1] per digit, as one pair of idx files."""
+    import numpy as np
+
     values = [np.asarray(json.loads(content)["data"]) for _, content in sorted(members.items())]
     images = np.rint(np.concatenate(values) * 255).astype(np.uint8).reshape(-1, 28, 28)
     labels = np.repeat(np.arange(len(values), dtype=np.uint8), [len(v) // 784 for v in values])
@@ -188,8 +190,10 @@ def convert_world(members: Members) -> dict[str, bytes]:
     return {f"{name}.csv": _to_csv(table) for name, table in tables.items()}
 
 
-def read_world_parts(members: Members) -> tuple[list[str], list[str], UInt8Array, list[str]]:
+def read_world_parts(members: Members) -> tuple[list[str], list[str], "UInt8Array", list[str]]:
     """Return the ids, categories and pixels of pictures, and the lines."""
+    import numpy as np
+
     files = {Path(name).name: content for name, content in members.items()}
     labels = np.frombuffer(files["t10k-labels-idx1-ubyte"], np.uint8, offset=8)
     pixels = np.frombuffer(files["t10k-images-idx3-ubyte"], np.uint8, offset=16).reshape(len(labels), 28, 28)
@@ -229,8 +233,9 @@ def _tar_members(archive: tarfile.TarFile, members: Sequence[str]) -> Members:
     return contents
 
 
-def _idx(values: UInt8Array) -> bytes:
-    return np.array([0x0800 + values.ndim, *values.shape], ">u4").tobytes() + values.tobytes()
+def _idx(values: "UInt8Array") -> bytes:
+    header = struct.pack(f">{values.ndim + 1}I", 0x0800 + values.ndim, *values.shape)
+    return header + values.tobytes()
 
 
 def _csv(rows: Sequence[Sequence[object]]) -> bytes:

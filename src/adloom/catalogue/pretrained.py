@@ -3,12 +3,12 @@
 import io
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from adloom.arrays import Float32Array
 from adloom.catalogue.formats import Members
+
+if TYPE_CHECKING:
+    from adloom.arrays import Float32Array, Float64Array
 
 EPSILON = 1e-3  # of EfficientNet's batch norms
 NORMS = {"conv_stem": "bn0", "expand_conv": "bn0", "depthwise_conv": "bn1", "project_conv": "bn2", "conv_head": "bn1"}
@@ -33,8 +33,10 @@ def convert_efficientnet(members: Members) -> dict[str, bytes]:
     return {"efficientnet-lite0.safetensors": save(dict(sorted(folded.items())))}
 
 
-def _fold(arrays: Mapping[str, npt.NDArray[np.float64]], weight: str, norm: str) -> tuple[Float32Array, Float32Array]:
+def _fold(arrays: Mapping[str, "Float64Array"], weight: str, norm: str) -> tuple["Float32Array", "Float32Array"]:
     """Return the weight and bias of a convolution that computes what the convolution and its norm compute."""
+    import numpy as np
+
     scale = arrays[f"{norm}.weight"] / np.sqrt(arrays[f"{norm}.running_var"] + EPSILON)
     bias = arrays[f"{norm}.bias"] - arrays[f"{norm}.running_mean"] * scale
     folded = arrays[weight] * scale[:, None, None, None]

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from adloom.config.params import Evaluate
 from adloom.context import StageContext
-from adloom.evaluation import sections
-from adloom.stages.measure import find_spec, measure, resolve_judge
 from adloom.storage import manifest
 
 
@@ -37,6 +35,9 @@ def run(inputs: Inputs, outputs: Outputs, params: Evaluate, context: StageContex
     """Evaluate one model, unless it or its table was skipped."""
     if manifest.propagate_skip(outputs.report, "evaluate", params, inputs.model, inputs.table):
         return {}
+    from adloom.evaluation import sections
+    from adloom.stages.measure import find_spec, measure, resolve_judge
+
     inputs_by_name = {"model": inputs.model, "table": inputs.table} | ({"judge": inputs.judge} if inputs.judge else {})
     for folder in inputs_by_name.values():
         manifest.verify(folder)

@@ -9,6 +9,7 @@ from tests.support import painted_pictures
 from tests.support.random_efficientnet import pin_weights
 
 from adloom.config.params import TrainCnn
+from adloom.creatives.efficientnet import EDGE
 from adloom.creatives.pictures import decode_pngs, to_floats
 from adloom.creatives.table import Creatives
 from adloom.onnx_models.runtime import Reader
@@ -34,10 +35,11 @@ def test_a_reader_is_trained_on_pretrained_features_and_reads_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = pin_weights(tmp_path / "weights", monkeypatch)
-    model, backbone = train(tmp_path, weights, "efficientnet_lite0", channels=3, size=100)  # larger than it reads
+    size = EDGE + 4  # larger than it reads
+    model, backbone = train(tmp_path, weights, "efficientnet_lite0", channels=3, size=size)
     assert backbone == "efficientnet_lite0"
-    rows = painted_pictures.rows(size=100, channels=3)
-    reading = Reader(model, threads=1)(to_floats(decode_pngs(rows["image"].tolist(), 3, 100, 100)))
+    rows = painted_pictures.rows(size=size, channels=3)
+    reading = Reader(model, threads=1)(to_floats(decode_pngs(rows["image"].tolist(), 3, size, size)))
     assert (reading.probabilities.argmax(1) == np.arange(60) % 2).mean() >= 0.9
     again, _ = train(tmp_path, weights, "efficientnet_lite0")
     assert manifest.digest(again) == manifest.digest(model)

@@ -8,5 +8,5 @@ DEBIAN = "3.11.2"  # the Python of Debian 12
 
 
 def test_every_installed_package_accepts_debians_python() -> None:
-    required = {package.name: package.metadata["Requires-Python"] or "" for package in distributions()}
+    required = {package.name: str(package.metadata.json.get("requires_python", "")) for package in distributions()}
     assert [name for name, versions in required.items() if not SpecifierSet(versions).contains(DEBIAN)] == []

@@ -7,6 +7,7 @@ They share its imports, which take longer than most stages of a small shop.
 """
 
 import importlib
+import inspect
 import os
 import shlex
 import signal
@@ -25,6 +26,8 @@ MODULES = (
     *("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store"),
 )
 MAINS = {"adloom": "adloom.cli.main", "dvc": "dvc.cli"}
+OPTIONS = [*inspect.signature(subprocess.Popen._execute_child).parameters][1:]  # type: ignore[attr-defined]
+PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 
 def find_program(command: Any) -> list[str]:
@@ -70,20 +73,22 @@ def become_child(streams: Sequence[int], folder: Any, environment: Mapping[str, 
 
 
 class ForkingPopen(subprocess.Popen[Any]):
-    """Forks this process when the command is that of `adloom` or DVC."""
+    """Forks this process when the command is that of `adloom` or DVC. No public method starts Popen's process."""
 
-    def _execute_child(self, args: Any, *rest: Any) -> None:
-        program, streams = find_program(args), rest[9:15]
+    def _execute_child(self, *given: Any) -> None:
+        option = dict(zip(OPTIONS, given, strict=True))
+        program = find_program(option["args"])
         if not program:
-            super()._execute_child(args, *rest)  # type: ignore[misc]
+            super()._execute_child(*given)  # type: ignore[misc]
             return
         sys.stdout.flush()
         self.pid = os.fork()
         if not self.pid:
-            become_child((streams[0], streams[3], streams[5]), rest[4], rest[5], new_session=rest[20])
+            streams = [option[name] for name in ("p2cread", "c2pwrite", "errwrite")]
+            become_child(streams, option["cwd"], option["env"], option["start_new_session"])
             run(program[0], program[1:])
         self._child_created = True
-        self._close_pipe_fds(*streams)  # type: ignore[attr-defined]
+        self._close_pipe_fds(*(option[name] for name in PIPES))  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
